@@ -1,0 +1,145 @@
+"""Strict settings: YAML files with `extends:`, dotted overrides, pydantic models that refuse unknown keys."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pydantic
+import yaml
+
+from asr.errors import ConfigError
+
+
+class Settings(pydantic.BaseModel):
+    """Base of every settings class: frozen, no unknown keys."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+
+S = TypeVar("S", bound=Settings)
+
+
+def resource(kind: str, name: str) -> Path:
+    """Path of a file below the ``recipes`` or ``conf`` folder, in a checkout or in an installed wheel."""
+    package = Path(__file__).parent
+    for root in (package.parent / kind, package / f"_{kind}"):
+        if (root / name).exists():
+            return root / name
+    raise ConfigError(f"no {kind}/{name} in this installation")
+
+
+def load_yaml(path: str | Path) -> dict[str, Any]:
+    """Read a YAML mapping and merge what it `extends:` (paths relative to it) under its own keys.
+
+    Raises
+    ------
+    ConfigError
+        If the file is missing, not YAML, not a mapping, or extends itself.
+    """
+    return _load_yaml(Path(path), ())
+
+
+def _load_yaml(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
+    if path.resolve() in seen:
+        raise ConfigError("extends itself", path=path, fix="remove the cycle from `extends:`")
+    try:
+        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as e:
+        raise ConfigError(f"cannot be read ({e.strerror})", path=path) from e
+    except (yaml.YAMLError, UnicodeDecodeError) as e:
+        mark = getattr(e, "problem_mark", None)
+        raise ConfigError(
+            f"not valid YAML ({getattr(e, 'problem', None) or e})",
+            path=path,
+            line=mark.line + 1 if mark else None,
+        ) from e
+    if value is None:
+        value = {}
+    if not isinstance(value, dict):
+        raise ConfigError("not a mapping of settings", path=path, fix="write `key: value` lines")
+    parents = value.pop("extends", [])
+    merged: dict[str, Any] = {}
+    for parent in [parents] if isinstance(parents, str) else parents:
+        merged = merge(merged, _load_yaml(path.parent / parent, (*seen, path.resolve())))
+    return merge(merged, value)
+
+
+def merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Mappings merged key by key, `above` winning; lists are replaced, not joined."""
+    out = dict(below)
+    for key, value in above.items():
+        if isinstance(value, dict) and isinstance(out.get(key), dict):
+            out[key] = merge(out[key], value)
+        else:
+            out[key] = value
+    return out
+
+
+def override(value: dict[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
+    """Apply ``a.b=c`` assignments (c is YAML) to a nested mapping and return a new one."""
+    for assignment in assignments:
+        dotted, equals, text = assignment.partition("=")
+        if not equals or not dotted:
+            raise ConfigError(f"cannot read --set {assignment!r}", fix="write --set section.key=value")
+        try:
+            nested: Any = yaml.safe_load(text)
+        except yaml.YAMLError as e:
+            raise ConfigError(f"--set {dotted}: {text!r} is not valid YAML") from e
+        for key in reversed(dotted.split(".")):
+            nested = {key: nested}
+        value = merge(value, nested)
+    return value
+
+
+def parse(kind: type[S], value: dict[str, Any], where: str | Path | None = None) -> S:
+    """Build settings of class `kind` from a mapping.
+
+    Raises
+    ------
+    ConfigError
+        Names the dotted key, what is wrong with it and, for an unknown key, the nearest known one.
+    """
+    try:
+        return kind.model_validate(value)
+    except pydantic.ValidationError as e:
+        error = e.errors()[0]
+        # pydantic adds the tag of a chosen union member to the location; a user never wrote that part
+        dotted = [str(part) for part in error["loc"] if not _is_tag(part, value)]
+        key = ".".join(dotted)
+        if error["type"] == "extra_forbidden":
+            near = difflib.get_close_matches(dotted[-1], _known_keys(kind), n=1, cutoff=0.5)
+            fix = f"did you mean {near[0]!r}?" if near else "see `asr show` of the recipe for the known keys"
+            raise ConfigError(f"unknown key {key!r}", path=where, fix=fix) from e
+        raise ConfigError(f"{key or 'settings'}: {error['msg']}", path=where) from e
+
+
+def _is_tag(part: int | str, value: Any) -> bool:
+    return isinstance(part, str) and part in _tags(value)
+
+
+def _tags(value: Any) -> set[str]:
+    if not isinstance(value, dict):
+        return set()
+    found = {value["type"]} if isinstance(value.get("type"), str) else set()
+    return found.union(*(_tags(v) for v in value.values()), set())
+
+
+def _known_keys(kind: Any) -> list[str]:
+    """Every key of a settings class and of the settings classes inside it."""
+    keys: list[str] = []
+    stack, seen = [kind], set()
+    while stack:
+        item = stack.pop()
+        if item in seen:
+            continue
+        seen.add(item)
+        if isinstance(item, type) and issubclass(item, pydantic.BaseModel):
+            for name, field in item.model_fields.items():
+                keys.append(name)
+                stack.append(field.annotation)
+        else:
+            stack.extend(a for a in getattr(item, "__args__", ()) if a is not None and a is not Ellipsis)
+    return keys

@@ -1,0 +1,56 @@
+"""What every acoustic model offers; the search, the system and the contract tests know only this."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol, Self
+
+import numpy as np
+from lhotse import CutSet
+
+from asr.decode.topology import Topology
+from asr.emissions import Emissions
+from asr.text.units import Units
+
+
+class AcousticModel(Protocol):
+    """Turns audio into Emissions.
+
+    Attributes
+    ----------
+    units
+        Columns of the Emissions.
+    topology
+        How lexicon tokens are spelled in those columns.
+    sample_rate
+        Samples per second the model works at; other rates are resampled inside `emit`.
+    """
+
+    units: Units
+    topology: Topology
+    sample_rate: int
+
+    def fit(self, train: CutSet, dev: CutSet, workdir: Path) -> None:
+        """Train on `train`, watch `dev`; resume from what an interrupted call left in `workdir`."""
+        ...
+
+    def emit(self, waveforms: Sequence[np.ndarray], sample_rate: int) -> list[Emissions]:
+        """Emissions of several utterances of one speaker (adaptation may pool them).
+
+        Each waveform is (samples,) float32 in -1..1.
+        """
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write model.safetensors, units.txt and model.json below `folder`."""
+        ...
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote; raises ModelError where it is damaged."""
+        ...
+
+    def parameters_count(self) -> int:
+        """Number of trained numbers."""
+        ...

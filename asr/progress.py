@@ -1,0 +1,32 @@
+"""Progress bars and log lines, always on stderr."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+console = Console(stderr=True, highlight=False)
+T = TypeVar("T")
+
+
+def bar() -> Progress:
+    """A progress display in the house layout; use it as a context manager."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+
+
+def track(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
+    """Iterate over `items` with a bar named `what`; silent when stderr is no terminal."""
+    with bar() as progress:
+        yield from progress.track(items, total=total, description=what)
