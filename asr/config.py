@@ -32,7 +32,9 @@ def resource(kind: str, name: str) -> Path:
 
 
 def load_yaml(path: str | Path) -> dict[str, Any]:
-    """Read a YAML mapping and merge what it `extends:` (paths relative to it) under its own keys.
+    """Read a YAML mapping and merge what it `extends:` under its own keys.
+
+    A parent is ``conf/NAME`` or ``recipes/NAME`` of the installation, or a path relative to the file.
 
     Raises
     ------
@@ -63,7 +65,9 @@ def _load_yaml(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     parents = value.pop("extends", [])
     merged: dict[str, Any] = {}
     for parent in [parents] if isinstance(parents, str) else parents:
-        merged = merge(merged, _load_yaml(path.parent / parent, (*seen, path.resolve())))
+        kind, _, name = parent.partition("/")
+        file = resource(kind, name) if kind in ("conf", "recipes") else path.parent / parent
+        merged = merge(merged, _load_yaml(file, (*seen, path.resolve())))
     return merge(merged, value)
 
 
