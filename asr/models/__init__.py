@@ -1,0 +1,1 @@
+"""Acoustic models: audio in, Emissions out."""

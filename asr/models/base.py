@@ -25,11 +25,14 @@ class AcousticModel(Protocol):
         How lexicon tokens are spelled in those columns.
     sample_rate
         Samples per second the model works at; other rates are resampled inside `emit`.
+    log_prior
+        (units,) natural log of the mean posterior over the training frames; None for likelihoods.
     """
 
     units: Units
     topology: Topology
     sample_rate: int
+    log_prior: np.ndarray | None
 
     def fit(self, train: CutSet, dev: CutSet, workdir: Path) -> None:
         """Train on `train`, watch `dev`; resume from what an interrupted call left in `workdir`."""

@@ -1,0 +1,31 @@
+"""`asr evaluate`: score a trained run on a split of a corpus."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="A run folder of `asr train` or `asr bench`.")],
+    data: Annotated[Path, typer.Option("--data", help="A corpus folder made by `asr prepare`.")],
+    split: Annotated[str, typer.Option(help="The split to score.")] = "test",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+) -> None:
+    """Decode one split with a trained run and count its errors.
+
+    Writes hyp.jsonl, scores.json and errors.txt (alignments of every utterance) to RUN/decode/SPLIT.
+    """
+    from asr.cli.train import result_line
+    from asr.data.corpus import Corpus
+    from asr.experiment import evaluate_split, full_lexicon
+    from asr.system import System
+
+    system = System.load(run)
+    corpus = Corpus.open(data)
+    lexicon = full_lexicon(corpus, system.lm)
+    figures = evaluate_split(system, corpus, lexicon, split, run)
+    typer.echo(json.dumps(figures, indent=2) if as_json else result_line({"split": split, **figures}))

@@ -1,0 +1,63 @@
+"""`asr train`: one recipe on one hour budget."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import yaml
+
+
+def train(
+    recipe: Annotated[
+        str, typer.Argument(help="mfcc_hmm, phoneme_ctc, raw_ctc, or the path of a recipe.yaml.")
+    ],
+    data: Annotated[Path, typer.Option("--data", help="A corpus folder made by `asr prepare`.")],
+    hours: Annotated[
+        float | None, typer.Option(help="Hours of training audio; all of it when left out.")
+    ] = None,
+    seed: Annotated[
+        int, typer.Option(help="Seed of the budget, the initial weights and the batch order.")
+    ] = 0,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change one setting, as in model.dropout=0.2."),
+    ] = None,
+    to: Annotated[Path, typer.Option("--to", help="Folder that run folders are made in.")] = Path("runs"),
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved settings and stop.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Train a recipe, tune its scales on dev, score test once.
+
+    The same command after an interruption goes on from the last checkpoint; after the end it prints the result again.
+    """
+    from asr.experiment import Cell, run_cell
+    from asr.progress import console
+
+    cell = Cell(data, recipe, hours, seed, tuple(settings or ()))
+    folder = to / cell.folder_name()
+    if dry_run:
+        typer.echo(f"# {folder}")
+        typer.echo(yaml.safe_dump(cell.settings().model_dump(mode="json"), sort_keys=False), nl=False)
+        return
+    console.print(f"run folder {folder}", markup=False)
+    row = run_cell(cell, folder, lambda stage: console.print(f"{recipe}: {stage}", markup=False))
+    if as_json:
+        typer.echo(json.dumps({"run": str(folder), **row}, indent=2))
+        return
+    typer.echo(result_line(row))
+    typer.echo(f"listen: asr transcribe AUDIO --model {folder}")
+
+
+def result_line(row: dict) -> str:
+    """The figures of one row of results.csv in a sentence."""
+    line = (
+        f"{row['split']} WER {row['wer']:.2f}% (95% interval {row['wer_low']:.2f} to {row['wer_high']:.2f}) "
+        f"[{row['sub'] + row['del'] + row['ins']} / {row['words']}: {row['sub']} sub, {row['del']} del, {row['ins']} ins]"
+    )
+    for column, name in (("per", "greedy PER"), ("greedy_wer", "greedy WER"), ("greedy_cer", "greedy CER")):
+        if row.get(column) is not None:
+            line += f", {name} {row[column]:.2f}%"
+    return line + f", real-time factor {row['decode_rtf']:.4f}"

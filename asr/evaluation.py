@@ -1,0 +1,152 @@
+"""Score a system on one split of a corpus."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from lhotse import CutSet
+from lhotse.cut import Cut
+
+from asr.data.audio import load_cut
+from asr.decode.greedy import greedy, greedy_words
+from asr.decode.hypothesis import Hypothesis
+from asr.emissions import Emissions
+from asr.errors import AudioError
+from asr.files import write_json, write_text
+from asr.models.base import AcousticModel
+from asr.progress import console, track
+from asr.score import score_texts
+from asr.system import System
+from asr.text.units import WORD_END
+
+POOL_S = 120.0  # seconds of one speaker emitted together: enough to adapt to, small enough for memory
+
+
+def speaker_batches(cuts: CutSet) -> list[list[Cut]]:
+    """Cuts of one speaker each, at most about POOL_S seconds together, in a fixed order."""
+    ordered = sorted(cuts, key=lambda c: (c.supervisions[0].speaker or "", c.id))
+    batches = []
+    for _, group in itertools.groupby(ordered, key=lambda c: c.supervisions[0].speaker or ""):
+        batch: list[Cut] = []
+        for cut in group:
+            if batch and sum(c.duration for c in batch) + cut.duration > POOL_S:
+                batches.append(batch)
+                batch = []
+            batch.append(cut)
+        batches.append(batch)
+    return batches
+
+
+def emissions_of(model: AcousticModel, cuts: CutSet, what: str) -> Iterator[tuple[Cut, Emissions, float]]:
+    """Each cut with its emissions and the seconds they took; unreadable audio is named and left out."""
+    for batch in track(speaker_batches(cuts), what):
+        readable, waveforms = [], []
+        for cut in batch:
+            try:
+                waveforms.append(load_cut(cut, model.sample_rate))
+                readable.append(cut)
+            except AudioError as e:
+                console.print(f"asr: {e}", style="yellow", markup=False)
+        began = time.perf_counter()
+        emissions = model.emit(waveforms, model.sample_rate) if readable else []
+        seconds = (time.perf_counter() - began) / max(1, len(readable))
+        for cut, e in zip(readable, emissions, strict=True):
+            yield cut, e, seconds
+
+
+def evaluate(system: System, cuts: CutSet, folder: Path, phones: dict[str, list[str]]) -> dict[str, Any]:
+    """Decode `cuts`, write hyp.jsonl, scores.json and errors.txt to `folder`, return the figures.
+
+    Parameters
+    ----------
+    system
+        The recogniser.
+    cuts
+        The split to score, one supervision a cut.
+    folder
+        Where the results go.
+    phones
+        Reference phonemes by utterance id, for systems that emit phonemes.
+
+    Returns
+    -------
+    dict
+        The columns of results.csv that come from scoring; rates in percent. An utterance whose audio cannot
+        be read counts as wholly deleted. Everything runs on one core, so that ``decode_rtf`` is seconds of
+        one core for a second of audio, features, network and search together.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        references = {c.id: c.supervisions[0].text for c in cuts}
+        speakers = {c.id: c.supervisions[0].speaker for c in cuts}
+        hypotheses: dict[str, Hypothesis] = {}
+        tokens: dict[str, list[str]] = {}
+        _ = system.graph  # built outside the timing: it is made once a system
+        seconds = 0.0
+        for cut, emissions, emit_s in emissions_of(system.model, cuts, "decoding"):
+            began = time.perf_counter()
+            hypotheses[cut.id] = system.decode(emissions)
+            seconds += emit_s + time.perf_counter() - began
+            if emissions.kind == "posterior":
+                tokens[cut.id] = greedy(emissions)
+    finally:
+        torch.set_num_threads(threads)
+
+    texts = {i: h.text for i, h in hypotheses.items()}
+    words = score_texts(references, texts, speakers=speakers)
+    characters = score_texts(references, texts, unit="character")
+    audio_s = sum(c.duration for c in cuts)
+    figures: dict[str, Any] = {
+        "utterances": len(references),
+        "words": words.scores.reference,
+        "sub": words.scores.substitutions,
+        "del": words.scores.deletions,
+        "ins": words.scores.insertions,
+        "wer": _rounded(words.scores.rate),
+        "wer_low": _rounded(words.interval[0]),
+        "wer_high": _rounded(words.interval[1]),
+        "cer": _rounded(characters.scores.rate),
+        "per": None,
+        "greedy_wer": None,
+        "greedy_cer": None,
+        "decode_rtf": round(seconds / max(audio_s, 1e-9), 5),
+    }
+    if tokens and WORD_END in system.model.units:
+        spelled = {i: greedy_words(t) for i, t in tokens.items()}
+        figures["greedy_wer"] = _rounded(score_texts(references, spelled).scores.rate)
+        figures["greedy_cer"] = _rounded(score_texts(references, spelled, unit="character").scores.rate)
+    elif tokens:
+        wanted = {i: " ".join(phones[i]) for i in references}
+        spoken = {i: " ".join(t) for i, t in tokens.items()}
+        figures["per"] = _rounded(score_texts(wanted, spoken, unit="phoneme").scores.rate)
+
+    lines = []
+    for i, h in hypotheses.items():
+        entry = {
+            "id": i,
+            "text": h.text,
+            "reference": references[i],
+            "speaker": speakers[i],
+            "complete": h.complete,
+        }
+        entry["words"] = [
+            [w.text, round(w.start_s, 3), round(w.duration_s, 3), round(w.confidence, 3)] for w in h.words
+        ]
+        if i in tokens:
+            entry["greedy"] = " ".join(tokens[i])
+        lines.append(json.dumps(entry, ensure_ascii=False) + "\n")
+    write_text(folder / "hyp.jsonl", "".join(lines))
+    write_text(folder / "errors.txt", words.report())
+    write_json(folder / "scores.json", figures)
+    return figures
+
+
+def _rounded(rate: float | None) -> float | None:
+    return None if rate is None else round(rate, 3)

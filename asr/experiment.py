@@ -1,0 +1,240 @@
+"""Train and evaluate one cell of a comparison: a recipe on an hour budget of a corpus with a seed."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lhotse
+import yaml
+from lhotse import CutSet
+
+from asr import record
+from asr.config import Settings, load_yaml, override, parse, resource
+from asr.data.budget import Budget
+from asr.data.corpus import Corpus
+from asr.decode.search import SearchSettings
+from asr.decode.tune import tune
+from asr.errors import ConfigError
+from asr.evaluation import emissions_of, evaluate
+from asr.files import cache_folder, content_hash, replacing, write_json, write_text
+from asr.models import factory
+from asr.models.base import AcousticModel
+from asr.models.factory import ModelSettings
+from asr.progress import console
+from asr.system import System
+from asr.text.g2p import complete
+from asr.text.lexicon import Lexicon
+from asr.text.ngram import NGram
+from asr.text.units import WORD_END
+
+
+class LmSettings(Settings):
+    """The n-gram estimated from the corpus' lm.txt; a corpus with a language model of its own uses that."""
+
+    order: int = 3
+
+
+class ExperimentSettings(Settings):
+    """A recipe, fully resolved."""
+
+    recipe: str
+    model: ModelSettings
+    lm: LmSettings = LmSettings()
+    search: SearchSettings = SearchSettings()
+    # dev utterances the scales are tuned on
+    tune_utterances: int = 200
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training: prepared corpus folder, recipe name or file, hours (None: all), seed, ``a.b=c`` overrides."""
+
+    corpus: Path
+    recipe: str
+    hours: float | None = None
+    seed: int = 0
+    overrides: tuple[str, ...] = ()
+
+    def settings(self) -> ExperimentSettings:
+        """The resolved settings; ConfigError names an unknown recipe or key."""
+        return recipe_settings(self.recipe, self.overrides)
+
+    def folder_name(self) -> str:
+        """Name of the run folder: recipe, hours, seed and a hash of everything that decides the outcome."""
+        hours = "all" if self.hours is None else f"{self.hours:g}h"
+        settings = self.settings().model_dump_json()
+        digest = content_hash(settings, str(self.corpus.resolve()))[:6]
+        return f"{Path(self.recipe).stem}-{hours}-s{self.seed}-{digest}"
+
+
+def recipe_settings(recipe: str, overrides: Sequence[str] = ()) -> ExperimentSettings:
+    """Settings of a recipe given by name or by the path of a YAML file."""
+    path = Path(recipe)
+    if path.suffix not in (".yaml", ".yml"):
+        try:
+            path = resource("recipes", f"{recipe}/recipe.yaml")
+        except ConfigError as e:
+            raise ConfigError(f"no recipe {recipe!r}", fix="name one of " + ", ".join(recipe_names())) from e
+    return parse(ExperimentSettings, override(load_yaml(path), overrides), path)
+
+
+def recipe_names() -> list[str]:
+    """Recipes this installation brings."""
+    root = resource("recipes", "mfcc_hmm/recipe.yaml").parents[1]
+    return sorted(p.parent.name for p in root.glob("*/recipe.yaml"))
+
+
+def run_cell(cell: Cell, folder: Path, stage: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
+    """Train, tune on dev, score test once; return the cell's row of results.csv.
+
+    A finished run is not run again, an interrupted one goes on from its last checkpoint.
+
+    Parameters
+    ----------
+    cell
+        What to run.
+    folder
+        The run folder.
+    stage
+        Called with the name of each stage as it begins.
+    """
+    if (folder / "record.json").exists():
+        return record.RunRecord.load(folder).row
+    settings = cell.settings()
+    corpus = Corpus.open(cell.corpus)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / "config.yaml", yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False))
+
+    lhotse.utils.fix_random_seed(cell.seed)
+    budget = Budget(cell.hours, cell.seed)
+    train = budget.select(corpus.cuts("train")).to_eager()
+    train_s = sum(c.duration for c in train)
+    progress = folder / "progress.json"  # what the finished stages of an interrupted run found
+    done: dict[str, Any] = json.loads(progress.read_text()) if progress.exists() else {}
+
+    stage("lexicon and language model")
+    lm = language_model(corpus, settings.lm)
+    lexicon = full_lexicon(corpus, lm)
+
+    if (folder / "system" / "system.json").exists():
+        system = System.load(folder)
+    else:
+        stage("training")
+        began = time.perf_counter()
+        model = factory.create(settings.model, lexicon, cell.seed)
+        model.fit(train, corpus.cuts("dev").to_eager(), folder / "checkpoints")
+        done["train_s"] = time.perf_counter() - began
+
+        stage("tuning on dev")
+        began = time.perf_counter()
+        system = System(
+            name=settings.recipe,
+            language=corpus.language,
+            model=model,
+            lexicon=search_lexicon(model, lexicon, lm),
+            lm=lm,
+            settings=settings.search,
+        )
+        done["tuning"] = tune_on(system, corpus.cuts("dev"), settings.tune_utterances, cell.seed)
+        done["tune_s"] = time.perf_counter() - began
+        write_json(progress, done)
+        system.save(folder / "system")
+
+    stage("scoring test")
+    figures = evaluate_split(system, corpus, lexicon, "test", folder)
+    row = {
+        "corpus": corpus.name,
+        "recipe": settings.recipe,
+        "hours": round(train_s / 3600, 2) if cell.hours is None else cell.hours,
+        "text_words": len(corpus.lm_text_path.read_text(encoding="utf-8").split()),
+        "seed": cell.seed,
+        "setting": " ".join(cell.overrides),
+        "split": "test",
+        **figures,
+        "train_s": round(done["train_s"], 1),
+        "peak_mb": round(record.peak_megabytes()),
+        "params": system.model.parameters_count(),
+    }
+    record.RunRecord(
+        row=row,
+        config=settings.model_dump(mode="json"),
+        budget={
+            "hours": cell.hours,
+            "seed": cell.seed,
+            "utterances": len(train),
+            "seconds": round(train_s, 2),
+            "sha256": budget.digest(train),
+        },
+        seconds={"train": done["train_s"], "tune": done["tune_s"]},
+        tuning=done["tuning"],
+        provenance=record.provenance(),
+    ).save(folder)
+    return row
+
+
+def evaluate_split(system: System, corpus: Corpus, lexicon: Lexicon, split: str, run: Path) -> dict[str, Any]:
+    """Score one split of a corpus into ``decode/<split>`` of a run folder."""
+    cuts = corpus.cuts(split).to_eager()
+    phones = {
+        c.id: (c.supervisions[0].custom or {}).get("phones") or lexicon.pronounce(c.supervisions[0].text)
+        for c in cuts
+    }
+    return evaluate(system, cuts, run / "decode" / split, phones)
+
+
+def language_model(corpus: Corpus, settings: LmSettings) -> Path:
+    """Path of the corpus' own ARPA file, else of one estimated from its lm.txt (kept by content hash)."""
+    if corpus.lm_path is not None:
+        return corpus.lm_path
+    text = corpus.lm_text_path
+    path = cache_folder("lm") / f"{content_hash(text, str(settings.order))}.arpa.gz"
+    if not path.exists():
+        sentences = [line.split() for line in text.read_text(encoding="utf-8").splitlines()]
+        model = NGram.estimate(sentences, settings.order)
+        with replacing(path) as temporary:
+            model.write(temporary)
+    return path
+
+
+def full_lexicon(corpus: Corpus, lm: Path) -> Lexicon:
+    """The corpus' lexicon, completed by grapheme-to-phoneme for words of its texts and language model."""
+    lexicon = Lexicon.load(corpus.lexicon_path)
+    words = set(NGram.read(lm).vocabulary) - {"<s>", "</s>", "<unk>"}
+    for split in corpus.splits:
+        words.update(w for c in corpus.cuts(split) for w in c.supervisions[0].text.split())
+    missing = sorted(w for w in words if w not in lexicon)
+    if not missing:
+        return lexicon
+    shown = ", ".join(missing[:10]) + (", ..." if len(missing) > 10 else "")
+    console.print(
+        f"asr: {len(missing)} words have no pronunciation in the lexicon, espeak-ng's are used: {shown}",
+        markup=False,
+    )
+    return complete(lexicon, missing)[0]
+
+
+def search_lexicon(model: AcousticModel, lexicon: Lexicon, lm: Path) -> Lexicon:
+    """The words the language model knows, as the model's tokens: the same vocabulary for every recipe."""
+    words = sorted(set(NGram.read(lm).vocabulary) - {"<s>", "</s>", "<unk>"})
+    if WORD_END not in model.units:
+        return lexicon.restricted(words)
+    spelled = Lexicon.spelling(words)
+    known = set(model.units)
+    return spelled.restricted([w for w in words if known.issuperset(*spelled.entries[w])])
+
+
+def tune_on(system: System, dev: CutSet, utterances: int, seed: int) -> list[dict[str, Any]]:
+    """Set the system's scales by the word errors on (at most `utterances` of) dev; return what was tried."""
+    cuts = sorted(dev, key=lambda c: content_hash(f"{seed}{c.id}"))[:utterances]
+    pairs = [
+        (e, c.supervisions[0].text) for c, e, _ in emissions_of(system.model, CutSet.from_cuts(cuts), "dev")
+    ]
+    system.settings, tried = tune(
+        [e for e, _ in pairs], [t for _, t in pairs], system.graph, system.settings, system.model.log_prior
+    )
+    return tried

@@ -1,0 +1,121 @@
+"""What a finished run says about itself, so that its figures can be made again."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from asr.errors import ModelError
+from asr.files import write_json
+
+PACKAGES = (
+    "torch", "torchaudio", "lightning", "lhotse", "hmmlearn", "librosa", "jiwer", "soundfile",
+    "kaldifst", "kaldi-decoder", "kaldilm", "numpy", "espeakng-loader",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """Everything needed to judge and repeat one cell of a comparison.
+
+    Attributes
+    ----------
+    row
+        The cell's line of results.csv.
+    config
+        The resolved settings.
+    budget
+        ``hours`` asked for, ``seed``, ``utterances``, ``seconds`` selected and ``sha256`` of the selection.
+    seconds
+        Wall-clock seconds by stage.
+    tuning
+        What was tried on dev: a list of settings with the word errors of each.
+    provenance
+        Command line, git commit, package versions, hardware and date.
+    """
+
+    row: dict[str, Any]
+    config: dict[str, Any]
+    budget: dict[str, Any]
+    seconds: dict[str, float]
+    tuning: list[dict[str, Any]] = field(default_factory=list)
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def save(self, folder: Path) -> None:
+        """Write record.json; its presence means the run is finished."""
+        write_json(folder / "record.json", asdict(self))
+
+    @classmethod
+    def load(cls, folder: Path) -> RunRecord:
+        """Read record.json of a run folder; ModelError where the run is unfinished or the file damaged."""
+        path = folder / "record.json"
+        if not path.exists():
+            raise ModelError("not a finished run (record.json is missing)", path=folder)
+        try:
+            return cls(**json.loads(path.read_text(encoding="utf-8")))
+        except (json.JSONDecodeError, TypeError) as e:
+            raise ModelError(f"damaged ({e})", path=path, fix="remove the run folder and run again") from e
+
+
+def provenance() -> dict[str, Any]:
+    """Command, commit, versions, hardware and date of this process."""
+    return {
+        "command": " ".join(["asr", *sys.argv[1:]]),
+        "commit": git_commit(),
+        "date": time.strftime("%Y-%m-%d %H:%M:%S %z"),
+        "hardware": hardware(),
+        "python": platform.python_version(),
+        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
+    }
+
+
+def git_commit() -> str:
+    """Commit of the checkout this package runs from, ``+changes`` when it is not clean; empty outside one."""
+    root = Path(__file__).parent.parent
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(
+            ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True
+        )
+        return done.stdout.strip()
+
+    try:
+        if Path(git("rev-parse", "--show-toplevel")).resolve() != root.resolve():
+            return ""  # installed inside somebody else's repository
+        return git("rev-parse", "HEAD") + (
+            "+changes" if git("status", "--porcelain", "asr", "recipes", "conf") else ""
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+def hardware() -> str:
+    """Processor, usable cores, memory and, if there is one, GPU, in one line."""
+    model = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        model = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        pass
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    line = f"{model}, {cores} cores, {memory:.0f} GiB"
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        line += f", {torch.cuda.get_device_name()}"
+    return line
+
+
+def peak_megabytes() -> float:
+    """Largest resident memory this process has had, in MB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6

@@ -1,0 +1,137 @@
+"""A recogniser: acoustic model, lexicon, language model and search settings, in one portable folder."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from asr.config import parse
+from asr.decode.align import Alignment, align
+from asr.decode.graph import Graph
+from asr.decode.hypothesis import Hypothesis
+from asr.decode.search import SearchSettings, search
+from asr.emissions import Emissions
+from asr.errors import ModelError
+from asr.files import replacing, write_json
+from asr.models import factory
+from asr.models.base import AcousticModel
+from asr.text.lexicon import Lexicon
+from asr.text.normalize import normalize
+
+FORMAT = 1
+
+
+@dataclass
+class System:
+    """Everything needed to turn audio into words.
+
+    Attributes
+    ----------
+    name
+        The recipe it was trained by.
+    language
+        Language of its texts, as in ``en``.
+    model
+        The trained acoustic model.
+    lexicon
+        Vocabulary of the search, in the model's tokens.
+    lm
+        Path of the ARPA language model.
+    settings
+        Scales, penalty and beam tuned on dev.
+    """
+
+    name: str
+    language: str
+    model: AcousticModel
+    lexicon: Lexicon
+    lm: Path
+    settings: SearchSettings
+    _graph: Graph | None = None
+
+    @property
+    def sample_rate(self) -> int:
+        """Samples per second the acoustic model works at."""
+        return self.model.sample_rate
+
+    @property
+    def graph(self) -> Graph:
+        """The search graph, built or fetched from the cache at first use."""
+        if self._graph is None:
+            self._graph = Graph.build(self.model.topology, self.lexicon, self.lm)
+        return self._graph
+
+    def decode(self, emissions: Emissions) -> Hypothesis:
+        """The best words for one utterance's emissions."""
+        return search(emissions, self.graph, self.settings, log_prior=self.model.log_prior)
+
+    def transcribe(self, waveforms: Sequence[np.ndarray], sample_rate: int) -> list[Hypothesis]:
+        """Words of several utterances of one speaker, each (samples,) float32 in -1..1."""
+        return [self.decode(e) for e in self.model.emit(waveforms, sample_rate)]
+
+    def align(self, waveform: np.ndarray, sample_rate: int, text: str) -> Alignment:
+        """Times of the words of a known text in one waveform.
+
+        Raises
+        ------
+        LexiconError
+            Names a word of the text that the system's lexicon lacks.
+        """
+        words = normalize(text, self.language).split()
+        (emissions,) = self.model.emit([waveform], sample_rate)
+        return align(emissions, self.model.topology, self.lexicon, words)
+
+    def save(self, folder: Path) -> None:
+        """Write the portable folder; system.json comes last, so its presence means all is there."""
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "system.json").unlink(missing_ok=True)
+        self.model.save(folder)
+        self.lexicon.save(folder / "lexicon.txt")
+        target = folder / "lm.arpa.gz"
+        if self.lm != target:
+            with replacing(target) as temporary:
+                shutil.copyfile(self.lm, temporary)
+            self.lm = target
+        head = {"format": FORMAT, "name": self.name, "language": self.language}
+        write_json(folder / "system.json", {**head, "search": self.settings.model_dump()})
+
+    @classmethod
+    def load(cls, folder: str | Path) -> System:
+        """Open a run folder or its ``system`` folder.
+
+        Raises
+        ------
+        ModelError
+            If there is no complete system in it.
+        """
+        folder = Path(folder)
+        if (folder / "system" / "system.json").exists():
+            folder = folder / "system"
+        path = folder / "system.json"
+        if not path.exists():
+            raise ModelError(
+                "no trained system here (system.json is missing)",
+                path=folder,
+                fix="name a run folder that `asr train` or `asr bench` finished",
+            )
+        try:
+            head = json.loads(path.read_text(encoding="utf-8"))
+            if head["format"] != FORMAT:
+                raise ModelError(f"is of format {head['format']}, this version reads {FORMAT}", path=path)
+            settings = parse(SearchSettings, head["search"], path)
+            name, language = head["name"], head["language"]
+        except (json.JSONDecodeError, KeyError, TypeError) as e:
+            raise ModelError(f"damaged ({e})", path=path) from e
+        return cls(
+            name=name,
+            language=language,
+            model=factory.load(folder),
+            lexicon=Lexicon.load(folder / "lexicon.txt"),
+            lm=folder / "lm.arpa.gz",
+            settings=settings,
+        )
