@@ -1,0 +1,128 @@
+"""Scoring of whole test sets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from asr.errors import DataError
+from asr.score.align import Pairs, align_characters, align_words, count
+from asr.score.bootstrap import Interval, interval
+from asr.score.counts import Scores
+
+Unit = Literal["word", "character", "phoneme"]
+RATE_NAMES: dict[str, str] = {"word": "WER", "character": "CER", "phoneme": "PER"}
+
+
+@dataclass(frozen=True)
+class UtteranceScore:
+    """One utterance: its alignment, its counts and, where known, who spoke."""
+
+    id: str
+    pairs: Pairs
+    scores: Scores
+    speaker: str | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """The score of a test set.
+
+    Attributes
+    ----------
+    utterances
+        One entry per reference, in the order of the references.
+    missing
+        References without a hypothesis; they are scored as deletions.
+    unknown
+        Hypotheses without a reference; they are not scored.
+    unit
+        What was counted.
+    """
+
+    utterances: tuple[UtteranceScore, ...]
+    missing: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+    unit: Unit = "word"
+
+    @property
+    def scores(self) -> Scores:
+        """Counts of all utterances."""
+        return sum((u.scores for u in self.utterances), Scores.zero())
+
+    @property
+    def rate_name(self) -> str:
+        """WER, CER or PER."""
+        return RATE_NAMES[self.unit]
+
+    @property
+    def speakers(self) -> dict[str, Scores]:
+        """Counts by speaker, in the order of first appearance; empty where a speaker is unknown."""
+        totals: dict[str, Scores] = {}
+        for u in self.utterances:
+            if u.speaker is None:
+                return {}
+            totals[u.speaker] = totals.get(u.speaker, Scores.zero()) + u.scores
+        return totals
+
+    def interval(self, by: Literal["utterance", "speaker"] = "utterance", seed: int = 0) -> Interval | None:
+        """95% bootstrap interval of the rate; None for an empty reference or unknown (or one) speaker."""
+        groups = None
+        if by == "speaker":
+            if len(self.speakers) < 2:
+                return None
+            groups = [str(u.speaker) for u in self.utterances]
+        return interval([u.scores for u in self.utterances], groups, seed=seed)
+
+    def as_dict(self) -> dict[str, object]:
+        """Counts, rate and interval for scores.json and `--json`."""
+        ci, by_speaker = self.interval(), self.interval("speaker")
+        return {
+            "unit": self.unit,
+            "utterances": len(self.utterances),
+            **self.scores.as_dict(),
+            "low": ci.low if ci else None,
+            "high": ci.high if ci else None,
+            "speaker_low": by_speaker.low if by_speaker else None,
+            "speaker_high": by_speaker.high if by_speaker else None,
+            "missing": list(self.missing),
+            "unknown": list(self.unknown),
+        }
+
+
+def score_texts(
+    references: Mapping[str, str],
+    hypotheses: Mapping[str, str],
+    unit: Unit = "word",
+    speakers: Mapping[str, str] | None = None,
+) -> Result:
+    """Score hypotheses against references.
+
+    Parameters
+    ----------
+    references, hypotheses
+        Utterance id → text; words or phonemes separated by white space. Texts are compared as they are.
+    unit
+        What is counted: words (WER), characters with the spaces between words (CER) or phonemes (PER).
+    speakers
+        Utterance id → speaker, for totals and intervals by speaker.
+
+    Raises
+    ------
+    DataError
+        If there is no reference at all.
+    """
+    if not references:
+        raise DataError("there is no reference to score against")
+    ids = list(references)
+    align = align_characters if unit == "character" else align_words
+    pairs = align([references[i] for i in ids], [hypotheses.get(i, "") for i in ids])
+    return Result(
+        tuple(
+            UtteranceScore(i, p, count(p), (speakers or {}).get(i)) for i, p in zip(ids, pairs, strict=True)
+        ),
+        missing=tuple(i for i in ids if i not in hypotheses),
+        unknown=tuple(i for i in hypotheses if i not in references),
+        unit=unit,
+    )
