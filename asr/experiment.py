@@ -52,7 +52,7 @@ class ExperimentSettings(Settings):
 
 @dataclass(frozen=True)
 class Cell:
-    """One training: prepared corpus folder, recipe name or file, hours (None: all), seed, ``a.b=c`` overrides."""
+    """One training: corpus folder, recipe name or file, hours (None: all), seed, ``a.b=c`` overrides."""
 
     corpus: Path
     recipe: str

@@ -17,11 +17,22 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Train three speech recognisers on the same hours, see where their learning curves cross, use the best.",
+    help="Train three speech recognisers on the same hours, see where their curves cross, use the best.",
 )
 
 # each module in asr/cli/ holds one function named like its command; bench first: it is the main job
-COMMANDS = ("bench", "prepare", "train", "evaluate", "transcribe", "align", "compare", "score", "check", "show")
+COMMANDS = (
+    "bench",
+    "prepare",
+    "train",
+    "evaluate",
+    "transcribe",
+    "align",
+    "compare",
+    "score",
+    "check",
+    "show",
+)
 for name in COMMANDS:
     app.command(name)(getattr(importlib.import_module(f"asr.cli.{name}"), name))
 
@@ -52,6 +63,10 @@ def main() -> None:
             sys.exit(getattr(e, "exit_code", 2))
         if debug:
             raise
-        console.print(f"asr: internal error: {type(e).__name__}: {e} (run again with --debug)", style="bold red", markup=False)
+        console.print(
+            f"asr: internal error: {type(e).__name__}: {e} (run again with --debug)",
+            style="bold red",
+            markup=False,
+        )
         sys.exit(1)
     sys.exit(code or 0)

@@ -31,7 +31,8 @@ def train(
 ) -> None:
     """Train a recipe, tune its scales on dev, score test once.
 
-    The same command after an interruption goes on from the last checkpoint; after the end it prints the result again.
+    The same command after an interruption goes on from the last checkpoint; after the end it prints the
+    result again.
     """
     from asr.experiment import Cell, run_cell
     from asr.progress import console
@@ -55,7 +56,8 @@ def result_line(row: dict) -> str:
     """The figures of one row of results.csv in a sentence."""
     line = (
         f"{row['split']} WER {row['wer']:.2f}% (95% interval {row['wer_low']:.2f} to {row['wer_high']:.2f}) "
-        f"[{row['sub'] + row['del'] + row['ins']} / {row['words']}: {row['sub']} sub, {row['del']} del, {row['ins']} ins]"
+        f"[{row['sub'] + row['del'] + row['ins']} / {row['words']}: "
+        f"{row['sub']} sub, {row['del']} del, {row['ins']} ins]"
     )
     for column, name in (("per", "greedy PER"), ("greedy_wer", "greedy WER"), ("greedy_cer", "greedy CER")):
         if row.get(column) is not None:
