@@ -1,11 +1,56 @@
-"""Reading recordings as float32 mono waveforms, with errors that name the file."""
+"""Reading recordings as float32 mono waveforms, with errors that name the file and what is wrong with it."""
 
 from __future__ import annotations
 
+import functools
+import hashlib
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
 import numpy as np
+import soundfile
+import torch
+import torchaudio
 from lhotse.cut import Cut
 
-from asr.errors import AudioError
+from asr.errors import AsrError, AudioError
+
+SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".sph", ".aiff", ".aif", ".au", ".w64", ".caf")
+BLOCK = 1 << 18  # samples read at once: 16 s at 16 kHz, 1 MB
+TOLERANCE_S = 0.1  # encoders pad, and mp3 headers are estimates: less than this missing is no damage
+
+
+@dataclass(frozen=True)
+class AudioFacts:
+    """What one pass over a recording shows.
+
+    Attributes
+    ----------
+    sample_rate
+        Samples per second of each channel.
+    channels
+        Number of channels.
+    samples
+        Samples per channel that could be decoded.
+    peak
+        Largest absolute sample, full scale being 1.
+    digest
+        SHA-256 (hex) of the samples: equal for equal sound in any lossless format.
+    """
+
+    sample_rate: int
+    channels: int
+    samples: int
+    peak: float
+    digest: str
+
+    @property
+    def seconds(self) -> float:
+        """Duration in seconds."""
+        return self.samples / self.sample_rate
 
 
 def load_cut(cut: Cut, sample_rate: int) -> np.ndarray:
@@ -22,10 +67,202 @@ def load_cut(cut: Cut, sample_rate: int) -> np.ndarray:
             cut = cut.resample(sample_rate)
         samples = cut.load_audio()
     except Exception as e:  # lhotse wraps back-end errors of many kinds
-        raise AudioError("cannot be read", path=path, utterance=cut.id, fix="run `asr check` on the corpus") from e
+        what, fix = "cannot be read", "run `asr check` on the corpus"
+        try:
+            if path is not None:
+                inspect_audio(path)
+        except AsrError as found:
+            what, fix = found.what, found.fix or fix
+        raise AudioError(what, path=path, utterance=cut.id, fix=fix) from e
     waveform = samples.mean(axis=0, dtype=np.float32) if samples.shape[0] > 1 else samples[0]
     if waveform.size == 0:
         raise AudioError("holds no samples", path=path, utterance=cut.id, fix="remove it from the corpus")
     if not np.isfinite(waveform).all():
-        raise AudioError("holds NaN or infinite samples", path=path, utterance=cut.id, fix="remove or repair it")
+        raise AudioError(
+            "holds NaN or infinite samples", path=path, utterance=cut.id, fix="remove or repair it"
+        )
     return np.ascontiguousarray(waveform, dtype=np.float32)
+
+
+def read_audio(path: str | Path, sample_rate: int) -> np.ndarray:
+    """Waveform of a file in any format and rate, (samples,) float32, at `sample_rate` Hz, channels averaged.
+
+    The file is decoded, mixed and resampled block by block into one array, so that hours of audio need no
+    more memory than the result.
+
+    Raises
+    ------
+    AudioError
+        If the file is missing, empty, no audio, cut short, or holds no or unusable samples.
+    """
+    path = Path(path)
+    with _open(path) as sound:
+        # a damaged header may promise anything: never reserve more than the bytes there are could hold
+        promised = min(sound.frames, path.stat().st_size * 1024)
+        waveform = np.empty(math.ceil(promised * sample_rate / sound.samplerate) + 1, dtype=np.float32)
+        end = 0
+        for piece in _stream(sound, path, sample_rate):
+            if end + piece.size > waveform.size:
+                waveform = np.concatenate([waveform[:end], np.empty(end + piece.size, dtype=np.float32)])
+            waveform[end : end + piece.size] = piece
+            end += piece.size
+    return waveform[:end]
+
+
+def stream_audio(path: str | Path, sample_rate: int) -> Iterator[np.ndarray]:
+    """The pieces, each (samples,) float32, that `read_audio` would join; for recordings too long to hold.
+
+    Raises
+    ------
+    AudioError
+        As `read_audio` does, but what is wrong late in the file only shows there.
+    """
+    path = Path(path)
+    with _open(path) as sound:
+        yield from _stream(sound, path, sample_rate)
+
+
+def inspect_audio(path: str | Path) -> AudioFacts:
+    """Decode a whole file and tell what it holds.
+
+    Raises
+    ------
+    AudioError
+        As `read_audio` does.
+    """
+    path = Path(path)
+    digest, peak, samples = hashlib.sha256(), 0.0, 0
+    with _open(path) as sound:
+        for block in _blocks(sound, path):
+            digest.update(block.data)
+            peak = max(peak, float(block.max()), -float(block.min()))
+            samples += len(block)
+        return AudioFacts(sound.samplerate, sound.channels, samples, peak, digest.hexdigest())
+
+
+def _open(path: Path) -> soundfile.SoundFile:
+    """Open a file for reading after what can be told from its first bytes."""
+    if not path.is_file():
+        what = "is a folder, not an audio file" if path.is_dir() else "no such audio file"
+        raise AudioError(what, path=path, fix="check the path")
+    try:
+        with open(path, "rb") as f:
+            head = f.read(512)
+    except OSError as e:
+        raise AudioError(f"cannot be read ({e.strerror})", path=path, fix="check its permissions") from e
+    if not head:
+        raise AudioError("empty file (0 bytes)", path=path, fix="copy or download it again")
+    try:
+        sound = soundfile.SoundFile(path)
+    except soundfile.LibsndfileError as e:
+        if _is_text(head):
+            raise AudioError(
+                "is text, not audio, whatever its name says", path=path, fix="give the recording"
+            ) from e
+        reason = e.error_string.strip().rstrip(".")
+        fix = "convert it to wav, flac, ogg or mp3 (`ffmpeg -i FILE FILE.wav`)"
+        raise AudioError(f"not an audio file that can be read ({reason})", path=path, fix=fix) from e
+    if sound.frames == 0 and not _promised_by_riff(path):
+        sound.close()
+        raise AudioError("holds no samples", path=path, fix="record it again or leave it out")
+    return sound
+
+
+def _stream(sound: soundfile.SoundFile, path: Path, sample_rate: int) -> Iterator[np.ndarray]:
+    """An open file as mono at `sample_rate` Hz."""
+    mono = (block.mean(axis=1) if block.shape[1] > 1 else block[:, 0] for block in _blocks(sound, path))
+    same = sound.samplerate == sample_rate
+    return mono if same else _resampled(mono, sound.samplerate, sample_rate)
+
+
+def _blocks(sound: soundfile.SoundFile, path: Path) -> Iterator[np.ndarray]:
+    """Blocks (samples, channels) float32 of an open file; raises where it is cut short or holds NaN."""
+    found = 0
+    try:
+        for block in sound.blocks(BLOCK, dtype="float32", always_2d=True):
+            found += len(block)
+            if not np.isfinite(block).all():
+                raise AudioError("holds NaN or infinite samples", path=path, fix="repair it or leave it out")
+            yield block
+    except soundfile.LibsndfileError as e:
+        found = max(found, _decodable(path))
+        if found >= sound.frames:
+            raise AudioError(
+                f"cannot be decoded ({e.error_string.strip()})", path=path, fix="convert it again"
+            ) from e
+    # libsndfile believes the size of a wav file more than its header: ask the header
+    promised = _promised_by_riff(path) or sound.frames
+    if promised - found > TOLERANCE_S * sound.samplerate:
+        rate = sound.samplerate
+        what = f"cut short: its header promises {promised / rate:.2f} s, {found / rate:.2f} s are there"
+        raise AudioError(what, path=path, fix="copy or download it again")
+
+
+def _decodable(path: Path) -> int:
+    """Samples that can be decoded before the first error."""
+    found = 0
+    try:
+        with soundfile.SoundFile(path) as sound:
+            for block in sound.blocks(1024, dtype="int16"):
+                found += len(block)
+    except soundfile.LibsndfileError:
+        pass
+    return found
+
+
+def _promised_by_riff(path: Path) -> int:
+    """Samples per channel that the header of a wav file promises; 0 if it does not say or is no wav file."""
+    with open(path, "rb") as f:
+        head = f.read(512)
+    form, data = head.find(b"fmt "), head.find(b"data")
+    if head[:4] != b"RIFF" or form < 0 or data < 0 or data + 8 > len(head):
+        return 0
+    kind = int.from_bytes(head[form + 8 : form + 10], "little")
+    frame = int.from_bytes(head[form + 20 : form + 22], "little")
+    promised = int.from_bytes(head[data + 4 : data + 8], "little")
+    # only plain and float PCM have samples of a fixed size; and programs that write to a pipe do not know
+    # the length: they leave the largest number, or nearly
+    return 0 if kind not in (1, 3, 0xFFFE) or promised >= 0x7FFFF000 or not frame else promised // frame
+
+
+def _is_text(head: bytes) -> bool:
+    try:
+        text = head.decode("utf-8")
+    except UnicodeDecodeError as e:
+        if e.start < len(head) - 4:
+            return False
+        text = head[: e.start].decode("utf-8")
+    return all(c.isprintable() or c.isspace() for c in text)
+
+
+@functools.cache
+def _resampler(source_rate: int, target_rate: int) -> torchaudio.transforms.Resample:
+    return torchaudio.transforms.Resample(source_rate, target_rate)
+
+
+def _resampled(blocks: Iterator[np.ndarray], source_rate: int, target_rate: int) -> Iterator[np.ndarray]:
+    """Windowed-sinc resampling of a stream, equal to resampling it in one piece.
+
+    Input is handled in whole steps of source_rate / gcd samples, which become target_rate / gcd samples; each
+    piece is computed with as much context as the filter is wide and only its inner part is kept.
+    """
+    transform = _resampler(source_rate, target_rate)
+    step, made = (rate // math.gcd(source_rate, target_rate) for rate in (source_rate, target_rate))
+    context = step * (transform.width // step + 1)
+    held = np.zeros(0, dtype=np.float32)
+    before = 0  # samples at the start of `held` that are only context
+    for block in itertools.chain(blocks, [None]):
+        if block is not None:
+            held = np.concatenate([held, block])
+            steps = (held.size - before - context) // step
+            if steps <= 0:
+                continue
+        out = transform(torch.from_numpy(held)).numpy()
+        start = before // step * made
+        if block is None:
+            yield out[start:]
+        else:
+            yield out[start : start + steps * made]
+            keep = max(0, before + steps * step - context)
+            before += steps * step - keep
+            held = held[keep:]

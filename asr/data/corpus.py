@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import shutil
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,7 +14,7 @@ from typing import Any
 from lhotse import CutSet
 
 from asr.errors import DataError
-from asr.files import replacing, write_json, write_text
+from asr.files import replacing, write_json
 
 SPLITS = ("train", "dev", "test")
 
@@ -20,12 +24,21 @@ class Corpus:
     """A folder made by `asr prepare`.
 
     It holds ``corpus.json`` (written last: present = complete), ``cuts_<split>.jsonl.gz``, ``lexicon.txt``
-    (word, white space, phonemes), ``lm.txt`` (one normalised sentence a line) and, where the corpus brings a
-    language model of its own, ``lm.arpa.gz``.
+    (word, white space, phonemes), ``lm.txt`` (one normalised sentence a line), ``oov.txt`` (words whose
+    pronunciation was generated, with counts) where there are any and, where the corpus brings a language
+    model of its own, ``lm.arpa.gz``.
 
     Every cut holds one supervision whose id is the utterance id, with normalised ``text`` and ``speaker``.
     ``supervision.custom`` may hold ``phones`` (list of reference phonemes) and ``supervision.alignment``
     may hold ``word`` and ``phone`` times.
+
+    Attributes
+    ----------
+    splits
+        Split name to its numbers of ``utterances``, ``speakers``, ``hours``, ``words`` (running) and ``oov``
+        (running words whose pronunciation was generated).
+    problems
+        One line for each input that was left out.
     """
 
     folder: Path
@@ -34,6 +47,7 @@ class Corpus:
     licence: str = ""
     source: str = ""
     splits: dict[str, dict[str, float]] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
 
     @classmethod
     def open(cls, folder: str | Path) -> Corpus:
@@ -98,23 +112,47 @@ class Corpus:
         language: str = "en",
         licence: str = "",
         source: str = "",
+        lm: Path | None = None,
+        oov: Counter[str] | None = None,
+        problems: Sequence[str] = (),
     ) -> Corpus:
-        """Write a prepared folder, corpus.json last, and return it opened."""
+        """Write a prepared folder and return it opened.
+
+        All files get temporary names first, so a reader of an older preparation in the same folder sees it
+        replaced within milliseconds; corpus.json comes last.
+        """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "corpus.json").unlink(missing_ok=True)
-        splits: dict[str, dict[str, float]] = {}
-        for split, some in cuts.items():
-            with replacing(folder / f"cuts_{split}.jsonl.gz") as temporary:
-                some.to_file(temporary)
-            listed = list(some)
-            splits[split] = {
-                "utterances": len(listed),
-                "speakers": len({c.supervisions[0].speaker for c in listed}),
-                "hours": round(sum(c.duration for c in listed) / 3600, 5),
-            }
-        write_text(folder / "lexicon.txt", lexicon)
-        write_text(folder / "lm.txt", lm_text)
-        head = {"name": name, "language": language, "licence": licence, "source": source, "splits": splits}
-        write_json(folder / "corpus.json", head)
+        oov = oov or Counter()
+        splits = {split: _numbers(some, oov) for split, some in cuts.items()}
+        texts = {"lexicon.txt": lexicon, "lm.txt": lm_text}
+        if oov:
+            texts["oov.txt"] = "".join(f"{word}\t{count}\n" for word, count in oov.most_common())
+        written = {*texts, *(f"cuts_{split}.jsonl.gz" for split in cuts), *(["lm.arpa.gz"] if lm else [])}
+        with contextlib.ExitStack() as files:
+            for split, some in cuts.items():
+                some.to_file(files.enter_context(replacing(folder / f"cuts_{split}.jsonl.gz")))
+            for file, text in texts.items():
+                files.enter_context(replacing(folder / file)).write_text(text, encoding="utf-8")
+            if lm is not None:
+                shutil.copyfile(lm, files.enter_context(replacing(folder / "lm.arpa.gz")))
+            (folder / "corpus.json").unlink(missing_ok=True)
+            for path in (*folder.glob("cuts_*.jsonl.gz"), folder / "lm.arpa.gz", folder / "oov.txt"):
+                if path.name not in written:
+                    path.unlink(missing_ok=True)
+        head = {"name": name, "language": language, "licence": licence, "source": source}
+        write_json(folder / "corpus.json", {**head, "splits": splits, "problems": list(problems)})
         return cls.open(folder)
+
+
+def _numbers(cuts: CutSet, oov: Counter[str]) -> dict[str, float]:
+    """The row of `Corpus.splits` for some cuts."""
+    segments = [cut.supervisions[0] for cut in cuts]
+    words = Counter(word for segment in segments for word in segment.text.split())
+    return {
+        "utterances": len(segments),
+        "speakers": len({segment.speaker for segment in segments}),
+        "hours": round(sum(cut.duration for cut in cuts) / 3600, 5),
+        "words": words.total(),
+        "oov": sum(count for word, count in words.items() if word in oov),
+    }
