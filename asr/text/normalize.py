@@ -1,0 +1,86 @@
+"""One spelling of every text: for training, language model text, references and hypotheses alike."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from functools import cache
+
+from asr.text.numbers import spell_numbers
+
+# Before NFKC, which would turn the acute accent into a space and a combining mark.
+_APOSTROPHES = str.maketrans(dict.fromkeys("’‘‛ʼ`´′＇", "'"))
+_TURKISH = str.maketrans({"i": "İ", "ı": "I"})
+_OUTSIDE_ASCII = re.compile(r"[^A-Z0-9']+")
+
+
+def normalize(text: str, language: str = "en") -> str:
+    """Upper-cased words separated by one space; applying it twice changes nothing.
+
+    NFKC; typographic apostrophes become ``'`` and stay only between two letters; format characters (soft
+    hyphen, joiners, byte order mark) vanish; letters, marks and digits of any script stay; everything else,
+    hyphens included, separates words. English numerals are spelled out (see `spell_numbers`); in other
+    languages they stay, so that the OOV report shows them instead of the text silently losing them.
+
+    Parameters
+    ----------
+    text
+        Any text, one sentence or many.
+    language
+        ISO 639-1 code, a region may follow (``en-GB``).
+    """
+    code = re.split("[-_]", language.lower())[0]
+    text = uppercase(text, code)
+    if code == "en":
+        text = spell_numbers(text)
+    if text.isascii():
+        text = _OUTSIDE_ASCII.sub(" ", text)
+    else:
+        text = "".join(map(_keep, text))
+    if "'" in text:
+        text = _inner_apostrophes(text)
+    return " ".join(text.split())
+
+
+def uppercase(text: str, language: str = "en") -> str:
+    """Upper case in NFKC with plain apostrophes, as words are written in lexicons and language models."""
+    if text.isascii():
+        return text.replace("`", "'").upper()
+    text = unicodedata.normalize("NFKC", text.translate(_APOSTROPHES))
+    if language in ("tr", "az"):
+        text = text.translate(_TURKISH)
+    # Upper-casing can decompose and un-compose (ŉ, ΐ, a combining iota), hence once more.
+    return unicodedata.normalize("NFKC", text.upper()).translate(_APOSTROPHES)
+
+
+def characters(words: Iterable[str]) -> tuple[str, ...]:
+    """The distinct characters of some words, sorted; white space is none."""
+    return tuple(sorted({c for word in words for c in word if not c.isspace()}))
+
+
+def unknown_characters(text: str, alphabet: Iterable[str]) -> tuple[str, ...]:
+    """The characters of `text` that `alphabet` lacks, in order of appearance; white space is never unknown."""
+    known = frozenset(alphabet)
+    return tuple(dict.fromkeys(c for c in text if c not in known and not c.isspace()))
+
+
+@cache
+def _keep(c: str) -> str:
+    """`c` if it is part of a word, nothing for format characters, else a space."""
+    category = unicodedata.category(c)
+    if c == "'" or category[0] in "LM" or category == "Nd":
+        return c
+    return "" if category == "Cf" else " "
+
+
+def _inner_apostrophes(text: str) -> str:
+    """Keep apostrophes between two word characters, turn the others into spaces."""
+    padded = f" {text} "
+    return "".join(
+        " " if c == "'" and (_apart(padded[i]) or _apart(padded[i + 2])) else c for i, c in enumerate(text)
+    )
+
+
+def _apart(c: str) -> bool:
+    return c == "'" or c.isspace()
