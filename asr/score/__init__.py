@@ -3,13 +3,15 @@
 Conventions: rates are in percent, counts are integers, and counts add; rates are never averaged.
 """
 
-from asr.score.align import Pairs, align_characters, align_words
+from asr.score.align import align_characters, align_words
 from asr.score.bootstrap import Interval, compare_bootstrap, interval
-from asr.score.counts import Scores
-from asr.score.result import Result, UtteranceScore, score_texts
+from asr.score.counts import Pairs, Scores, UtteranceScore
+from asr.score.mapsswe import Mapsswe, mapsswe
+from asr.score.result import Result, score_texts
 
 __all__ = [
     "Interval",
+    "Mapsswe",
     "Pairs",
     "Result",
     "Scores",
@@ -18,5 +20,6 @@ __all__ = [
     "align_words",
     "compare_bootstrap",
     "interval",
+    "mapsswe",
     "score_texts",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,16 +14,14 @@ from asr.score.counts import Scores
 DRAWS = 2000
 
 
-@dataclass(frozen=True)
-class Interval:
-    """An interval of error rates in percent that holds `confidence` of the resamples."""
+class Interval(NamedTuple):
+    """Bounds of an error rate in percent; both None where there is no rate."""
 
-    low: float
-    high: float
-    confidence: float = 0.95
+    low: float | None
+    high: float | None
 
     def __str__(self) -> str:
-        return f"{self.low:.2f} to {self.high:.2f}"
+        return "unknown" if self.low is None else f"{self.low:.2f} to {self.high:.2f}"
 
 
 def interval(
@@ -32,7 +31,7 @@ def interval(
     confidence: float = 0.95,
     draws: int = DRAWS,
     seed: int = 0,
-) -> Interval | None:
+) -> Interval:
     """Percentile bootstrap interval of the total error rate.
 
     Parameters
@@ -51,21 +50,22 @@ def interval(
 
     Returns
     -------
-    Interval or None
-        None where the reference is empty.
+    Interval
+        In percent; (None, None) where the reference is empty.
 
     Reference
     ---------
-    Bisani & Ney (2004), "Bootstrap estimates for confidence intervals in ASR performance evaluation", eq. 2-4.
+    Bisani & Ney (2004), "Bootstrap estimates for confidence intervals in ASR performance evaluation",
+    section 2.
     """
     table = _grouped(
         np.array([(s.errors, s.reference) for s in scores], dtype=np.int64).reshape(-1, 2), groups
     )
     if not table[:, 1].sum():
-        return None
+        return Interval(None, None)
     rates = np.concatenate([100.0 * d[:, 0] / np.maximum(d[:, 1], 1) for d in _resample(table, draws, seed)])
     low, high = np.quantile(rates, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return Interval(float(low), float(high), confidence)
+    return Interval(float(low), float(high))
 
 
 @dataclass(frozen=True)
@@ -140,8 +140,9 @@ def compare_bootstrap(
     )
 
 
-def _grouped(table: np.ndarray, groups: Sequence[str] | None) -> np.ndarray:
-    """Sum the rows (errors, reference length) of each group."""
+def _grouped(rows: Sequence[tuple[int, int]], groups: Sequence[str] | None) -> np.ndarray:
+    """Rows (errors, reference length), summed over each group if there are groups."""
+    table = np.array(rows, dtype=np.int64).reshape(-1, 2)
     if groups is None:
         return table
     names, of = np.unique(np.asarray(groups), return_inverse=True)

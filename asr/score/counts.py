@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from asr.errors import DataError
 
+# (reference token, hypothesis token); None on the left is an insertion, on the right a deletion
+Pairs = tuple[tuple[str | None, str | None], ...]
+
 
 @dataclass(frozen=True)
 class Scores:
@@ -82,3 +85,13 @@ class Scores:
             "ins": self.insertions,
             "rate": self.rate,
         }
+
+
+@dataclass(frozen=True)
+class UtteranceScore:
+    """One utterance: its alignment, its counts and, where known, who spoke."""
+
+    id: str
+    pairs: Pairs
+    scores: Scores
+    speaker: str | None = None

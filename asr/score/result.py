@@ -4,25 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from asr.errors import DataError
-from asr.score.align import Pairs, align_characters, align_words, count
+from asr.score.align import Method, align_characters, align_words, count
+from asr.score.alignments import alignments_text
 from asr.score.bootstrap import Interval, interval
-from asr.score.counts import Scores
+from asr.score.counts import Scores, UtteranceScore
 
 Unit = Literal["word", "character", "phoneme"]
 RATE_NAMES: dict[str, str] = {"word": "WER", "character": "CER", "phoneme": "PER"}
-
-
-@dataclass(frozen=True)
-class UtteranceScore:
-    """One utterance: its alignment, its counts and, where known, who spoke."""
-
-    id: str
-    pairs: Pairs
-    scores: Scores
-    speaker: str | None = None
 
 
 @dataclass(frozen=True)
@@ -66,29 +58,35 @@ class Result:
             totals[u.speaker] = totals.get(u.speaker, Scores.zero()) + u.scores
         return totals
 
-    def interval(self, by: Literal["utterance", "speaker"] = "utterance", seed: int = 0) -> Interval | None:
-        """95% bootstrap interval of the rate; None for an empty reference or unknown (or one) speaker."""
-        groups = None
-        if by == "speaker":
-            if len(self.speakers) < 2:
-                return None
-            groups = [str(u.speaker) for u in self.utterances]
-        return interval([u.scores for u in self.utterances], groups, seed=seed)
+    @cached_property
+    def interval(self) -> Interval:
+        """95% bootstrap interval of the rate over utterances; (None, None) for an empty reference."""
+        return interval([u.scores for u in self.utterances])
+
+    @cached_property
+    def speaker_interval(self) -> Interval:
+        """The same over speakers; (None, None) unless two or more speakers are known."""
+        if len(self.speakers) < 2:
+            return Interval(None, None)
+        return interval([u.scores for u in self.utterances], [str(u.speaker) for u in self.utterances])
 
     def as_dict(self) -> dict[str, object]:
         """Counts, rate and interval for scores.json and `--json`."""
-        ci, by_speaker = self.interval(), self.interval("speaker")
         return {
             "unit": self.unit,
             "utterances": len(self.utterances),
             **self.scores.as_dict(),
-            "low": ci.low if ci else None,
-            "high": ci.high if ci else None,
-            "speaker_low": by_speaker.low if by_speaker else None,
-            "speaker_high": by_speaker.high if by_speaker else None,
+            "low": self.interval.low,
+            "high": self.interval.high,
+            "speaker_low": self.speaker_interval.low,
+            "speaker_high": self.speaker_interval.high,
             "missing": list(self.missing),
             "unknown": list(self.unknown),
         }
+
+    def report(self) -> str:
+        """The alignments and totals as sclite lays them out."""
+        return alignments_text(self.utterances, self.speakers, self.scores)
 
 
 def score_texts(
@@ -96,6 +94,7 @@ def score_texts(
     hypotheses: Mapping[str, str],
     unit: Unit = "word",
     speakers: Mapping[str, str] | None = None,
+    method: Method = "jiwer",
 ) -> Result:
     """Score hypotheses against references.
 
@@ -107,6 +106,8 @@ def score_texts(
         What is counted: words (WER), characters with the spaces between words (CER) or phonemes (PER).
     speakers
         Utterance id → speaker, for totals and intervals by speaker.
+    method
+        Whose alignment of words or phonemes is counted; see asr.score.align.
 
     Raises
     ------
@@ -116,8 +117,8 @@ def score_texts(
     if not references:
         raise DataError("there is no reference to score against")
     ids = list(references)
-    align = align_characters if unit == "character" else align_words
-    pairs = align([references[i] for i in ids], [hypotheses.get(i, "") for i in ids])
+    texts = [references[i] for i in ids], [hypotheses.get(i, "") for i in ids]
+    pairs = align_characters(*texts) if unit == "character" else align_words(*texts, method)
     return Result(
         tuple(
             UtteranceScore(i, p, count(p), (speakers or {}).get(i)) for i, p in zip(ids, pairs, strict=True)
