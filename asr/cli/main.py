@@ -5,20 +5,13 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 
 from asr.errors import AsrError, UsageError
 from asr.progress import console
-
-app = typer.Typer(
-    name="asr",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    help="Train three speech recognisers on the same hours, see where their curves cross, use the best.",
-)
 
 # each module in asr/cli/ holds one function named like its command; bench first: it is the main job
 COMMANDS = (
@@ -33,8 +26,22 @@ COMMANDS = (
     "check",
     "show",
 )
-for name in COMMANDS:
-    app.command(name)(getattr(importlib.import_module(f"asr.cli.{name}"), name))
+
+
+def app(commands: Sequence[str] = COMMANDS) -> typer.Typer:
+    """The command line with some of the commands; each module is imported here, what it needs when it runs."""
+    made = typer.Typer(
+        name="asr",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        help="Train three speech recognisers on the same hours, see where their learning curves cross, use the best.",
+    )
+    made.callback()(_options)
+    for name in commands:
+        made.command(name)(getattr(importlib.import_module(f"asr.cli.{name}"), name))
+    return made
 
 
 def main() -> None:
@@ -43,12 +50,13 @@ def main() -> None:
     debug = "--debug" in arguments
     if debug:
         arguments.remove("--debug")
+    named = [name for name in COMMANDS if name in arguments[:1]]
     try:
-        code = app(args=arguments, standalone_mode=False)
+        code = app(named or COMMANDS)(args=arguments, standalone_mode=False)
     except AsrError as e:
         if debug:
             raise
-        console.print(f"asr: error: {e}", style="bold red", soft_wrap=True, markup=False)
+        _complain(str(e))
         sys.exit(2 if isinstance(e, UsageError) else 1)
     except typer.Abort:
         sys.exit(130)
@@ -57,16 +65,36 @@ def main() -> None:
         sys.exit(1)
     except Exception as e:
         # usage errors of click (an unknown option, say) carry their own exit code and message
-        show = getattr(e, "show", None)
-        if show is not None:
-            show()
+        message = getattr(e, "format_message", None)
+        if message is not None:
+            _complain(f"{message()} (see `asr {' '.join([*named, '--help'])}`)")
             sys.exit(getattr(e, "exit_code", 2))
         if debug:
             raise
-        console.print(
-            f"asr: internal error: {type(e).__name__}: {e} (run again with --debug)",
-            style="bold red",
-            markup=False,
-        )
+        if isinstance(e, OSError) and e.filename is not None:
+            _complain(f"{e.filename}: {e.strerror}")
+        else:
+            _complain(f"internal error: {type(e).__name__}: {e} (run again with --debug)")
         sys.exit(1)
     sys.exit(code or 0)
+
+
+def _complain(message: str) -> None:
+    console.print(f"asr: error: {message}", style="bold red", soft_wrap=True, markup=False)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from asr import __version__
+
+        typer.echo(f"asr {__version__}")
+        raise typer.Exit
+
+
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    pass

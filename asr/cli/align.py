@@ -1,0 +1,94 @@
+"""`asr align`: when each word and phoneme of a known text was spoken."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from asr.cli.transcribe import Device, load_system
+from asr.errors import DataError
+from asr.files import write_text
+
+if TYPE_CHECKING:
+    from asr.decode.align import Alignment
+
+OutputFormat = StrEnum("OutputFormat", ["textgrid", "ctm", "json"])
+
+
+def align(
+    audio: Annotated[Path, typer.Argument(help="A recording (wav, flac, ogg, mp3, ...).")],
+    text: Annotated[str, typer.Argument(help="What is said in it, or a .txt file that holds that.")],
+    model: Annotated[Path, typer.Option("--model", help="A run folder, or the system folder inside it.")],
+    output_format: Annotated[
+        OutputFormat, typer.Option("--output_format", "-f", help="What to write.")
+    ] = OutputFormat.textgrid,
+    output_dir: Annotated[
+        Path | None, typer.Option("--output_dir", "-o", help="Folder for the file; without it: stdout.")
+    ] = None,
+    device: Annotated[
+        Device, typer.Option("--device", help="Where to compute; auto takes a GPU if there is one.")
+    ] = Device.auto,
+    threads: Annotated[
+        int, typer.Option("--threads", min=0, help="Processor cores to use; 0 for all of them.")
+    ] = 0,
+) -> None:
+    """Find the times of the words of a text, and of their phonemes or characters, in a recording."""
+    from asr.data.audio import read_audio
+    from asr.formats import FORMATS
+
+    said = _said(text)
+    system = load_system(model, device, threads)
+    waveform = read_audio(audio, system.sample_rate)
+    alignment = system.align(waveform, system.sample_rate, said)
+    document = _document(alignment, output_format, audio.stem, waveform.size / system.sample_rate)
+    if output_dir is None:
+        print(document, end="")
+    else:
+        write_text(output_dir / (audio.stem + FORMATS[output_format].suffix), document)
+
+
+def _said(text: str) -> str:
+    """The text itself, or what the .txt file of that name holds."""
+    if text.lower().endswith(".txt"):
+        path = Path(text)
+        try:
+            text = path.read_text(encoding="utf-8-sig")
+        except UnicodeDecodeError as e:
+            raise DataError("not UTF-8", path=path, fix="convert the file to UTF-8") from e
+        except OSError as e:
+            raise DataError(f"cannot be read ({e.strerror})", path=path, fix="check the path") from e
+        if not text.strip():
+            raise DataError("holds no words", path=path, fix="write down what is said")
+    elif not text.strip():
+        raise DataError("the text holds no words", fix="write down what is said")
+    return text
+
+
+def _document(alignment: Alignment, output_format: OutputFormat, name: str, duration_s: float) -> str:
+    """An alignment in one of the formats."""
+    from asr.decode.hypothesis import Word
+    from asr.formats import Layout, Transcript, ctm, textgrid_tiers
+    from asr.text.units import WORD_END
+
+    if output_format is OutputFormat.ctm:
+        # the words were given, not recognised: there is no doubt about them
+        words = tuple(Word(w.text, w.start_s, w.duration_s, 1.0) for w in alignment.words)
+        return ctm(Transcript(name, words, duration_s), Layout())
+    # only the spelling of a word has a mark for its end
+    kind = "characters" if any(t.text == WORD_END for t in alignment.tokens) else "phones"
+    tiers = {
+        tier: [(s.start_s, s.start_s + s.duration_s, s.text) for s in some]
+        for tier, some in (("words", alignment.words), (kind, alignment.tokens))
+    }
+    if output_format is OutputFormat.textgrid:
+        return textgrid_tiers(tiers, duration_s)
+    listed = {
+        tier: [{"text": t, "start": round(a, 3), "end": round(b, 3)} for a, b, t in rows]
+        for tier, rows in tiers.items()
+    }
+    head = {"file": name, "duration": round(duration_s, 3), "log_score": round(alignment.score, 3)}
+    return json.dumps({**head, **listed}, ensure_ascii=False) + "\n"

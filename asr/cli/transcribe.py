@@ -1,0 +1,254 @@
+"""`asr transcribe`: recordings to text, subtitles and time-marked words."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from asr.errors import AsrError, AudioError, SearchError, UsageError
+from asr.files import write_text
+from asr.progress import bar, console
+
+if TYPE_CHECKING:
+    from asr.decode.hypothesis import Word
+    from asr.formats import Layout
+    from asr.system import System
+
+POOLED = 4  # pieces recognised together: models that adapt to a speaker hear two minutes, memory stays small
+
+OutputFormat = StrEnum("OutputFormat", ["txt", "srt", "vtt", "tsv", "json", "ctm", "textgrid", "all"])
+Device = StrEnum("Device", ["auto", "cpu", "cuda"])
+Truth = Literal["True", "False"]  # whisper's flags take a value
+
+
+@dataclass(frozen=True)
+class Recording:
+    """An audio file, and its name below the output folder without suffix."""
+
+    path: Path
+    name: str
+
+
+def transcribe(
+    audio: Annotated[
+        list[Path], typer.Argument(help="Recordings (wav, flac, ogg, mp3, ...) and folders of them.")
+    ],
+    model: Annotated[Path, typer.Option("--model", help="A run folder, or the system folder inside it.")],
+    output_format: Annotated[
+        OutputFormat, typer.Option("--output_format", "-f", help="What to write; all writes every format.")
+    ] = OutputFormat.txt,
+    output_dir: Annotated[
+        Path | None,
+        typer.Option(
+            "--output_dir", "-o", help="Folder for one file a recording and format; without it: stdout."
+        ),
+    ] = None,
+    device: Annotated[
+        Device, typer.Option("--device", help="Where to compute; auto takes a GPU if there is one.")
+    ] = Device.auto,
+    threads: Annotated[
+        int, typer.Option("--threads", min=0, help="Processor cores to use; 0 for all of them.")
+    ] = 0,
+    verbose: Annotated[
+        Truth,
+        typer.Option(
+            "--verbose",
+            case_sensitive=False,
+            help="Whether to show segments with their times on stderr as they are recognised.",
+        ),
+    ] = "False",
+    word_timestamps: Annotated[
+        Truth,
+        typer.Option(
+            "--word_timestamps",
+            case_sensitive=False,
+            help="Whether JSON holds the words of each segment with their times and probabilities.",
+        ),
+    ] = "True",
+    max_line_width: Annotated[
+        int, typer.Option("--max_line_width", min=1, help="Characters in a line of subtitles.")
+    ] = 42,
+    max_line_count: Annotated[
+        int | None,
+        typer.Option(
+            "--max_line_count", min=1, help="Lines in a subtitle [default: 2; 1 with --max_words_per_line]."
+        ),
+    ] = None,
+    max_words_per_line: Annotated[
+        int | None,
+        typer.Option(
+            "--max_words_per_line", min=1, help="Words in a line of subtitles [default: all that fit]."
+        ),
+    ] = None,
+) -> None:
+    """Write down what is said in recordings of any length, rate and channel count.
+
+    A recording that cannot be read is named on stderr, the others are done, and the exit code is 1.
+    """
+    from asr.formats import FORMATS, Layout
+
+    if output_dir is None and output_format is OutputFormat.all:
+        raise UsageError("-f all writes several files", fix="name their folder with -o DIR")
+    found, failed = recordings(audio)
+    if output_dir is None and len(found) > 1 and not FORMATS[output_format].joinable:
+        raise UsageError(
+            f"{output_format} documents of several recordings do not fit in one stream",
+            fix="name a folder for them with -o DIR",
+        )
+    layout = Layout(
+        line_width=max_line_width,
+        line_count=max_line_count or (1 if max_words_per_line else 2),
+        words_per_line=max_words_per_line,
+        word_times=word_timestamps == "True",
+    )
+    for error in failed:
+        complain(error)
+    if found:
+        system = load_system(model, device, threads)
+        job = Job(system, output_format, output_dir, layout, verbose == "True", named=len(found) > 1)
+        with bar() as progress:
+            task = progress.add_task("transcribing", total=len(found))
+            for recording in found:
+                progress.update(task, description=recording.path.name)
+                try:
+                    job.run(recording)
+                except (AudioError, SearchError) as e:
+                    e.path = e.path or recording.path
+                    failed.append(e)
+                    complain(e)
+                progress.advance(task)
+    if failed:
+        raise typer.Exit(1)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is done with every recording.
+
+    Attributes
+    ----------
+    system
+        The recogniser.
+    output_format, output_dir, layout
+        What to write and where; None is stdout.
+    verbose
+        Whether to show segments on stderr as they are recognised.
+    named
+        Whether lines of text on stdout begin with the recording's path, as there are several.
+    """
+
+    system: System
+    output_format: OutputFormat
+    output_dir: Path | None
+    layout: Layout
+    verbose: bool
+    named: bool
+
+    def run(self, recording: Recording) -> None:
+        """Transcribe one recording; text on stdout comes segment by segment, files come whole, at the end."""
+        from asr.formats import FORMATS, Transcript, clock, segments
+
+        live = self.output_dir is None and self.output_format is OutputFormat.txt
+        duration_s = 0.0
+
+        def spoken() -> Iterator[Word]:
+            nonlocal duration_s
+            for duration_s, some in recognise(self.system, recording.path):
+                yield from some
+
+        words: list[Word] = []
+        for segment in segments(spoken()):
+            words += segment
+            text = " ".join(word.text for word in segment)
+            if self.verbose:
+                times = (
+                    f"{clock(segment[0].start_s)} --> {clock(segment[-1].start_s + segment[-1].duration_s)}"
+                )
+                console.print(f"[{times}] {text}", markup=False, soft_wrap=True)
+            if live:
+                print(f"{recording.path}: {text}" if self.named else text, flush=True)
+        if live:
+            return
+        transcript = Transcript(recording.name, tuple(words), duration_s, self.system.language)
+        for name in FORMATS if self.output_format is OutputFormat.all else [self.output_format]:
+            document = FORMATS[name].write(transcript, self.layout)
+            if self.output_dir is None:
+                print(document, end="", flush=True)
+            else:
+                write_text(self.output_dir / (recording.name + FORMATS[name].suffix), document)
+
+
+def load_system(folder: Path, device: Device, threads: int) -> System:
+    """Open a trained system for use on `device` with so many cores (0: all)."""
+    if device is Device.cpu:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # models take a GPU where torch sees one
+    import torch
+
+    from asr.system import System
+
+    if device is Device.cuda and not torch.cuda.is_available():
+        raise UsageError("--device cuda: torch sees no GPU here", fix="use --device cpu")
+    if threads:
+        torch.set_num_threads(threads)
+    return System.load(folder)
+
+
+def recordings(audio: Iterable[Path]) -> tuple[list[Recording], list[AsrError]]:
+    """The audio files named and those in folders named, once each; and what was named but is not there.
+
+    Files in a folder keep their place below it. Two that would have the same name keep their suffixes too.
+    """
+    from asr.data.audio import SUFFIXES
+
+    places: dict[Path, Path] = {}
+    failed: list[AsrError] = []
+    for path in audio:
+        if path.is_dir():
+            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+            inside = [
+                p for p in inside if not any(part.startswith(".") for part in p.relative_to(path).parts)
+            ]
+            if not inside:
+                failed.append(AudioError("no recordings in this folder", path=path, fix="check the path"))
+            places.update({p: p.relative_to(path) for p in inside})
+        else:
+            places.setdefault(path, Path(path.name))
+    unique = {path.resolve(): (path, place) for path, place in reversed(places.items())}
+    chosen = list(reversed(unique.values()))
+    stems = [place.with_suffix("") for _, place in chosen]
+    names = [
+        str(stem if stems.count(stem) == 1 else place) for stem, (_, place) in zip(stems, chosen, strict=True)
+    ]
+    for name, (path, _) in zip(names, chosen, strict=True):
+        if names.count(name) > 1:
+            raise UsageError(
+                f"two recordings would be written as {name}",
+                path=path,
+                fix="name the folder above both instead",
+            )
+    return [Recording(path, name) for name, (path, _) in zip(names, chosen, strict=True)], failed
+
+
+def recognise(system: System, path: Path) -> Iterator[tuple[float, tuple[Word, ...]]]:
+    """The seconds of a recording done so far and the words newly found, their times from its start."""
+    from asr.segment import pieces
+
+    rate = system.sample_rate
+    waiting = pieces(path, rate)
+    while batch := list(itertools.islice(waiting, POOLED)):
+        hypotheses = system.transcribe([piece.samples for piece in batch], rate)
+        for piece, hypothesis in zip(batch, hypotheses, strict=True):
+            words = tuple(replace(w, start_s=w.start_s + piece.start / rate) for w in hypothesis.words)
+            yield (piece.start + piece.samples.size) / rate, words
+
+
+def complain(error: AsrError) -> None:
+    """One line on stderr about an input that failed while others go on."""
+    console.print(f"asr: error: {error}", style="red", soft_wrap=True, markup=False)
