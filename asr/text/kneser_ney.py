@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -74,9 +75,9 @@ def estimate(sentences: Iterable[str], order: int, vocabulary: Iterable[str] = (
         logs = np.log10(p)
         if n == 1:
             logs[begins] = -99
+        before = [f"{name} " for name in names] if n > 1 else [""]
         names = [
-            f"{names[i]} {words[w]}" if n > 1 else words[w]
-            for i, w in zip(grams.prefix, grams.word, strict=True)
+            before[i] + words[w] for i, w in zip(grams.prefix.tolist(), grams.word.tolist(), strict=True)
         ]
         probabilities.append(dict(zip(names, logs.tolist(), strict=True)))
         lower = p
@@ -131,7 +132,7 @@ def _count(tokens: np.ndarray, size: int, order: int) -> list[_Order]:
         at = np.full(len(tokens), -1)
         at[starts] = inverse
     begins = np.array([True])
-    for n, (grams, longer) in enumerate(zip(orders, orders[1:], strict=False), 1):
+    for n, (grams, longer) in enumerate(pairwise(orders), 1):
         begins = grams.word == tokens[0] if n == 1 else begins[grams.prefix]
         grams.count = np.where(begins, grams.count, np.bincount(longer.suffix, minlength=len(grams.count)))
     return orders

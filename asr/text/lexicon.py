@@ -47,9 +47,7 @@ class Lexicon:
                 raise LexiconError(f"word {word!r} has no pronunciation or an empty one")
         for word, p in self.probabilities.items():
             if len(p) != len(self.entries.get(word, ())):
-                raise LexiconError(
-                    f"word {word!r} has {len(p)} probabilities for another number of pronunciations"
-                )
+                raise LexiconError(f"word {word!r} has {len(p)} probabilities and not as many pronunciations")
 
     def __contains__(self, word: object) -> bool:
         return word in self.entries
@@ -70,7 +68,7 @@ class Lexicon:
     def load(cls, path: str | Path, language: str = "en") -> Lexicon:
         """Read ``WORD P1 P2 ...``, one pronunciation a line, separated by blanks or tabs.
 
-        Also understood: variants as ``WORD(2)`` or repeated lines, comments (``;;;`` first, `` # `` anywhere),
+        Also understood: variants as ``WORD(2)`` or repeated lines, comments (after ``;;;`` or ``#``),
         and Kaldi's lexiconp.txt, where every line has a probability after the word. Words are upper-cased
         as `normalize` does; non-words of other toolkits (``<unk>``, ``!SIL``, ``[noise]``) are left out.
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from asr.errors import LanguageModelError
 from asr.files import replacing
-from asr.text.kneser_ney import BOS, EOS, UNKNOWN, estimate
+from asr.text.kneser_ney import BOS, EOS, UNKNOWN, Tables, estimate
 
 MISSING = -100.0  # log10 probability of an unknown word in a model without <unk>, as in kenlm
 _COUNT = re.compile(r"ngram\s+(\d+)\s*=\s*(\d+)$")
@@ -31,11 +31,9 @@ class NGram:
         For each order but the highest, n-gram to its log10 back-off weight; an absent one is 0.
     """
 
-    def __init__(
-        self, probabilities: Sequence[dict[str, float]], backoffs: Sequence[dict[str, float]]
-    ) -> None:
-        self.probabilities = list(probabilities)
-        self.backoffs = list(backoffs)
+    def __init__(self, probabilities: Tables, backoffs: Tables) -> None:
+        self.probabilities = probabilities
+        self.backoffs = backoffs
 
     @property
     def order(self) -> int:
@@ -155,13 +153,9 @@ def _lines(path: Path) -> list[str]:
         data = path.read_bytes()
         text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8")
     except UnicodeDecodeError as e:
-        raise LanguageModelError(
-            "not UTF-8 text", path=path, fix="give an ARPA file (.arpa or .arpa.gz)"
-        ) from e
+        raise LanguageModelError("not UTF-8 text", path=path, fix="give an ARPA file") from e
     except (EOFError, gzip.BadGzipFile, zlib.error) as e:
-        raise LanguageModelError(
-            f"not a whole gzip file ({e})", path=path, fix="make or copy it again"
-        ) from e
+        raise LanguageModelError(f"no whole gzip file ({e})", path=path, fix="copy it again") from e
     except OSError as e:
         raise LanguageModelError(f"cannot be read ({e.strerror})", path=path) from e
     return text.split("\n")
@@ -188,10 +182,10 @@ class _Arpa:
                 return line
         return ""
 
-    def parse(self) -> tuple[list[dict[str, float]], list[dict[str, float]]]:
+    def parse(self) -> tuple[Tables, Tables]:
         line = self.header()
-        probabilities: list[dict[str, float]] = []
-        backoffs: list[dict[str, float]] = []
+        probabilities: Tables = []
+        backoffs: Tables = []
         for order in range(1, len(self.counts) + 1):
             match = _SECTION.match(line)
             if not match or int(match[1]) != order:
@@ -208,9 +202,7 @@ class _Arpa:
             backoffs.append(b)
             line = self.next_filled()
         if line != "\\end\\":
-            raise self.error(
-                f"expected \\end\\ and found {line[:40]!r}", fix="the file may be cut short: copy it again"
-            )
+            raise self.error(f"expected \\end\\ and found {line[:40]!r}", fix="copy the file again")
         if EOS not in probabilities[0]:
             raise LanguageModelError("no </s> among the 1-grams", path=self.path)
         return probabilities, backoffs[:-1]
@@ -222,9 +214,7 @@ class _Arpa:
                 raise LanguageModelError("no \\data\\ line", path=self.path, fix="give an ARPA file")
         while match := _COUNT.match(line := self.next_filled()):
             if int(match[1]) != len(self.counts) + 1:
-                raise self.error(
-                    f"count of {match[1]}-grams where that of {len(self.counts) + 1}-grams is due"
-                )
+                raise self.error(f"expected the count of {len(self.counts) + 1}-grams and found {line!r}")
             self.counts.append((int(match[2]), self.at))
         if not self.counts:
             raise self.error(f"expected `ngram 1=COUNT` and found {line[:40]!r}")
@@ -253,9 +243,7 @@ class _Arpa:
             except ValueError as e:
                 raise self.error(f"not a number ({e})", i + 1) from e
             if not (p <= 1e-6 and math.isfinite(p) and math.isfinite(backoff)):
-                raise self.error(
-                    f"{fields[0]} {fields[2:] or ''} of {ngram!r} is no log10 probability", i + 1
-                )
+                raise self.error(f"no log10 probability: {line.strip()!r}", i + 1)
             if ngram in probabilities:
                 raise self.error(f"n-gram {ngram!r} appears twice", i + 1)
             if order > 1 and ngram.rpartition(" ")[0] not in shorter:

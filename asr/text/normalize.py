@@ -60,7 +60,7 @@ def characters(words: Iterable[str]) -> tuple[str, ...]:
 
 
 def unknown_characters(text: str, alphabet: Iterable[str]) -> tuple[str, ...]:
-    """The characters of `text` that `alphabet` lacks, in order of appearance; white space is never unknown."""
+    """The characters of `text` that `alphabet` lacks, in order of appearance, white space aside."""
     known = frozenset(alphabet)
     return tuple(dict.fromkeys(c for c in text if c not in known and not c.isspace()))
 

@@ -9,13 +9,7 @@ _SMALL = (
     "SEVENTEEN EIGHTEEN NINETEEN"
 ).split()
 _TENS = "_ _ TWENTY THIRTY FORTY FIFTY SIXTY SEVENTY EIGHTY NINETY".split()
-_SCALES = (
-    (10**12, "TRILLION"),
-    (10**9, "BILLION"),
-    (10**6, "MILLION"),
-    (10**3, "THOUSAND"),
-    (100, "HUNDRED"),
-)
+_SCALES = {10**12: "TRILLION", 10**9: "BILLION", 10**6: "MILLION", 1000: "THOUSAND", 100: "HUNDRED"}
 _ORDINALS = {
     "ONE": "FIRST",
     "TWO": "SECOND",
@@ -87,7 +81,7 @@ def _cardinal(n: int) -> list[str]:
         return [_SMALL[n]]
     if n < 100:
         return [_TENS[n // 10], *([_SMALL[n % 10]] if n % 10 else [])]
-    scale, name = next(s for s in _SCALES if n >= s[0])
+    scale, name = next(s for s in _SCALES.items() if n >= s[0])
     return [*_cardinal(n // scale), name, *(_cardinal(n % scale) if n % scale else [])]
 
 
