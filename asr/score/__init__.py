@@ -6,6 +6,7 @@ Conventions: rates are in percent, counts are integers, and counts add; rates ar
 from asr.score.align import align_characters, align_words
 from asr.score.bootstrap import Interval, compare_bootstrap, interval
 from asr.score.counts import Pairs, Scores, UtteranceScore
+from asr.score.files import Transcripts, read_decoded, read_transcripts
 from asr.score.mapsswe import Mapsswe, mapsswe
 from asr.score.result import Result, score_texts
 
@@ -15,11 +16,14 @@ __all__ = [
     "Pairs",
     "Result",
     "Scores",
+    "Transcripts",
     "UtteranceScore",
     "align_characters",
     "align_words",
     "compare_bootstrap",
     "interval",
     "mapsswe",
+    "read_decoded",
+    "read_transcripts",
     "score_texts",
 ]

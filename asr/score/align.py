@@ -10,9 +10,9 @@ import numpy as np
 
 from asr.score.counts import Pairs, Scores
 
-# jiwer: the fewest errors. sclite: NIST's weights (4 for a substitution, 3 for a deletion or an insertion) and
-# NIST's choice among equals. On ordinary output both find the same number of errors, but sclite more often
-# tells a word missed and a word put in where jiwer tells two words mistaken.
+# jiwer: the fewest errors. sclite: NIST's weights (4 for a substitution, 3 for a deletion or an insertion)
+# and NIST's choice among equals. On ordinary output both find the same number of errors, but sclite more
+# often tells a word missed and a word put in where jiwer tells two words mistaken.
 Method = Literal["jiwer", "sclite"]
 
 

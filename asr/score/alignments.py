@@ -37,18 +37,14 @@ def alignments_text(
     """
     blocks = []
     for u in utterances:
-        reference, hypothesis, marks = aligned_lines(u.pairs)
         s = u.scores
-        blocks.append(
-            f"id: ({u.id})\n"
-            + (f"Speaker: {u.speaker}\n" if u.speaker is not None else "")
-            + f"Scores: (#C #S #D #I) {s.hits} {s.substitutions} {s.deletions} {s.insertions}\n"
-            + "\n".join(
-                f"{f'{n}:':<6}{x}".rstrip()
-                for n, x in (("REF", reference), ("HYP", hypothesis), ("Eval", marks))
-            )
-            + "\n"
-        )
+        lines = [f"id: ({u.id})"]
+        if u.speaker is not None:
+            lines.append(f"Speaker: {u.speaker}")
+        lines.append(f"Scores: (#C #S #D #I) {s.hits} {s.substitutions} {s.deletions} {s.insertions}")
+        for name, line in zip(("REF:  ", "HYP:  ", "Eval: "), aligned_lines(u.pairs), strict=True):
+            lines.append((name + line).rstrip())
+        blocks.append("\n".join(lines) + "\n")
     return "\n".join([*blocks, _summary(utterances, speakers, total)])
 
 

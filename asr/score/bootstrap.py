@@ -58,9 +58,7 @@ def interval(
     Bisani & Ney (2004), "Bootstrap estimates for confidence intervals in ASR performance evaluation",
     section 2.
     """
-    table = _grouped(
-        np.array([(s.errors, s.reference) for s in scores], dtype=np.int64).reshape(-1, 2), groups
-    )
+    table = _grouped([(s.errors, s.reference) for s in scores], groups)
     if not table[:, 1].sum():
         return Interval(None, None)
     rates = np.concatenate([100.0 * d[:, 0] / np.maximum(d[:, 1], 1) for d in _resample(table, draws, seed)])
@@ -123,12 +121,7 @@ def compare_bootstrap(
     """
     if [s.reference for s in a] != [s.reference for s in b]:
         raise DataError("the two results were scored against different references")
-    table = _grouped(
-        np.array(
-            [(x.errors - y.errors, x.reference) for x, y in zip(a, b, strict=True)], dtype=np.int64
-        ).reshape(-1, 2),
-        groups,
-    )
+    table = _grouped([(x.errors - y.errors, x.reference) for x, y in zip(a, b, strict=True)], groups)
     if not table[:, 1].sum():
         raise DataError("nothing to compare: the reference is empty")
     deltas = np.concatenate([100.0 * d[:, 0] / np.maximum(d[:, 1], 1) for d in _resample(table, draws, seed)])

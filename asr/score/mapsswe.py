@@ -56,9 +56,9 @@ def mapsswe(a: Sequence[Pairs], b: Sequence[Pairs]) -> Mapsswe:
 
     Reference
     ---------
-    Gillick & Cox (1989), "Some statistical issues in the comparison of speech recognition algorithms", section
-    4. As in sc_stats (SCTK, src/sclite/mtchprs.c) segments without any error are left out; unlike there,
-    words that only B puts in after the last word count as well.
+    Gillick & Cox (1989), "Some statistical issues in the comparison of speech recognition algorithms",
+    section 4. As in sc_stats (SCTK, src/sclite/mtchprs.c) segments without any error are left out; unlike
+    there, words that only B puts in after the last word count as well.
     """
     errors, breaks = [], []
     for one, two in zip(a, b, strict=True):

@@ -1,0 +1,74 @@
+"""`asr compare`: is one run better than another on the same test set?"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def compare(
+    run_a: Annotated[Path, typer.Argument(help="A run folder of `asr train` or `asr bench`.")],
+    run_b: Annotated[Path, typer.Argument(help="Another one, on the same corpus.")],
+    split: Annotated[str, typer.Option(help="The split that both decoded.")] = "test",
+    seed: Annotated[int, typer.Option(help="Seed of the resampling.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+) -> None:
+    """Compare the word errors of two runs on the same utterances: MAPSSWE and paired bootstrap."""
+    from asr.errors import DataError
+    from asr.score import compare_bootstrap, mapsswe, read_decoded, score_texts
+
+    a, b = read_decoded(run_a, split), read_decoded(run_b, split)
+    differ = next((i for i in a.references if b.references.get(i, a.references[i]) != a.references[i]), None)
+    if differ is not None or not set(a.references) & set(b.references):
+        raise DataError(
+            f"{run_a} and {run_b} decoded different utterances",
+            utterance=differ,
+            fix="compare runs on one corpus",
+        )
+    # an utterance that one of them could not read counts as deleted there
+    references = b.references | a.references
+    one, two = (score_texts(references, t.texts, speakers=t.speakers, method="sclite") for t in (a, b))
+    counts = [u.scores for u in one.utterances], [u.scores for u in two.utterances]
+    segments = mapsswe([u.pairs for u in one.utterances], [u.pairs for u in two.utterances])
+    paired = compare_bootstrap(*counts, seed=seed)
+    everyone = a.speakers | b.speakers
+    by_speaker = None
+    if len(set(everyone.values())) > 1 and everyone.keys() >= references.keys():
+        by_speaker = compare_bootstrap(*counts, [everyone[i] for i in references], seed=seed)
+    if as_json:
+        figures = {
+            "a": one.as_dict(),
+            "b": two.as_dict(),
+            "mapsswe": asdict(segments),
+            "bootstrap": asdict(paired),
+            "bootstrap_speakers": asdict(by_speaker) if by_speaker else None,
+        }
+        typer.echo(json.dumps(figures, indent=2, ensure_ascii=False))
+        return
+    for name, run, result in (("A", run_a, one), ("B", run_b, two)):
+        typer.echo(f"{name} {run}: {result.scores.kaldi()} 95% interval {result.interval}")
+    typer.echo(
+        f"A - B: {paired.difference:+.2f} points of WER, 95% interval {paired.low:+.2f} to {paired.high:+.2f}"
+    )
+    typer.echo(
+        f"paired bootstrap over utterances: p = {paired.p:.4f}, B better in {100 * paired.b_better:.1f}%"
+    )
+    if by_speaker:
+        typer.echo(
+            f"paired bootstrap over {len(set(everyone.values()))} speakers: p = {by_speaker.p:.4f}, "
+            f"interval {by_speaker.low:+.2f} to {by_speaker.high:+.2f}"
+        )
+    typer.echo(f"MAPSSWE: p = {segments.p:.4f} (z = {segments.z:.3f}, {segments.segments} segments)")
+    typer.echo(_verdict(segments.p, paired.p, paired.difference))
+
+
+def _verdict(segment_p: float, bootstrap_p: float, difference: float) -> str:
+    if max(segment_p, bootstrap_p) < 0.05:
+        return f"{'B' if difference > 0 else 'A'} makes fewer errors (both tests, p < 0.05)."
+    if min(segment_p, bootstrap_p) < 0.05:
+        return "The two tests disagree at p = 0.05: take it as undecided."
+    return "The data cannot tell which one is better (p >= 0.05)."
