@@ -125,30 +125,14 @@ def json_line(transcript: Transcript, layout: Layout) -> str:
     """One line of JSON with whisper's keys: text, language, segments with id, start, end, text and words."""
     listed = []
     for i, segment in enumerate(transcript.segments()):
-        value: dict[str, Any] = {
-            "id": i,
-            "start": _s(segment[0].start_s),
-            "end": _s(_end(segment[-1])),
-            "text": _text(segment),
-        }
+        value = {"id": i, **_times(segment), "text": _text(segment)}
         if layout.word_times:
             value["words"] = [
-                {
-                    "word": w.text,
-                    "start": _s(w.start_s),
-                    "end": _s(_end(w)),
-                    "probability": round(w.confidence, 4),
-                }
-                for w in segment
+                {"word": w.text, **_times([w]), "probability": round(w.confidence, 4)} for w in segment
             ]
         listed.append(value)
-    value = {
-        "file": transcript.name,
-        "language": transcript.language,
-        "duration": _s(transcript.duration_s),
-        "text": _text(transcript.words),
-        "segments": listed,
-    }
+    head = {"file": transcript.name, "language": transcript.language, "text": _text(transcript.words)}
+    value = {**head, "duration": round(transcript.duration_s, 3), "segments": listed}
     return json.dumps(value, ensure_ascii=False) + "\n"
 
 
@@ -267,8 +251,8 @@ def _end(word: Word) -> float:
     return word.start_s + word.duration_s
 
 
-def _s(seconds: float) -> float:
-    return round(seconds, 3)
+def _times(words: Sequence[Word]) -> dict[str, Any]:
+    return {"start": round(words[0].start_s, 3), "end": round(_end(words[-1]), 3)}
 
 
 def _text(words: Sequence[Word]) -> str:

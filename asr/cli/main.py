@@ -15,28 +15,19 @@ from asr.progress import console
 
 # each module in asr/cli/ holds one function named like its command; bench first: it is the main job
 COMMANDS = (
-    "bench",
-    "prepare",
-    "train",
-    "evaluate",
-    "transcribe",
-    "align",
-    "compare",
-    "score",
-    "check",
-    "show",
-)
+    "bench", "prepare", "train", "evaluate", "transcribe", "align", "compare", "score", "check", "show",
+)  # fmt: skip
 
 
 def app(commands: Sequence[str] = COMMANDS) -> typer.Typer:
-    """The command line with some of the commands; each module is imported here, what it needs when it runs."""
+    """The command line with some of its commands, whose modules are light: what they need comes when they run."""
     made = typer.Typer(
         name="asr",
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
-        help="Train three speech recognisers on the same hours, see where their learning curves cross, use the best.",
+        help="Train three speech recognisers on the same hours, see where their curves cross, use the best.",
     )
     made.callback()(_options)
     for name in commands:

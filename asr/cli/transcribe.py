@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -47,7 +48,10 @@ def transcribe(
     output_dir: Annotated[
         Path | None,
         typer.Option(
-            "--output_dir", "-o", help="Folder for one file a recording and format; without it: stdout."
+            "--output_dir",
+            "-o",
+            file_okay=False,
+            help="Folder for one file a recording and format; without it: stdout.",
         ),
     ] = None,
     device: Annotated[
@@ -160,7 +164,8 @@ class Job:
 
         def spoken() -> Iterator[Word]:
             nonlocal duration_s
-            for duration_s, some in recognise(self.system, recording.path):
+            for done_s, some in recognise(self.system, recording.path):
+                duration_s = done_s
                 yield from some
 
         words: list[Word] = []
@@ -207,33 +212,28 @@ def recordings(audio: Iterable[Path]) -> tuple[list[Recording], list[AsrError]]:
     """
     from asr.data.audio import SUFFIXES
 
-    places: dict[Path, Path] = {}
+    places: dict[Path, tuple[Path, Path]] = {}  # by real path, so that no file is done twice
     failed: list[AsrError] = []
     for path in audio:
+        found = [Path(path.name)]
         if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-            inside = [
-                p for p in inside if not any(part.startswith(".") for part in p.relative_to(path).parts)
-            ]
-            if not inside:
+            inside = (p.relative_to(path) for p in sorted(path.rglob("*")) if p.suffix.lower() in SUFFIXES)
+            found = [p for p in inside if not any(part.startswith(".") for part in p.parts)]
+            if not found:
                 failed.append(AudioError("no recordings in this folder", path=path, fix="check the path"))
-            places.update({p: p.relative_to(path) for p in inside})
-        else:
-            places.setdefault(path, Path(path.name))
-    unique = {path.resolve(): (path, place) for path, place in reversed(places.items())}
-    chosen = list(reversed(unique.values()))
-    stems = [place.with_suffix("") for _, place in chosen]
-    names = [
-        str(stem if stems.count(stem) == 1 else place) for stem, (_, place) in zip(stems, chosen, strict=True)
-    ]
-    for name, (path, _) in zip(names, chosen, strict=True):
-        if names.count(name) > 1:
-            raise UsageError(
-                f"two recordings would be written as {name}",
-                path=path,
-                fix="name the folder above both instead",
-            )
-    return [Recording(path, name) for name, (path, _) in zip(names, chosen, strict=True)], failed
+        for place in found:
+            file = path / place if path.is_dir() else path
+            places.setdefault(file.resolve(), (file, place))
+    stems = Counter(place.with_suffix("") for _, place in places.values())
+    listed: dict[str, Recording] = {}
+    for file, place in places.values():
+        stem = place.with_suffix("")
+        name = (stem if stems[stem] == 1 else place).as_posix()
+        if name in listed:
+            both = f"{listed[name].path} and {file}"
+            raise UsageError(f"{both} have the same name", fix="name the folder above them instead")
+        listed[name] = Recording(file, name)
+    return list(listed.values()), failed
 
 
 def recognise(system: System, path: Path) -> Iterator[tuple[float, tuple[Word, ...]]]:
