@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 console = Console(stderr=True, highlight=False)
 T = TypeVar("T")
@@ -22,6 +30,8 @@ def bar() -> Progress:
         TimeRemainingColumn(),
         console=console,
         transient=True,
+        # rich would take what is printed to a redirected stdout (`asr ... > file`) and show it here instead
+        redirect_stdout=sys.stdout.isatty(),
         disable=not console.is_terminal,
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -96,7 +96,7 @@ def transcribe(
 
     A recording that cannot be read is named on stderr, the others are done, and the exit code is 1.
     """
-    from asr.formats import FORMATS, Layout
+    from asr.formats import FORMATS, Layout, clock
 
     if output_dir is None and output_format is OutputFormat.all:
         raise UsageError("-f all writes several files", fix="name their folder with -o DIR")
@@ -120,9 +120,10 @@ def transcribe(
         with bar() as progress:
             task = progress.add_task("transcribing", total=len(found))
             for recording in found:
-                progress.update(task, description=recording.path.name)
+                name = recording.path.name
+                progress.update(task, description=name)
                 try:
-                    job.run(recording)
+                    job.run(recording, lambda s: progress.update(task, description=f"{name} {clock(s)[:-4]}"))
                 except (AudioError, SearchError) as e:
                     e.path = e.path or recording.path
                     failed.append(e)
@@ -155,8 +156,11 @@ class Job:
     verbose: bool
     named: bool
 
-    def run(self, recording: Recording) -> None:
-        """Transcribe one recording; text on stdout comes segment by segment, files come whole, at the end."""
+    def run(self, recording: Recording, on_time: Callable[[float], None]) -> None:
+        """Transcribe one recording and tell `on_time` how many seconds of it are done.
+
+        Text on stdout comes segment by segment; files come whole, at the end.
+        """
         from asr.formats import FORMATS, Transcript, clock, segments
 
         live = self.output_dir is None and self.output_format is OutputFormat.txt
@@ -166,6 +170,7 @@ class Job:
             nonlocal duration_s
             for done_s, some in recognise(self.system, recording.path):
                 duration_s = done_s
+                on_time(done_s)
                 yield from some
 
         words: list[Word] = []
