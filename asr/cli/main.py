@@ -20,7 +20,7 @@ COMMANDS = (
 
 
 def app(commands: Sequence[str] = COMMANDS) -> typer.Typer:
-    """The command line with some of its commands; their modules are light and import what they need when run."""
+    """The command line with some of its commands; their modules are light, what they need comes when run."""
     made = typer.Typer(
         name="asr",
         no_args_is_help=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 from collections import Counter
@@ -96,7 +97,7 @@ def transcribe(
 
     A recording that cannot be read is named on stderr, the others are done, and the exit code is 1.
     """
-    from asr.formats import FORMATS, Layout, clock
+    from asr.formats import FORMATS, Layout
 
     if output_dir is None and output_format is OutputFormat.all:
         raise UsageError("-f all writes several files", fix="name their folder with -o DIR")
@@ -120,10 +121,8 @@ def transcribe(
         with bar() as progress:
             task = progress.add_task("transcribing", total=len(found))
             for recording in found:
-                name = recording.path.name
-                progress.update(task, description=name)
                 try:
-                    job.run(recording, lambda s: progress.update(task, description=f"{name} {clock(s)[:-4]}"))
+                    job.run(recording, functools.partial(progress.update, task))
                 except (AudioError, SearchError) as e:
                     e.path = e.path or recording.path
                     failed.append(e)
@@ -156,8 +155,8 @@ class Job:
     verbose: bool
     named: bool
 
-    def run(self, recording: Recording, on_time: Callable[[float], None]) -> None:
-        """Transcribe one recording and tell `on_time` how many seconds of it are done.
+    def run(self, recording: Recording, progress: Callable[..., None]) -> None:
+        """Transcribe one recording and call `progress` with a description of how far it is.
 
         Text on stdout comes segment by segment; files come whole, at the end.
         """
@@ -165,12 +164,13 @@ class Job:
 
         live = self.output_dir is None and self.output_format is OutputFormat.txt
         duration_s = 0.0
+        progress(description=recording.path.name)
 
         def spoken() -> Iterator[Word]:
             nonlocal duration_s
             for done_s, some in recognise(self.system, recording.path):
                 duration_s = done_s
-                on_time(done_s)
+                progress(description=f"{recording.path.name} {clock(done_s)[:-4]}")
                 yield from some
 
         words: list[Word] = []
