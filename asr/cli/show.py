@@ -1,0 +1,288 @@
+"""`asr show`: what a run, model, corpus, lexicon, language model or recipe holds."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import gzip
+import json
+import math
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from asr.errors import DataError, LanguageModelError, ModelError, UsageError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+ROWS = 12  # of a long list that the tables show; --json has all
+BARS = "▁▂▃▄▅▆▇█"
+
+# what is shown: scalars are facts, mappings are sections, lists of mappings are tables
+Facts = dict[str, Any]
+
+
+def show(
+    thing: Annotated[
+        str,
+        typer.Argument(
+            help="A run folder, its system folder, a corpus folder, a lexicon, an ARPA file, "
+            "a recipe's name or a YAML file."
+        ),
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+) -> None:
+    """Show what something holds: settings, results, losses, sizes."""
+    facts = describe(thing)
+    if as_json:
+        print(json.dumps(facts, indent=2, ensure_ascii=False))
+    else:
+        _print(facts)
+
+
+def describe(thing: str) -> Facts:
+    """What `thing` holds, by what it is.
+
+    Raises
+    ------
+    AsrError
+        If there is nothing of that name, or it is damaged.
+    """
+    path = Path(thing)
+    if path.is_dir():
+        if (path / "system.json").exists():
+            return {"kind": "model", "path": thing, **_system(path)}
+        if (path / "corpus.json").exists():
+            return {"kind": "corpus", "path": thing, **_corpus(path)}
+        if (path / "record.json").exists() or (path / "config.yaml").exists():
+            return {"kind": "run", "path": thing, **_run(path)}
+        fix = "name a folder of `asr train` or `asr prepare`"
+        raise DataError("neither a run, a model nor a corpus", path=path, fix=fix)
+    if path.is_file():
+        if path.suffix in (".yaml", ".yml"):
+            return {"kind": "settings", "path": thing, **_settings(thing)}
+        if path.name.endswith((".arpa", ".arpa.gz")):
+            return {"kind": "language model", "path": thing, **_language_model(path)}
+        return {"kind": "lexicon", "path": thing, **_lexicon(path)}
+    from asr.experiment import recipe_names
+
+    if thing not in recipe_names():
+        near = difflib.get_close_matches(thing, recipe_names(), n=1)
+        fix = f"did you mean {near[0]!r}?" if near else f"the recipes are {', '.join(recipe_names())}"
+        raise UsageError(f"no file, folder or recipe {thing!r}", fix=fix)
+    return {"kind": "recipe", "name": thing, **_settings(thing)}
+
+
+def _settings(recipe: str) -> Facts:
+    """A recipe or its file fully resolved; another YAML file with what it extends."""
+    from asr.config import load_yaml
+    from asr.experiment import recipe_settings
+
+    path = Path(recipe)
+    if path.is_file() and "recipe" not in (value := load_yaml(path)):
+        return value
+    return recipe_settings(recipe).model_dump(mode="json")
+
+
+def _run(folder: Path) -> Facts:
+    """A run folder, finished or not."""
+    from asr.record import RunRecord
+
+    finished = (folder / "record.json").exists()
+    facts: Facts = {"finished": finished}
+    if finished:
+        record = RunRecord.load(folder)
+        facts |= {"result": {k: v for k, v in record.row.items() if v is not None}, "budget": record.budget}
+        facts |= {"seconds": record.seconds, "tuning": record.tuning, "provenance": record.provenance}
+        facts["settings"] = record.config
+    else:
+        facts["settings"] = _settings(str(folder / "config.yaml"))
+    facts["training"] = [row for path in sorted(folder.rglob("metrics.csv")) for row in _curves(path)]
+    if (folder / "system" / "system.json").exists():
+        facts["system"] = _system(folder / "system")
+    return facts
+
+
+def _curves(path: Path) -> list[Facts]:
+    """First, lowest and last value of each figure logged in training, and how it went."""
+    try:
+        with open(path, encoding="utf-8", newline="") as f:
+            rows = list(csv.DictReader(f))
+        columns = {name: [float(r[name]) for r in rows if r[name]] for name in rows[0]} if rows else {}
+    except (UnicodeDecodeError, ValueError, TypeError, csv.Error) as e:
+        raise DataError(f"damaged ({e})", path=path) from e
+    return [
+        {
+            "figure": name,
+            "values": len(values),
+            "first": values[0],
+            "lowest": min(values),
+            "highest": max(values),
+            "last": values[-1],
+            "course": _sparkline(values),
+        }
+        for name, values in columns.items()
+        if values and name not in ("epoch", "step")
+    ]
+
+
+def _sparkline(values: list[float], width: int = 32) -> str:
+    """Values as a row of bars, means of neighbours where there are too many."""
+    finite = [v for v in values if math.isfinite(v)]
+    if not finite:
+        return ""
+    count = min(width, len(finite))
+    edges = [round(i * len(finite) / count) for i in range(count + 1)]
+    means = [sum(finite[a:b]) / (b - a) for a, b in zip(edges, edges[1:], strict=False)]
+    low, span = min(means), max(means) - min(means)
+    return "".join(BARS[round((m - low) / span * (len(BARS) - 1)) if span else 0] for m in means)
+
+
+def _system(folder: Path) -> Facts:
+    """A portable system: its head, its model's settings and sizes."""
+    facts: Facts = _read_json(folder / "system.json")
+    facts["model"] = _read_json(folder / "model.json")
+    facts["parameters"] = sum(row["numbers"] for row in (parts := _weights(folder / "model.safetensors")))
+    facts["weights"] = parts
+    facts["lexicon"] = _lexicon(folder / "lexicon.txt")
+    facts["language_model"] = _language_model(folder / "lm.arpa.gz")
+    return facts
+
+
+def _weights(path: Path) -> list[Facts]:
+    """Tensors and numbers by the first part of their names, from the head of the file alone."""
+    from safetensors import SafetensorError, safe_open
+
+    tensors: Counter[str] = Counter()
+    numbers: Counter[str] = Counter()
+    try:
+        with safe_open(path, framework="numpy") as file:
+            for name in file.keys():
+                part = name.partition(".")[0]
+                tensors[part] += 1
+                numbers[part] += math.prod(file.get_slice(name).get_shape())
+    except (OSError, SafetensorError) as e:
+        raise ModelError(f"weights cannot be read ({e})", path=path) from e
+    return [{"part": part, "tensors": n, "numbers": numbers[part]} for part, n in tensors.items()]
+
+
+def _corpus(folder: Path) -> Facts:
+    """A prepared corpus."""
+    from asr.data.corpus import Corpus
+
+    corpus = Corpus.open(folder)
+    facts: Facts = {"name": corpus.name, "language": corpus.language, "licence": corpus.licence}
+    facts |= {"source": corpus.source}
+    facts["splits"] = [{"split": name, **sizes} for name, sizes in corpus.splits.items()]
+    facts["lexicon"] = _lexicon(corpus.lexicon_path)
+    sentences = [line.split() for line in corpus.lm_text_path.read_text(encoding="utf-8").splitlines()]
+    words = Counter(word for sentence in sentences for word in sentence)
+    facts["lm_text"] = {"sentences": len(sentences), "words": words.total(), "different_words": len(words)}
+    if corpus.lm_path is not None:
+        facts["language_model"] = _language_model(corpus.lm_path)
+    return facts
+
+
+def _lexicon(path: Path) -> Facts:
+    """A pronunciation lexicon."""
+    from asr.text.lexicon import Lexicon
+
+    lexicon = Lexicon.load(path)
+    counts = Counter(unit for some in lexicon.entries.values() for units in some for unit in units)
+    return {
+        "words": len(lexicon.entries),
+        "pronunciations": sum(len(some) for some in lexicon.entries.values()),
+        "words_with_several": sum(len(some) > 1 for some in lexicon.entries.values()),
+        "units": len(counts),
+        "unit_counts": dict(counts.most_common()),
+    }
+
+
+def _language_model(path: Path) -> Facts:
+    """The counts at the head of an ARPA file."""
+    opened = gzip.open if path.suffix == ".gz" else open
+    ngrams: Facts = {}
+    try:
+        with opened(path, "rt", encoding="utf-8") as f:
+            for line in f:
+                if line.startswith("ngram "):
+                    order, _, count = line.removeprefix("ngram ").partition("=")
+                    ngrams[f"{int(order)}-grams"] = int(count)
+                elif ngrams:
+                    break
+    except (OSError, EOFError, UnicodeDecodeError, ValueError) as e:
+        raise LanguageModelError(f"cannot be read ({e})", path=path) from e
+    if not ngrams:
+        raise LanguageModelError("no n-gram counts at its head", path=path, fix="give an ARPA file")
+    return {"order": len(ngrams), **ngrams}
+
+
+def _read_json(path: Path) -> Facts:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError) as e:
+        raise ModelError(f"cannot be read ({e})", path=path, fix="copy the system folder again") from e
+    if not isinstance(value, dict):
+        raise ModelError("damaged (not a mapping)", path=path, fix="copy the system folder again")
+    return value
+
+
+def _print(facts: Facts) -> None:
+    """Tables on stdout: the facts, then each section and list under its dotted name."""
+    from rich.console import Console
+
+    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False, markup=False)
+    for table in _tables(facts, ""):
+        console.print(table)
+
+
+def _tables(facts: Facts, title: str) -> Iterator[Table]:
+    """One table of the scalars, then those of what lies deeper."""
+    deeper = {name: value for name, value in facts.items() if isinstance(value, dict) or _is_table(value)}
+    if len(deeper) < len(facts):
+        table = _table(title, ("", ""), header=False)
+        for name, value in facts.items():
+            if name not in deeper:
+                table.add_row(name, _cell(value))
+        yield table
+    for name, value in deeper.items():
+        below = f"{title}.{name}" if title else name
+        if isinstance(value, dict):
+            yield from _tables(value, below)
+            continue
+        table = _table(below, tuple(value[0]))
+        for row in value[:ROWS]:
+            table.add_row(*(_cell(row.get(column)) for column in value[0]))
+        if len(value) > ROWS:
+            table.caption = f"and {len(value) - ROWS} more, see --json"
+        yield table
+
+
+def _table(title: str, columns: tuple[str, ...], header: bool = True) -> Table:
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", title_style="bold", show_header=header)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and isinstance(value[0], dict)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_cell, value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return "" if value is None else str(value)
