@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import difflib
 import gzip
+import itertools
 import json
 import math
 import sys
@@ -138,7 +139,7 @@ def _sparkline(values: list[float], width: int = 32) -> str:
         return ""
     count = min(width, len(finite))
     edges = [round(i * len(finite) / count) for i in range(count + 1)]
-    means = [sum(finite[a:b]) / (b - a) for a, b in zip(edges, edges[1:], strict=False)]
+    means = [sum(finite[a:b]) / (b - a) for a, b in itertools.pairwise(edges)]
     low, span = min(means), max(means) - min(means)
     return "".join(BARS[round((m - low) / span * (len(BARS) - 1)) if span else 0] for m in means)
 
@@ -147,8 +148,8 @@ def _system(folder: Path) -> Facts:
     """A portable system: its head, its model's settings and sizes."""
     facts: Facts = _read_json(folder / "system.json")
     facts["model"] = _read_json(folder / "model.json")
-    facts["parameters"] = sum(row["numbers"] for row in (parts := _weights(folder / "model.safetensors")))
-    facts["weights"] = parts
+    weights = _weights(folder / "model.safetensors")
+    facts |= {"parameters": sum(row["numbers"] for row in weights), "weights": weights}
     facts["lexicon"] = _lexicon(folder / "lexicon.txt")
     facts["language_model"] = _language_model(folder / "lm.arpa.gz")
     return facts
@@ -163,7 +164,7 @@ def _weights(path: Path) -> list[Facts]:
     try:
         with safe_open(path, framework="numpy") as file:
             for name in file.keys():
-                part = name.partition(".")[0]
+                part, _, _ = name.partition(".")
                 tensors[part] += 1
                 numbers[part] += math.prod(file.get_slice(name).get_shape())
     except (OSError, SafetensorError) as e:
