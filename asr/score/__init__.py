@@ -4,7 +4,7 @@ Conventions: rates are in percent, counts are integers, and counts add; rates ar
 """
 
 from asr.score.align import align_characters, align_words
-from asr.score.bootstrap import Interval, compare_bootstrap, interval
+from asr.score.bootstrap import Interval, PairedBootstrap, compare_bootstrap, interval
 from asr.score.counts import Pairs, Scores, UtteranceScore
 from asr.score.files import Transcripts, read_decoded, read_transcripts
 from asr.score.mapsswe import Mapsswe, mapsswe
@@ -13,6 +13,7 @@ from asr.score.result import Result, score_texts
 __all__ = [
     "Interval",
     "Mapsswe",
+    "PairedBootstrap",
     "Pairs",
     "Result",
     "Scores",

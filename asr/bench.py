@@ -1,0 +1,289 @@
+"""Recipes × hour budgets × seeds: every cell trained and scored, one after the other, resumable."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import fcntl
+import io
+import math
+import multiprocessing
+import multiprocessing.connection
+import os
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pydantic
+
+from asr.config import Settings, load_yaml, parse, resource
+from asr.errors import AsrError, ConfigError, UsageError
+from asr.experiment import Cell, run_cell
+from asr.files import write_text
+from asr.record import RunRecord
+
+COLUMNS = (
+    "corpus", "recipe", "hours", "text_words", "seed", "setting", "split", "utterances", "words",
+    "sub", "del", "ins", "wer", "wer_low", "wer_high", "cer", "per", "greedy_wer",
+    "train_s", "decode_rtf", "peak_mb", "params",
+)  # fmt: skip
+
+Row = dict[str, Any]
+RunCell = Callable[[Cell, Path, Callable[[str], None]], Row]
+
+
+class CorpusSettings(Settings):
+    """The corpus of a bench that brings its own: a name of `asr prepare`, and options of its preparation."""
+
+    name: str
+    options: dict[str, Any] = pydantic.Field(default_factory=dict)
+
+
+class BenchSettings(Settings):
+    """A bench file: what is compared on what."""
+
+    # None where the command line says which prepared folder to use
+    corpus: CorpusSettings | None = None
+    # recipe names, or paths of recipe.yaml files
+    recipes: tuple[str, ...]
+    # hours of training audio; "all" for the whole train split
+    hours: tuple[float | Literal["all"], ...]
+    seeds: tuple[int, ...] = (0,)
+    # `a.b=c` overrides under the name of a recipe, or under `all`
+    set: dict[str, tuple[str, ...]] = pydantic.Field(default_factory=dict)
+
+    def cells(self, corpus: Path) -> list[Cell]:
+        """The cells on a prepared corpus: the cheap budgets first, so that a curve shows early."""
+        budgets = sorted(self.hours, key=lambda h: math.inf if h == "all" else h)
+        return [
+            Cell(
+                corpus,
+                recipe,
+                None if hours == "all" else hours,
+                seed,
+                self.set.get("all", ()) + self.set.get(recipe, ()),
+            )
+            for hours in budgets
+            for recipe in self.recipes
+            for seed in self.seeds
+        ]
+
+
+def load_bench(conf: str | Path, **changes: Any) -> BenchSettings:
+    """Settings of a bench file, by path or by the name of one that the toolkit brings (``quick``).
+
+    Parameters
+    ----------
+    conf
+        Path or name.
+    changes
+        Fields to replace; None leaves a field as the file has it.
+
+    Raises
+    ------
+    ConfigError
+        If the file or a field is unusable, or a budget is not positive.
+    """
+    path = Path(conf)
+    if path.suffix not in (".yaml", ".yml"):
+        path = resource("conf", f"bench/{conf}.yaml")
+    value = load_yaml(path) | {k: v for k, v in changes.items() if v is not None}
+    settings = parse(BenchSettings, value, path)
+    for name in ("recipes", "hours", "seeds"):
+        given = getattr(settings, name)
+        if not given or len(set(given)) < len(given):
+            raise ConfigError(f"{name}: empty, or a value appears twice", path=path)
+    if any(h != "all" and not h > 0 for h in settings.hours):
+        raise ConfigError("hours: not above zero", path=path)
+    unknown = next((name for name in settings.set if name not in (*settings.recipes, "all")), None)
+    if unknown is not None and changes.get("recipes") is None:
+        raise ConfigError(
+            f"set: {unknown!r} is no recipe of this bench", path=path, fix="name a recipe, or `all`"
+        )
+    return settings
+
+
+@dataclass
+class CellState:
+    """How far one cell is.
+
+    Attributes
+    ----------
+    state
+        ``waiting``, ``done`` (in this call), ``kept`` (finished before), ``failed``, or the stage it is in.
+    row
+        Its line of results.csv, once finished.
+    error
+        Why it failed.
+    seconds
+        Wall-clock time in this call.
+    """
+
+    cell: Cell
+    folder: Path
+    state: str = "waiting"
+    row: Row | None = None
+    error: str | None = None
+    seconds: float = 0.0
+
+    @property
+    def label(self) -> str:
+        """Recipe, hours and seed, for people."""
+        hours = "all hours" if self.cell.hours is None else f"{self.cell.hours:g} h"
+        return f"{Path(self.cell.recipe).stem}, {hours}, seed {self.cell.seed}"
+
+
+def plan(cells: Sequence[Cell], to: Path) -> list[CellState]:
+    """Each cell with its run folder below `to`; finished ones carry their row.
+
+    Raises
+    ------
+    ConfigError
+        If a recipe or an override is unknown: before any time is spent.
+    """
+    states = []
+    for cell in cells:
+        state = CellState(cell, to / cell.folder_name())
+        if (state.folder / "record.json").exists():
+            try:
+                state.row, state.state = RunRecord.load(state.folder).row, "kept"
+            except AsrError as e:
+                state.state, state.error = "failed", str(e)
+        states.append(state)
+    return states
+
+
+def process() -> Executor:
+    """One fresh process for one cell.
+
+    Its peak memory is then the cell's own and its death the cell's alone. The fork server has imported the
+    heavy packages once, so a cell starts in milliseconds.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["asr.experiment"])
+    return ProcessPoolExecutor(1, mp_context=context, initializer=_die_with_parent)
+
+
+def run_bench(
+    states: Sequence[CellState],
+    to: Path,
+    on_change: Callable[[CellState], None] = lambda _: None,
+    *,
+    run: RunCell = run_cell,
+    executor: Callable[[], Executor] = process,
+) -> list[CellState]:
+    """Run what is unfinished, rewriting results.csv whole after each cell; a failed cell stops no other.
+
+    Parameters
+    ----------
+    states
+        From `plan`.
+    to
+        Folder of results.csv and the run folders.
+    on_change
+        Called about twice a second, and on each change, with the running cell.
+    run
+        Trains and scores one cell in its folder.
+    executor
+        Makes the executor a cell runs in; any `concurrent.futures` one will do.
+
+    Raises
+    ------
+    UsageError
+        If another bench is writing to the same folder.
+    """
+    with _only_one(to):
+        write_results(states, to / "results.csv")
+        for state in states:
+            if state.state == "waiting":
+                _run_one(state, on_change, run, executor)
+            on_change(state)
+            write_results(states, to / "results.csv")
+    return list(states)
+
+
+def write_results(states: Sequence[CellState], path: Path) -> None:
+    """Write the rows of the finished cells; a figure that does not apply is empty."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(s.row for s in states if s.row is not None)
+    write_text(path, text.getvalue())
+
+
+def _run_one(
+    state: CellState, on_change: Callable[[CellState], None], run: RunCell, executor: Callable[[], Executor]
+) -> None:
+    state.folder.mkdir(parents=True, exist_ok=True)
+    stage = state.folder / "stage.txt"
+    stage.unlink(missing_ok=True)
+    state.state = "starting"
+    began = time.perf_counter()
+    with executor() as pool:
+        future = pool.submit(_work, run, state.cell, state.folder)
+        while True:
+            with contextlib.suppress(FileNotFoundError):
+                state.state = stage.read_text(encoding="utf-8") or state.state
+            state.seconds = time.perf_counter() - began
+            on_change(state)
+            try:
+                state.row, state.error = future.result(timeout=0.5)
+            except TimeoutError:
+                continue
+            except BrokenProcessPool:
+                state.error = "its process was killed (out of memory?)"
+            break
+    if state.error is not None:
+        state.error += f"; see {state.folder / 'log.txt'}"
+    state.state = "done" if state.error is None else "failed"
+    stage.unlink(missing_ok=True)
+
+
+def _work(run: RunCell, cell: Cell, folder: Path) -> tuple[Row | None, str | None]:
+    """Run a cell where the executor put us; what it prints goes to the run's log.txt."""
+    if multiprocessing.parent_process() is not None:
+        log = os.open(folder / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+    try:
+        return run(cell, folder, lambda stage: write_text(folder / "stage.txt", stage)), None
+    except AsrError as e:
+        print(f"asr: error: {e}", file=sys.stderr)
+        return None, str(e)
+    except Exception as e:
+        traceback.print_exc()
+        return None, f"{type(e).__name__}: {e}"
+
+
+def _die_with_parent() -> None:
+    """End this process as soon as the bench is gone, be it by kill -9: two must never write one run folder."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+@contextlib.contextmanager
+def _only_one(to: Path) -> Iterator[None]:
+    """Hold a lock on the folder; the system releases it however the process ends."""
+    to.mkdir(parents=True, exist_ok=True)
+    with open(to / ".lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as e:
+            raise UsageError(
+                "another bench is running here", path=to, fix="wait for it, or give another --to"
+            ) from e
+        yield
