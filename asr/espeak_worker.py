@@ -69,6 +69,7 @@ def speak(library: Any, text: str, rate: int, pitch: int, pitch_range: int) -> t
     library.espeak_SetParameter(RATE, rate, 0)
     library.espeak_SetParameter(PITCH, pitch, 0)
     library.espeak_SetParameter(RANGE, pitch_range, 0)
+    library.espeak_ng_SetRandSeed(1)  # the breath of some voices; the library seeds it with the time of day
     data = text.encode()
     status = library.espeak_Synth(data, len(data) + 1, 0, 1, 0, CHARS_UTF8, None, None)
     library.espeak_Synchronize()
