@@ -221,14 +221,16 @@ class _Arpa:
         return line
 
     def section(self, order: int, shorter: dict[str, float]) -> tuple[dict[str, float], dict[str, float]]:
-        """Read the n-grams of one order, up to a blank line or a line that starts with a backslash."""
+        """Read the n-grams of one order, up to a line that starts with a backslash."""
         probabilities: dict[str, float] = {}
         backoffs: dict[str, float] = {}
         spaces = order - 1
         for i in range(self.at, len(self.lines)):
             line = self.lines[i]
-            if not line or line.isspace() or line[0] == "\\":
+            if line[:1] == "\\":
                 break
+            if not line or line.isspace():
+                continue
             fields = line.rstrip().split("\t")
             if len(fields) not in (2, 3) or fields[1].count(" ") != spaces:
                 fields = _refield(line, order)  # blanks in place of tabs
