@@ -1,0 +1,98 @@
+"""A filterbank learned from the waveform: complex band-pass filters, squared modulus, low-pass, logarithm."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import nn
+
+from asr.features.logmel import SHIFT_S, WINDOW_S, mel_edges
+
+OVERSAMPLING = 2  # the envelope is sampled this many times per output frame, then low-passed
+POOL_FRAMES = 2.5  # length of the low-pass in output frames
+
+
+def gabor_filters(channels: int, taps: int, sample_rate: int, low_hz: float, high_hz: float) -> np.ndarray:
+    """Real and imaginary parts of mel-spaced Gabor filters, (2 · channels, taps) float32.
+
+    Filter i is centred on mel channel i and has the half-power bandwidth of its triangle; its gain at the centre is
+    one. The imaginary parts follow the real ones.
+
+    Reference
+    ---------
+    Zeghidour et al. 2018, "Learning filterbanks from raw speech for phone recognition", section 2.
+    """
+    edges = mel_edges(channels, low_hz, high_hz)
+    centre = edges[1:-1, None]
+    width = (edges[2:] - edges[:-2])[:, None] / 2.0  # between the half-power points of the triangle
+    deviation_s = np.sqrt(np.log(2.0)) / (np.pi * width)
+    time_s = (np.arange(taps) - (taps - 1) / 2.0)[None] / sample_rate
+    envelope = np.exp(-0.5 * (time_s / deviation_s) ** 2)
+    envelope /= envelope.sum(axis=1, keepdims=True)
+    phase = 2.0 * np.pi * centre * time_s
+    return np.concatenate([envelope * np.cos(phase), envelope * np.sin(phase)]).astype(np.float32)
+
+
+class LearnedFilterbank(nn.Module):
+    """Log energies of learned filters, one frame every 10 ms; every tap is trained.
+
+    Two real filters make one complex filter; their squared responses, taken every 5 ms, are added (the envelope),
+    smoothed by a learned positive window per channel and sent through a logarithm. It starts near log-mel.
+
+    Parameters
+    ----------
+    channels
+        Number of complex filters.
+    sample_rate
+        Samples per second of the input.
+    low_hz, high_hz
+        Band covered at the start of training; high_hz None: half the sample rate.
+    floor
+        Added to the energies before the logarithm.
+
+    Reference
+    ---------
+    Zeghidour et al. 2018, "Learning filterbanks from raw speech for phone recognition", section 2; Zeghidour et al.
+    2021, "LEAF", section 3.
+    """
+
+    def __init__(
+        self,
+        channels: int = 64,
+        sample_rate: int = 16000,
+        low_hz: float = 60.0,
+        high_hz: float | None = None,
+        floor: float = 1e-6,
+    ) -> None:
+        super().__init__()
+        self.channels, self.floor = channels, floor
+        self.shift = round(SHIFT_S * sample_rate)
+        self.taps = round(WINDOW_S * sample_rate)
+        self.step = self.shift // OVERSAMPLING
+        filters = gabor_filters(channels, self.taps, sample_rate, low_hz, high_hz or sample_rate / 2)
+        self.filters = nn.Parameter(torch.from_numpy(filters)[:, None])
+        window = np.hanning(round(POOL_FRAMES * OVERSAMPLING) + 2)[1:-1]
+        self.smoothing = nn.Parameter(
+            torch.log(torch.tensor(window, dtype=torch.float32)).repeat(channels, 1)
+        )
+
+    def forward(self, waveforms: torch.Tensor) -> torch.Tensor:
+        """Features of waveforms.
+
+        Parameters
+        ----------
+        waveforms
+            (batch, samples), samples a multiple of 10 ms.
+
+        Returns
+        -------
+        (batch, channels, samples / 10 ms)
+        """
+        window = torch.softmax(self.smoothing, dim=1)[:, None]
+        # each output frame is centred on the middle of its 10 ms
+        reach = (window.shape[-1] - OVERSAMPLING) * self.step + self.taps - self.step
+        padded = nn.functional.pad(waveforms, (reach // 2, reach - reach // 2))
+        response = nn.functional.conv1d(padded[:, None], self.filters, stride=self.step)
+        real, imaginary = response.square().chunk(2, dim=1)
+        energy = nn.functional.conv1d(real + imaginary, window, stride=OVERSAMPLING, groups=self.channels)
+        return torch.log(energy + self.floor)

@@ -1,0 +1,59 @@
+"""What training does to its audio: other speeds, and masks over time and channels."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torchaudio.functional import resample
+
+from asr.features.logmel import SHIFT_S
+from asr.models.ctc.settings import CtcSettings
+
+
+def change_speed(waveform: torch.Tensor, factor: float) -> torch.Tensor:
+    """A waveform (samples,) played `factor` times as fast, pitch included.
+
+    Reference
+    ---------
+    Ko et al. 2015, "Audio augmentation for speech recognition", section 2.
+    """
+    if factor == 1.0:
+        return waveform
+    return resample(waveform, round(1000 * factor), 1000, lowpass_filter_width=4)
+
+
+def mask_features(features: torch.Tensor, lengths: torch.Tensor, settings: CtcSettings) -> torch.Tensor:
+    """Zero random stretches of time and of neighbouring channels of normalised features.
+
+    Parameters
+    ----------
+    features
+        (batch, channels, frames) of zero mean, one frame every 10 ms.
+    lengths
+        (batch,) frames of each utterance; longer ones get more time masks.
+
+    Reference
+    ---------
+    Park et al. 2019, "SpecAugment", section 2.
+    """
+    batch, channels, frames = features.shape
+    keep = torch.ones_like(features, dtype=torch.bool)
+    if settings.time_masks and settings.time_mask_s:
+        seconds = lengths * SHIFT_S
+        masks = settings.time_masks * torch.ceil(seconds / 4.0)
+        # an utterance shorter than 4 s keeps the same share of its frames
+        longest = settings.time_mask_s / SHIFT_S * (seconds / 4.0).clamp(max=1.0)
+        most = int(masks.max())
+        width = torch.rand(batch, most) * longest[:, None] * (torch.arange(most)[None] < masks[:, None])
+        start = torch.rand(batch, most) * (lengths[:, None] - width).clamp(min=0)
+        position = torch.arange(frames)[None, None]
+        hit = (position >= start[:, :, None]) & (position < (start + width)[:, :, None])
+        keep &= ~hit.any(1)[:, None]
+    if settings.channel_masks and settings.channel_mask:
+        width = torch.rand(batch, settings.channel_masks) * math.ceil(settings.channel_mask * channels)
+        start = torch.rand(batch, settings.channel_masks) * (channels - width)
+        position = torch.arange(channels)[None, None]
+        hit = (position >= start[:, :, None]) & (position < (start + width)[:, :, None])
+        keep &= ~hit.any(1)[:, :, None]
+    return features * keep

@@ -1,0 +1,170 @@
+"""`raw_ctc` and `phoneme_ctc`: one network from the waveform, to characters or to phonemes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+
+import lhotse
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torchaudio.functional import resample
+
+from asr.config import parse
+from asr.decode.topology import Topology
+from asr.emissions import Emissions
+from asr.errors import AsrError, DataError, ModelError
+from asr.files import replacing, write_json
+from asr.models.ctc.batches import Batches, Utterances
+from asr.models.ctc.network import FRAME_SHIFT_S, Network
+from asr.models.ctc.settings import CtcSettings
+from asr.models.ctc.targets import Targets
+from asr.text.lexicon import Lexicon
+from asr.text.units import Units
+
+EMIT_S = 60.0  # padded seconds of audio in one forward pass of `emit`
+PRIOR_S = 3600.0  # seconds of training audio that the prior is averaged over
+
+
+class Ctc:
+    """A CTC network as an AcousticModel.
+
+    Parameters
+    ----------
+    settings
+        Targets, sizes and training.
+    lexicon
+        Gives the units; and the pronunciations, where the targets are phonemes.
+    seed
+        Of the weights, the batches, the masks and dropout.
+
+    Attributes
+    ----------
+    log_prior
+        (units,) float32, log of the mean posterior of each unit on the training audio; uniform before `fit`.
+    """
+
+    def __init__(self, settings: CtcSettings, lexicon: Lexicon, seed: int = 0) -> None:
+        self.targets: Targets | None = Targets(settings.targets, lexicon)
+        self._build(settings, self.targets.units, seed)
+
+    def _build(self, settings: CtcSettings, units: Units, seed: int) -> None:
+        self.settings, self.units, self.seed = settings, units, seed
+        self.topology = Topology.ctc(units)
+        self.sample_rate = settings.sample_rate
+        self.log_prior = np.full(len(units), -np.log(len(units)), dtype=np.float32)
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            self.network = Network(settings, len(units)).eval()
+
+    def fit(self, train: lhotse.CutSet, dev: lhotse.CutSet, workdir: Path) -> None:
+        """Train on `train`, keep the epoch that is best on `dev`; go on from an interrupted call's `workdir`.
+
+        Raises
+        ------
+        DataError
+            If no utterance of `train` or of `dev` is usable.
+        ModelError
+            If the model was loaded rather than made from a lexicon, or training breaks down.
+        """
+        if self.targets is None:
+            raise ModelError(
+                "a loaded model has no lexicon to train with", fix="make a new one with Ctc(...)"
+            )
+        from asr.models.ctc import training  # Lightning is slow to import, and `transcribe` never needs it
+
+        cache = workdir / "audio"
+        cache.mkdir(parents=True, exist_ok=True)
+        sets = {
+            name: Utterances(cuts, self.targets, self.sample_rate, cache / name, name)
+            for name, cuts in (("train", train), ("dev", dev))
+        }
+        for name, utterances in sets.items():
+            if not len(utterances):
+                raise DataError(
+                    f"no usable utterance in {name}", fix="see the lines above, or `asr check` the corpus"
+                )
+        training.train(self.network, sets["train"], sets["dev"], self.settings, self.seed, workdir)
+        self.log_prior = self._mean_posterior(sets["train"])
+        del sets
+        shutil.rmtree(cache)
+
+    @torch.inference_mode()
+    def _mean_posterior(self, utterances: Utterances) -> np.ndarray:
+        total = torch.zeros(len(self.units), dtype=torch.float64)
+        done = 0.0
+        batches = list(Batches(utterances.seconds, EMIT_S, (1.0,), None))
+        for items in np.random.default_rng(self.seed).permutation(np.array(batches, dtype=object)):
+            batch = utterances.batch(items)
+            log_probs, frames = self.network(batch.waveforms, batch.samples)
+            for row, count in zip(log_probs, frames.tolist(), strict=True):
+                total += row[:count].exp().sum(0)
+            done += float(batch.samples.sum()) / self.sample_rate
+            if done >= PRIOR_S:
+                break
+        return torch.log((total / total.sum()).clamp(min=1e-8)).numpy().astype(np.float32)
+
+    @torch.inference_mode()
+    def emit(self, waveforms: Sequence[np.ndarray], sample_rate: int) -> list[Emissions]:
+        """Log posteriors of utterances, each (samples,) float32 in -1..1; one frame every 40 ms.
+
+        An utterance shorter than 0.8 s gets the frames of 0.8 s.
+        """
+        audio = [torch.from_numpy(np.ascontiguousarray(w, dtype=np.float32)) for w in waveforms]
+        if sample_rate != self.sample_rate:
+            audio = [resample(w, sample_rate, self.sample_rate) for w in audio]
+        self.network.eval()
+        out: list[Emissions | None] = [None] * len(audio)
+        seconds = np.array([len(w) / self.sample_rate for w in audio])
+        for items in Batches(seconds, EMIT_S, (1.0,), None) if audio else []:
+            rows = [audio[i] for i, _ in items]
+            samples = torch.tensor([len(w) for w in rows])
+            log_probs, frames = self.network(torch.nn.utils.rnn.pad_sequence(rows, batch_first=True), samples)
+            for (i, _), row, count in zip(items, log_probs, frames.tolist(), strict=True):
+                out[i] = Emissions(row[:count].numpy().copy(), self.units, FRAME_SHIFT_S, "posterior")
+        return [e for e in out if e is not None]
+
+    def save(self, folder: Path) -> None:
+        """Write model.safetensors, units.txt and model.json below `folder`."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        tensors = {name: value.contiguous() for name, value in self.network.state_dict().items()}
+        with replacing(folder / "model.safetensors") as temporary:
+            save_file({**tensors, "log_prior": torch.from_numpy(self.log_prior)}, temporary)
+        self.units.save(folder / "units.txt")
+        write_json(
+            folder / "model.json", {"settings": self.settings.model_dump(mode="json"), "seed": self.seed}
+        )
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        ModelError
+            If a file is missing, damaged or does not fit the others.
+        """
+        folder = Path(folder)
+        try:
+            head = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+            model = cls.__new__(cls)
+            model.targets = None
+            model._build(
+                parse(CtcSettings, head["settings"]), Units.load(folder / "units.txt"), int(head["seed"])
+            )
+            tensors = load_file(folder / "model.safetensors")
+            model.log_prior = tensors.pop("log_prior").numpy()
+            model.network.load_state_dict(tensors)
+        except (AsrError, OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as e:
+            raise ModelError(f"not a usable CTC model ({e})", path=folder, fix="train it again") from e
+        return model
+
+    def parameters_count(self) -> int:
+        """Number of trained numbers."""
+        return sum(p.numel() for p in self.network.parameters())

@@ -1,0 +1,171 @@
+"""The network: waveform to log posteriors at 25 frames per second."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from asr.features.logmel import SHIFT_S, LogMel
+from asr.features.waveform import LearnedFilterbank
+from asr.models.ctc.augment import mask_features
+from asr.models.ctc.settings import CtcSettings
+
+SUBSAMPLING = 4
+FRAME_SHIFT_S = SHIFT_S * SUBSAMPLING
+# a word of 0.15 s still gets the frames that its letters and blanks need; the rest of them is masked padding
+MINIMUM_FRAMES = 20
+PLANES = 32
+
+
+def frames_of(samples: torch.Tensor | int, sample_rate: int) -> torch.Tensor | int:
+    """Number of output frames of an utterance of `samples` samples."""
+    hop = round(FRAME_SHIFT_S * sample_rate)
+    frames = -(-samples // hop)
+    if isinstance(frames, torch.Tensor):
+        return frames.clamp(min=MINIMUM_FRAMES)
+    return max(frames, MINIMUM_FRAMES)
+
+
+def valid(lengths: torch.Tensor, longest: int) -> torch.Tensor:
+    """1 where a frame lies inside its utterance and 0 behind it, (batch, 1, longest) float32."""
+    return (torch.arange(longest, device=lengths.device)[None] < lengths[:, None])[:, None].float()
+
+
+class Normalise(nn.Module):
+    """Each channel of each utterance to zero mean and unit variance over its own frames; zero behind them."""
+
+    def forward(self, features: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        """Features (batch, channels, frames) of `lengths` (batch,) frames each, normalised."""
+        inside = valid(lengths, features.shape[2])
+        count = inside.sum(2, keepdim=True)
+        centred = (features - (features * inside).sum(2, keepdim=True) / count) * inside
+        variance = centred.square().sum(2, keepdim=True) / count
+        return centred * torch.rsqrt(variance + 1e-2)
+
+
+class Subsample(nn.Module):
+    """Two strided convolutions over (channel, time) planes: 100 to 25 frames per second, then a projection.
+
+    Neighbouring channels share weights, so a formant may move a little between speakers.
+    """
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__()
+        # four taps of stride two keep output frame t centred on [t, t + 1)
+        self.first = nn.Conv2d(1, PLANES, (3, 4), stride=2, padding=1)
+        self.second = nn.Conv2d(PLANES, PLANES, (3, 4), stride=2, padding=1)
+        rows = channels
+        for _ in range(2):
+            rows = (rows + 2 - 3) // 2 + 1
+        self.project = nn.Conv1d(PLANES * rows, width, 1)
+        self.norm = nn.BatchNorm1d(width)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """(batch, channels, frames) to (batch, width, frames / 4); padding must be zero."""
+        planes = nn.functional.silu(self.first(features[:, None]))
+        planes = nn.functional.silu(self.second(planes))
+        return self.norm(self.project(planes.flatten(1, 2)))
+
+
+class Block(nn.Module):
+    """A residual convolution over time."""
+
+    def __init__(self, width: int, kernel: int, dropout: float) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(width, width, kernel, padding=kernel // 2, bias=False)
+        self.norm = nn.BatchNorm1d(width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
+        """(batch, width, frames) to the same, zero where `inside` is."""
+        return (x + self.dropout(nn.functional.silu(self.norm(self.conv(x))))) * inside
+
+
+class BiLstm(nn.Module):
+    """A bidirectional LSTM layer whose backward half starts at the end of each utterance, not of the batch.
+
+    Two plain LSTMs: oneDNN runs them several times faster than packed sequences.
+    """
+
+    def __init__(self, width: int, dropout: float) -> None:
+        super().__init__()
+        self.ahead = nn.LSTM(width, width // 2, batch_first=True)
+        self.back = nn.LSTM(width, width // 2, batch_first=True)
+        self.norm = nn.LayerNorm(width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        """(batch, frames, width) to the same."""
+        position = torch.arange(x.shape[1], device=x.device)[None]
+        mirror = torch.where(position < lengths[:, None], lengths[:, None] - 1 - position, position)[
+            :, :, None
+        ]
+        backwards = self.back(x.gather(1, mirror.expand_as(x)))[0]
+        both = torch.cat([self.ahead(x)[0], backwards.gather(1, mirror.expand_as(backwards))], dim=2)
+        return x + self.dropout(self.norm(both))
+
+
+class Network(nn.Module):
+    """Front end, normalisation, masks (in training), encoder, softmax.
+
+    Parameters
+    ----------
+    settings
+        Sizes and the kind of front end.
+    units
+        Number of output symbols, blank included.
+    """
+
+    def __init__(self, settings: CtcSettings, units: int) -> None:
+        super().__init__()
+        self.settings = settings
+        kind = LearnedFilterbank if settings.frontend == "waveform" else LogMel
+        self.frontend = kind(settings.channels, settings.sample_rate)
+        self.normalise = Normalise()
+        self.subsample = Subsample(settings.channels, settings.width)
+        self.blocks = nn.ModuleList(
+            Block(settings.width, settings.kernel, settings.dropout) for _ in range(settings.blocks)
+        )
+        self.lstms = nn.ModuleList(
+            BiLstm(settings.width, settings.dropout) for _ in range(settings.lstm_layers)
+        )
+        self.dropout = nn.Dropout(settings.dropout)
+        self.output = nn.Linear(settings.width, units)
+
+    def forward(self, waveforms: torch.Tensor, samples: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Log posteriors of a batch.
+
+        Parameters
+        ----------
+        waveforms
+            (batch, longest), zero behind each utterance.
+        samples
+            (batch,) int64, the length of each.
+
+        Returns
+        -------
+        log posteriors
+            (batch, frames, units) float32; rows of an utterance from its own frame count on mean nothing.
+        frames
+            (batch,) int64.
+        """
+        rate = self.settings.sample_rate
+        frames = frames_of(samples, rate)
+        hop = round(FRAME_SHIFT_S * rate)
+        longest = int(frames.max())
+        waveforms = nn.functional.pad(waveforms, (0, longest * hop - waveforms.shape[1]))
+        # loudness carries no words, and the floor of the logarithm becomes relative to it
+        level = (waveforms.square().sum(1) / samples).sqrt()
+        features = self.frontend(waveforms / (level[:, None] + 1e-5))
+        lengths = -(-samples * SUBSAMPLING // hop)
+        features = self.normalise(features, lengths)
+        if self.training:
+            features = mask_features(features, lengths, self.settings)
+        inside = valid(frames, longest)
+        x = self.subsample(features) * inside
+        for block in self.blocks:
+            x = block(x, inside)
+        x = x.transpose(1, 2)
+        for lstm in self.lstms:
+            x = lstm(x, frames)
+        return self.output(self.dropout(x)).float().log_softmax(2), frames

@@ -1,0 +1,262 @@
+"""Training of the network under Lightning."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import math
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+from jiwer import process_words
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from torch.utils.data import DataLoader
+
+from asr.errors import ModelError
+from asr.files import write_json
+from asr.models.ctc.batches import Batch, Batches, Utterances
+from asr.models.ctc.checkpoint import SafeCheckpointIO
+from asr.models.ctc.network import Network
+from asr.models.ctc.settings import CtcSettings
+from asr.progress import bar, console
+
+VALIDATIONS = 40  # at most, spread over the epochs: each costs a pass over dev
+STEPS_A_PASS = 8  # a tiny set is cut into smaller batches, down to this many
+
+
+def epochs_for(hours: float, settings: CtcSettings) -> int:
+    """Passes over a training set of `hours`: fewer hours, more passes, but less work in all.
+
+    45 passes at 2 h; passes grow with the inverse square root of the hours, and end at 600.
+    """
+    if settings.epochs is not None:
+        return settings.epochs
+    return max(4, min(600, round(settings.effort * 45.0 * math.sqrt(2.0 / hours))))
+
+
+def collapse(labels: np.ndarray, blank: int = 0) -> list[int]:
+    """Best path (frames,) without repeats and blanks."""
+    return [int(k) for k, _ in itertools.groupby(labels) if k != blank]
+
+
+class Training(L.LightningModule):
+    """CTC loss, AdamW under a one-cycle schedule, error rate of the best path on dev.
+
+    Reference
+    ---------
+    Graves et al. 2006, "Connectionist temporal classification"; Smith and Topin 2018, "Super-convergence".
+    """
+
+    def __init__(self, network: Network, settings: CtcSettings, steps: int, seed: int) -> None:
+        super().__init__()
+        self.network, self.settings, self.steps, self.seed = network, settings, steps, seed
+        self.errors = self.reference = 0
+
+    def on_train_epoch_start(self) -> None:
+        """Draw masks and dropout from (seed, epoch), so that a resumed run equals an unbroken one."""
+        torch.manual_seed(self.seed * 1_000_003 + self.current_epoch)
+
+    def _loss(self, log_probs: torch.Tensor, frames: torch.Tensor, batch: Batch) -> torch.Tensor:
+        sums = torch.nn.functional.ctc_loss(
+            log_probs.transpose(0, 1), batch.targets, frames, batch.target_lengths, reduction="none"
+        )
+        return sums.sum() / batch.target_lengths.sum()
+
+    def training_step(self, batch: Batch, index: int) -> torch.Tensor:
+        """Loss in nats per label."""
+        log_probs, frames = self.network(batch.waveforms, batch.samples)
+        loss = self._loss(log_probs, frames, batch)
+        if not torch.isfinite(loss):
+            raise ModelError(
+                f"the loss became {loss.item()} at step {self.global_step}", fix="lower model.learning_rate"
+            )
+        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch.samples))
+        return loss
+
+    def on_validation_epoch_start(self) -> None:
+        """Reset the counts."""
+        self.errors = self.reference = 0
+
+    def validation_step(self, batch: Batch, index: int) -> None:
+        """Count the errors of the best path."""
+        log_probs, frames = self.network(batch.waveforms, batch.samples)
+        self.log("dev_loss", self._loss(log_probs, frames, batch), batch_size=int(batch.target_lengths.sum()))
+        paths = log_probs.argmax(2).numpy()
+        references = np.split(batch.targets.numpy(), np.cumsum(batch.target_lengths.numpy())[:-1])
+        counts = process_words(
+            [" ".join(map(str, r)) for r in references],
+            [" ".join(map(str, collapse(p[:n]))) for p, n in zip(paths, frames.tolist(), strict=True)],
+        )
+        self.errors += counts.substitutions + counts.deletions + counts.insertions
+        self.reference += int(batch.target_lengths.sum())
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the dev error in percent."""
+        self.log("dev_error", 100.0 * self.errors / max(1, self.reference))
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """Weight decay on matrices alone; the learned filters move slower and undecayed."""
+        s = self.settings
+        groups: dict[str, list[torch.nn.Parameter]] = {"decayed": [], "plain": [], "filters": []}
+        for name, parameter in self.network.named_parameters():
+            if name.startswith("frontend."):
+                groups["filters"].append(parameter)
+            else:
+                groups["decayed" if parameter.ndim > 1 else "plain"].append(parameter)
+        rates = {
+            "decayed": s.learning_rate,
+            "plain": s.learning_rate,
+            "filters": s.learning_rate * s.filter_rate,
+        }
+        used = [name for name in groups if groups[name]]
+        optimizer = torch.optim.AdamW(
+            [
+                {"params": groups[name], "weight_decay": s.weight_decay if name == "decayed" else 0.0}
+                for name in used
+            ],
+            lr=s.learning_rate,
+            betas=(0.9, 0.98),
+        )
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, [max(rates[name], 1e-12) for name in used], total_steps=self.steps + 1, pct_start=0.15,
+            cycle_momentum=False, div_factor=10.0, final_div_factor=100.0,
+        )  # fmt: skip
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+class Report(Callback):
+    """Progress bar and one line a validation on stderr; stops at the limit of minutes."""
+
+    def __init__(self, max_minutes: float | None) -> None:
+        self.max_minutes = max_minutes
+        self.started = time.monotonic()
+
+    def on_fit_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Open the bar."""
+        self.bar = bar()
+        self.bar.start()
+        self.task = self.bar.add_task("training", total=trainer.max_epochs, completed=trainer.current_epoch)
+
+    def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Say where training stands."""
+        self.bar.advance(self.task)
+        minutes = (time.monotonic() - self.started) / 60
+        if self.max_minutes is not None and minutes >= self.max_minutes:
+            console.print(f"training stops: {minutes:.1f} of {self.max_minutes} minutes used")
+            trainer.should_stop = True
+
+    def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Print loss and dev error."""
+        m = trainer.callback_metrics
+        if trainer.sanity_checking or "dev_error" not in m:
+            return
+        minutes = (time.monotonic() - self.started) / 60
+        console.print(
+            f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}: "
+            f"train loss {float(m.get('train_loss', math.nan)):.3f}, dev loss {float(m['dev_loss']):.3f}, "
+            f"dev error {float(m['dev_error']):.2f}%, {minutes:.1f} min"
+        )
+
+    def teardown(self, trainer: L.Trainer, module: L.LightningModule, stage: str) -> None:
+        """Close the bar, also after an error."""
+        if hasattr(self, "bar"):
+            self.bar.stop()
+
+
+class EpochOf(Callback):
+    """Tells the batch sampler which pass it is."""
+
+    def __init__(self, batches: Batches) -> None:
+        self.batches = batches
+
+    def on_train_epoch_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Runs before the epoch's batches are drawn."""
+        self.batches.set_epoch(trainer.current_epoch)
+
+
+def _loader(utterances: Utterances, batches: Batches) -> DataLoader[Batch]:
+    return DataLoader(utterances, sampler=batches, batch_size=None)  # type: ignore[arg-type]
+
+
+def train(
+    network: Network, train: Utterances, dev: Utterances, settings: CtcSettings, seed: int, workdir: Path
+) -> None:
+    """Train `network` in place and leave it with the weights of the best dev error.
+
+    Every epoch leaves ``checkpoints/last.ckpt`` below `workdir`; a later call goes on from there.
+
+    Raises
+    ------
+    ModelError
+        If the loss stops being a number, or the checkpoint is damaged.
+    """
+    total_s = float(train.seconds.sum())
+    epochs = epochs_for(total_s / 3600, settings)
+    batch_s = max(min(settings.batch_s, total_s / STEPS_A_PASS), float(train.seconds.min()))
+    batches = Batches(train.seconds, batch_s, settings.speeds, seed)
+    # speeds make the number of batches vary a little from pass to pass, all of them known in advance
+    steps = 0
+    for epoch in range(epochs):
+        batches.set_epoch(epoch)
+        steps += len(batches)
+    batches.set_epoch(0)
+    every = max(1, epochs // VALIDATIONS)
+    module = Training(network, settings, steps, seed)
+    folder = workdir / "checkpoints"
+    keep = ModelCheckpoint(
+        folder, "best", monitor="dev_error", mode="min", save_top_k=1, enable_version_counter=False
+    )
+    last = ModelCheckpoint(folder, "last", every_n_epochs=1, save_top_k=1, enable_version_counter=False,
+                           save_on_train_epoch_end=True)  # fmt: skip
+    patience = settings.patience or max(5, VALIDATIONS // 2)
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    torch.set_num_threads(settings.threads)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        trainer = L.Trainer(
+            accelerator="cpu",
+            precision=settings.precision,
+            max_epochs=epochs,
+            check_val_every_n_epoch=every,
+            num_sanity_val_steps=0,
+            gradient_clip_val=1.0,
+            callbacks=[
+                EpochOf(batches),
+                keep,
+                EarlyStopping("dev_error", patience=patience),
+                Report(settings.max_minutes),
+                last,
+            ],
+            plugins=[SafeCheckpointIO()],
+            logger=[
+                CSVLogger(workdir, "", "", flush_logs_every_n_steps=1),
+                TensorBoardLogger(workdir, "tensorboard", ""),
+            ],
+            log_every_n_steps=10,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+            reload_dataloaders_every_n_epochs=0,
+        )
+        resume = folder / "last.ckpt"
+        if resume.exists():
+            console.print(f"resuming from {resume}")
+        trainer.fit(
+            module,
+            _loader(train, batches),
+            _loader(dev, Batches(dev.seconds, 100.0, (1.0,), None)),
+            ckpt_path=resume if resume.exists() else None,
+            weights_only=False,
+        )
+    best = folder / "best.ckpt"
+    if best.exists():
+        state = SafeCheckpointIO().load_checkpoint(best)["state_dict"]
+        module.load_state_dict(state)
+    network.eval()
+    write_json(workdir / "training.json", {"epochs": trainer.current_epoch, "steps": trainer.global_step})
