@@ -12,6 +12,7 @@ from asr.decode.topology import Topology
 from asr.emissions import Emissions
 from asr.errors import SearchError
 from asr.text.lexicon import Lexicon
+from asr.text.units import WORD_END
 
 _EXACT = 50_000_000  # frames x states up to which nothing is pruned: below half a gigabyte of back pointers
 _BEAMS = (200.0, 800.0, 3200.0)
@@ -71,6 +72,11 @@ class Segmentation:
     words: np.ndarray
     tokens: tuple[str, ...]
 
+    @property
+    def changes(self) -> np.ndarray:
+        """(frames,) bool: where a run of one column within one token begins."""
+        return (np.diff(self.columns, prepend=-1) != 0) | (np.diff(self.slots, prepend=-2) != 0)
+
 
 def segmentation(linear: Linear, path: np.ndarray, blank: int | None) -> Segmentation:
     """Read off a path (frames,) of arc numbers what each frame belongs to."""
@@ -78,7 +84,8 @@ def segmentation(linear: Linear, path: np.ndarray, blank: int | None) -> Segment
     labels = linear.arcs.olabel[path]
     token = np.cumsum(labels != 0) - 1
     passed = [linear.slots[k - 1] for k in labels[labels != 0]]
-    word = np.array([s.word for s in passed], dtype=np.int32)
+    # the mark at the end of a spelled word is no part of the word's sound
+    word = np.array([-1 if s.token == WORD_END else s.word for s in passed], dtype=np.int32)
     silent = (token < 0) | (columns == (-1 if blank is None else blank))
     slots = np.where(silent, -1, token).astype(np.int32)
     words = np.where(silent, -1, word[token]).astype(np.int32) if len(passed) else slots
@@ -86,7 +93,7 @@ def segmentation(linear: Linear, path: np.ndarray, blank: int | None) -> Segment
 
 
 def spans(index: np.ndarray) -> dict[int, tuple[int, int]]:
-    """First frame and end of each number in (frames,) `index` but -1; gaps of -1 inside belong to the number."""
+    """First frame and end of each number in (frames,) `index` but -1; gaps inside belong to the number."""
     frames = np.flatnonzero(index >= 0)
     values, first = np.unique(index[frames], return_index=True)
     last = len(frames) - 1 - np.unique(index[frames][::-1], return_index=True)[1]
@@ -102,8 +109,8 @@ def align(
 ) -> Alignment:
     """Find when each word, token and state of a known sentence was spoken.
 
-    The path is exact up to about a minute of speech; longer utterances are searched with a beam that is widened
-    until the end is reached.
+    The path is exact up to about a minute of speech; longer utterances are searched with a beam that is
+    widened until the end is reached.
 
     Parameters
     ----------
@@ -148,10 +155,8 @@ def align(
         found = spans(index)
         return tuple(Segment(names[k], a * shift, (b - a) * shift) for k, (a, b) in sorted(found.items()))
 
-    change = np.diff(parts.columns, prepend=-1) != 0
-    change |= np.diff(parts.slots, prepend=-1) != 0
-    runs = np.cumsum(change) - 1
-    names = emissions.units.decode(parts.columns[change])
+    runs = np.cumsum(parts.changes) - 1
+    names = emissions.units.decode(parts.columns[parts.changes])
     return Alignment(
         words=cut(parts.words, words),
         tokens=cut(parts.slots, parts.tokens),

@@ -85,7 +85,7 @@ class Arcs:
             raise SearchError(f"not a usable graph ({e})", path=path, fix="delete it") from e
         first = np.zeros(states + 1, dtype=np.int64)
         np.cumsum(state["arcs"], out=first[1:])
-        columns = (np.ascontiguousarray(arc[name]) for name in ("ilabel", "olabel", "weight", "next"))
+        columns = (np.ascontiguousarray(arc[name]) for name in _ARC.names or ())
         return cls(start, first, np.ascontiguousarray(state["final"]), *columns)
 
     def write(self, path: Path) -> None:

@@ -22,7 +22,9 @@ from asr.decode.topology import Topology, topology_fst
 from asr.errors import LanguageModelError, LexiconError, SearchError
 from asr.files import cache_folder, content_hash, replacing, write_json
 from asr.text.lexicon import Lexicon
+from asr.text.ngram import NGram
 
+_MARKS = {"<s>", "</s>", "<unk>", "<UNK>"}
 VERSION = 1  # part of the cache key: raise it when the same input gives another graph
 
 
@@ -85,7 +87,8 @@ class Graph:
         LanguageModelError
             If the ARPA file is damaged or shares no word with the lexicon.
 
-        Reference: Mohri, Pereira and Riley 2002, "Weighted finite-state transducers in speech recognition", section 4.
+        Reference: Mohri, Pereira and Riley 2002, "Weighted finite-state transducers
+        in speech recognition", section 4.
         """
         lm = Path(lm)
         words = ("<eps>", *sorted(lexicon.entries))
@@ -98,10 +101,6 @@ class Graph:
             except (SearchError, ValueError):
                 pass  # a damaged cache entry is made again
         grammar, missing = grammar_fst(lm, words)
-        if grammar.num_states == 0:
-            raise LanguageModelError(
-                "has no word that is in the lexicon", path=lm, fix="train it on this corpus"
-            )
         fst = compose(topology, lexicon, words, grammar)
         arcs = Arcs.of(fst)
         if len(arcs.final) == 0:
@@ -125,7 +124,7 @@ Pronunciations = dict[str, list[tuple[tuple[int, ...], float]]]
 
 
 def pronunciations(lexicon: Lexicon, words: Iterable[str], topology: Topology) -> Pronunciations:
-    """Token labels (index + 1) and cost (0 where the lexicon has no probabilities) of every way to say `words`.
+    """Token labels (index + 1) and cost (0 without probabilities) of every way to say each of `words`.
 
     Raises
     ------
@@ -157,19 +156,18 @@ def grammar_fst(lm: Path, words: Sequence[str]) -> tuple[kaldifst.StdVectorFst, 
     """The backoff acceptor of an ARPA file over word labels, and counts of words only one side knows.
 
     Backoff arcs carry label len(words) ("#0"); n-grams with a word outside `words` are dropped.
-    kaldilm runs in a process of its own: it logs to the C stderr and may end the process on bad input.
+    kaldilm believes wrong counts, logs to the C stderr and may end its process on bad input: hence the
+    reading by NGram first, and a process of its own.
     """
-    try:
-        raw = lm.read_bytes()
-        text = (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode("utf-8")
-    except (OSError, EOFError, UnicodeDecodeError) as e:
-        raise LanguageModelError(f"cannot be read ({e})", path=lm) from e
-    known = _check_arpa(text, lm) - {"<s>", "</s>"}
+    known = set(NGram.read(lm).vocabulary) - _MARKS
     have = set(words[1:])
     missing = {"lm_only": len(known - have), "lexicon_only": len(have - known)}
+    if not known & have:
+        raise LanguageModelError("has no word of the lexicon", path=lm, fix="use one of the same language")
     with tempfile.TemporaryDirectory(prefix="asr-") as name:
         folder = Path(name)
-        (folder / "lm.arpa").write_text(text, encoding="utf-8")
+        raw = lm.read_bytes()
+        (folder / "lm.arpa").write_bytes(gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw)
         table = [*words, "#0", "<s>", "</s>"]
         (folder / "words").write_text("".join(f"{w} {i}\n" for i, w in enumerate(table)), encoding="utf-8")
         code = (
@@ -181,43 +179,6 @@ def grammar_fst(lm: Path, words: Sequence[str]) -> tuple[kaldifst.StdVectorFst, 
             lines = done.stderr.strip().splitlines() or ["no message"]
             raise LanguageModelError(f"kaldilm refuses it ({lines[-1]})", path=lm)
         return kaldifst.StdVectorFst.read(str(folder / "fst")), missing
-
-
-def _check_arpa(text: str, path: Path) -> set[str]:
-    """The unigram words of an ARPA text whose sections hold as many n-grams as its head says."""
-    lines = text.split("\n")
-    said: dict[int, int] = {}
-    held: Counter[int] = Counter()
-    order, vocabulary, ended = -1, set(), False
-    for number, line in enumerate(lines, 1):
-        line = line.strip()
-        if not line:
-            continue
-        if line.startswith("\\"):
-            if line == "\\data\\":
-                order = 0
-            elif line == "\\end\\":
-                ended = True
-                break
-            elif line.endswith("-grams:") and line[1:-7].isdigit():
-                order = int(line[1:-7])
-        elif order == 0:
-            try:
-                which, count = line.removeprefix("ngram").split("=")
-                said[int(which)] = int(count)
-            except ValueError as e:
-                raise LanguageModelError(f"cannot read {line!r}", path=path, line=number) from e
-        elif order > 0:
-            held[order] += 1
-            if order == 1:
-                vocabulary.add(line.split()[1] if len(line.split()) > 1 else "")
-    for n in sorted(said.keys() | held.keys()):
-        if said.get(n, 0) != held[n]:
-            what = f"says {said.get(n, 0)} {n}-grams, holds {held[n]}"
-            raise LanguageModelError(what, path=path, fix="make the ARPA file again")
-    if not ended or not said:
-        raise LanguageModelError("not a whole ARPA file", path=path, fix="make the ARPA file again")
-    return vocabulary
 
 
 def compose(
@@ -240,11 +201,11 @@ def compose(
 def lexicon_fst(
     topology: Topology, lexicon: Lexicon, words: Sequence[str]
 ) -> tuple[kaldifst.StdVectorFst, int]:
-    """The transducer from tokens to words with disambiguation symbols, and the first of those symbols' labels.
+    """The transducer from tokens to words with disambiguation symbols, and the first label of those.
 
-    Pronunciations that another one equals or begins with end in a symbol of their own, and a self-loop lets the
-    backoff symbol of the grammar through, so that L ∘ G can be determinised (Mohri et al. 2002, section 4.2).
-    Between words, at the start and at the end the pauses of the topology are optional.
+    Pronunciations that another one equals or begins with end in a symbol of their own, and a self-loop lets
+    the backoff symbol of the grammar through, so that L ∘ G can be determinised (Mohri et al. 2002, section
+    4.2). Between words, at the start and at the end the pauses of the topology are optional.
     """
     spoken = pronunciations(lexicon, words[1:], topology)
     extra = len(topology.tokens) + 1

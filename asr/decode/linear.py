@@ -84,7 +84,7 @@ class Linear:
 
 @dataclass(frozen=True)
 class FramePath:
-    """The best way of some frames through a graph: the arc of each frame, its score, and if it got to the end."""
+    """The best way through a graph: (frames,) arcs, natural log score, and if it got to the end."""
 
     arcs: np.ndarray
     score: float
@@ -106,9 +106,9 @@ def best_path(arcs: Arcs, scores: np.ndarray, beam: float = np.inf) -> FramePath
     Returns
     -------
     FramePath
-        Over the frames that any path could explain, all of them if `complete`; an incomplete path may end anywhere.
+        Over the frames that any path could explain, all of them if `complete`; an incomplete path may end
+        anywhere.
     """
-    assert (arcs.ilabel > 0).all()
     path, score, complete = _viterbi(
         arcs.start,
         arcs.first,
@@ -202,12 +202,11 @@ def _viterbi(start, first, sources, final, ilabel, weight, to, scores, beam):  #
 def forward_score(arcs: Arcs, scores: np.ndarray) -> float:
     """Log of the summed probability of all paths of (frames, columns) log scores through a graph.
 
-    The graph must have no epsilon inputs, as `Linear` graphs have none. With CTC posteriors and one pronunciation
-    a word this is minus the CTC loss.
+    The graph must have no epsilon inputs, as `Linear` graphs have none. With CTC posteriors and one
+    pronunciation a word this is minus the CTC loss.
 
     Reference: Graves et al. 2006, "Connectionist temporal classification", equations 5-8.
     """
-    assert (arcs.ilabel > 0).all()
     return float(
         _forward(
             arcs.start,
@@ -249,7 +248,7 @@ def _forward(start, source, final, ilabel, weight, to, scores):  # type: ignore[
 
 
 def frames_needed(arcs: Arcs) -> int:
-    """The fewest frames with which the end of a graph without epsilon inputs can be reached; -1 if it cannot."""
+    """The fewest frames that reach the end of a graph without epsilon inputs; -1 if none do."""
     reached = np.zeros(len(arcs.final), dtype=bool)
     reached[arcs.start] = True
     frames, fresh = 0, reached.copy()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import kaldi_decoder
 import kaldifst
 import numpy as np
@@ -22,12 +24,12 @@ _FLOOR = -1e4  # log score that stands for "impossible": infinities would make s
 class SearchSettings(Settings):
     """How the search weighs and prunes; the first three are tuned on dev, by the same rule for every recipe.
 
-    A path scores ``acoustic_scale * sum(emission - prior_scale * prior) + graph + word_penalty * words``. The scale of
-    the language model is 1: only its ratio to `acoustic_scale` matters.
+    A path scores ``acoustic_scale * sum(emission - prior_scale * prior) + graph + word_penalty * words``. The
+    scale of the language model is 1: only its ratio to `acoustic_scale` matters.
     """
 
     acoustic_scale: float = pydantic.Field(1.0, gt=0)
-    """Factor on emissions. Below 1 trusts the language model more; frames are not independent, so below 1 is usual."""
+    """Factor on emissions; below 1 as a rule, since neighbouring frames are not independent."""
     word_penalty: float = 0.0
     """Added to the natural log score for every word; negative gives fewer words."""
     prior_scale: float = pydantic.Field(0.0, ge=0)
@@ -43,10 +45,11 @@ def search(
 ) -> Hypothesis:
     """The best sentence of `graph` for an utterance.
 
-    Word times come from the frame path: the states it went through are matched to the pronunciations of its words,
-    so they do not depend on where determinisation put the word labels. The confidence of a word is the geometric
-    mean over its states (runs of frames in one column, CTC blanks left out) of that column's probability among all
-    columns, given the scaled emissions summed over the run: 1 where the acoustic model had no doubt.
+    Word times come from the frame path: the states it went through are matched to the pronunciations of its
+    words, so they do not depend on where determinisation put the word labels. The confidence of a word is the
+    geometric mean over its states (runs of frames in one column, CTC blanks left out) of that column's
+    probability among all columns, given the scaled emissions summed over the run: 1 where the acoustic model
+    had no doubt.
 
     Parameters
     ----------
@@ -57,13 +60,13 @@ def search(
     settings
         Weights and pruning.
     log_prior
-        (units,) natural log prior of the columns, needed when `settings.prior_scale` is not 0 and emissions are
-        posteriors.
+        (units,) natural log prior of the columns, needed when `settings.prior_scale` is not 0 and emissions
+        are posteriors.
 
     Returns
     -------
     Hypothesis
-        `complete` is False where no final state was reached; its words are then those of the best partial path.
+        `complete` is False where no final state was reached; its words are those of the best partial path.
 
     Raises
     ------
@@ -78,19 +81,34 @@ def search(
             f"the graph knows {len(graph.topology.stay)} columns, the emissions have {scores.shape[1]}",
             fix="build the graph with the topology of the same model",
         )
+    path = beam_search(scores, graph, settings)
+    return Hypothesis(_timed(path, scores, emissions.frame_shift_s, graph), path.complete)
+
+
+@dataclass(frozen=True)
+class BestPath:
+    """What the beam search found: (frames,) columns, words, natural log score, and if it is to the end."""
+
+    columns: np.ndarray
+    words: tuple[str, ...]
+    score: float
+    complete: bool
+
+
+def beam_search(scores: np.ndarray, graph: Graph, settings: SearchSettings) -> BestPath:
+    """The best path of (frames, units) float32 scaled scores through `graph`, within the beam."""
     options = kaldi_decoder.FasterDecoderOptions(
         beam=settings.beam, max_active=settings.max_active, min_active=min(20, settings.max_active - 1)
     )
     decoder = kaldi_decoder.FasterDecoder(graph.fst(settings.word_penalty), options)
     decoder.decode(kaldi_decoder.DecodableCtc(scores))
-    complete = decoder.reached_final()
     found, lattice = decoder.get_best_path()
     if not found:
         raise SearchError("the search lost every path", fix="raise search.beam and search.max_active")
-    _, labels, outputs, _ = kaldifst.get_linear_symbol_sequence(lattice)
-    columns = np.array(labels, dtype=np.int64) - 1
-    words = [graph.words[i] for i in outputs]
-    return Hypothesis(_timed(columns, words, scores, emissions.frame_shift_s, graph), complete)
+    _, labels, outputs, cost = kaldifst.get_linear_symbol_sequence(lattice)
+    columns = np.array(labels, dtype=np.int32) - 1
+    words = tuple(graph.words[i] for i in outputs)
+    return BestPath(columns, words, -(cost.value1 + cost.value2), decoder.reached_final())
 
 
 def scaled(emissions: Emissions, settings: SearchSettings, log_prior: np.ndarray | None = None) -> np.ndarray:
@@ -115,24 +133,20 @@ def scaled(emissions: Emissions, settings: SearchSettings, log_prior: np.ndarray
     return np.maximum(np.float32(settings.acoustic_scale) * (scores - top), np.float32(_FLOOR))
 
 
-def _timed(
-    columns: np.ndarray, words: list[str], scores: np.ndarray, shift: float, graph: Graph
-) -> tuple[Word, ...]:
-    if not words:
+def _timed(path: BestPath, scores: np.ndarray, shift: float, graph: Graph) -> tuple[Word, ...]:
+    """The words of a path with their times and confidences."""
+    if not path.words:
         return ()
-    linear = Linear.build(graph.topology, graph.lexicon, words)
-    allowed = np.full(scores.shape, -np.inf, dtype=np.float32)
-    allowed[np.arange(len(columns)), columns] = 0.0
-    path = best_path(linear.arcs, allowed)
-    parts = segmentation(linear, path.arcs, graph.topology.blank)
-    frames = len(parts.words)
-    change = (np.diff(parts.columns, prepend=-1) != 0) | (np.diff(parts.slots, prepend=-1) != 0)
-    runs = np.flatnonzero(change)
-    sums = np.add.reduceat(scores[:frames].astype(np.float64), runs, axis=0)
-    at = np.arange(len(runs))
-    log_posterior = sums[at, parts.columns[runs]] - scipy.special.logsumexp(sums, axis=1)
+    linear = Linear.build(graph.topology, graph.lexicon, path.words)
+    only = np.full(scores.shape, -np.inf, dtype=np.float32)
+    only[np.arange(len(only)), path.columns] = 0.0
+    # an incomplete path may end in tokens of a word that was never told apart: they belong to no word
+    parts = segmentation(linear, best_path(linear.arcs, only).arcs, graph.topology.blank)
+    runs = np.flatnonzero(parts.changes)
+    sums = np.add.reduceat(scores[: len(parts.words)].astype(np.float64), runs, axis=0)
+    log_posterior = sums[np.arange(len(runs)), parts.columns[runs]] - scipy.special.logsumexp(sums, axis=1)
     timed = []
     for i, (start, end) in sorted(spans(parts.words).items()):
         confidence = float(np.exp(log_posterior[parts.words[runs] == i].mean()))
-        timed.append(Word(words[i], start * shift, (end - start) * shift, min(confidence, 1.0)))
+        timed.append(Word(path.words[i], start * shift, (end - start) * shift, min(confidence, 1.0)))
     return tuple(timed)

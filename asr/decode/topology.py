@@ -56,11 +56,11 @@ def topology_fst(topology: Topology) -> kaldifst.StdVectorFst:
     """The transducer from columns to tokens, sorted by output label; shared, so not to be altered.
 
     Input labels are column + 1, output labels are token index + 1, costs are negative natural logs. It has no
-    epsilon inputs, so every arc takes one frame: the way from the last state of one token to the first of the next
-    is one arc for each pair, which keeps the "blank between equal tokens" rule of CTC exact.
+    epsilon inputs, so every arc takes one frame: the way from the last state of one token to the first of the
+    next is one arc for each pair, which keeps the "blank between equal tokens" rule of CTC exact.
 
-    Reference: Miao, Gowayyed and Metze 2015 (EESEN), section 3.2, for the CTC token transducer; Mohri, Pereira and
-    Riley 2002 for the HMM one.
+    Reference: Miao, Gowayyed and Metze 2015 (EESEN), section 3.2, for the CTC token transducer; Mohri,
+    Pereira and Riley 2002 for the HMM one.
     """
     return _compiled(
         topology.kind == "ctc",
