@@ -1,0 +1,92 @@
+"""The corpora that `asr prepare` knows, each in a module with one prepare function."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from asr.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Preparer:
+    """How one corpus is prepared; its module is imported when it is used, not before.
+
+    Attributes
+    ----------
+    about
+        One line for the list of corpora.
+    module
+        Module below ``asr.data.corpora``.
+    suffix
+        Its functions are called ``prepare`` + suffix and ``download`` + suffix.
+    options
+        Names of the keyword arguments that they take beyond the folders.
+    downloads
+        Whether there is a download function.
+    """
+
+    about: str
+    module: str
+    suffix: str = ""
+    options: tuple[str, ...] = ()
+    downloads: bool = False
+
+    @property
+    def prepare(self) -> Callable[..., Any]:
+        """``prepare(source, target, **options) -> Corpus``."""
+        return self._function("prepare")
+
+    @property
+    def download(self) -> Callable[..., Any]:
+        """``download(folder, **options) -> Path``, the folder that `prepare` wants."""
+        return self._function("download")
+
+    def _function(self, name: str) -> Callable[..., Any]:
+        return getattr(importlib.import_module(f"asr.data.corpora.{self.module}"), name + self.suffix)
+
+
+LANGUAGE = ("language",)
+PREPARERS = {
+    "speechocean762": Preparer(
+        "English read by Mandarin speakers, reference phonemes, 5.6 h", "speechocean762"
+    ),
+    "fsdd": Preparer("spoken digits, 6 speakers, official split, 0.4 h", "fsdd"),
+    "fsdd_disjoint": Preparer("the same digits, test speakers not in train", "fsdd", "_disjoint"),
+    "grid": Preparer("six-word commands of a fixed grammar, word times, 28 h", "grid"),
+    "an4": Preparer("spelled and spoken census answers, 0.9 h", "an4"),
+    "librispeech": Preparer("English audio books, 960 h", "librispeech", downloads=True),
+    "mini_librispeech": Preparer("five hours of LibriSpeech", "librispeech", "_mini", downloads=True),
+    "commonvoice": Preparer("Mozilla Common Voice, any language", "commonvoice", "", LANGUAGE, True),
+    "timit": Preparer("American sentences with phoneme times, 5 h", "timit", downloads=True),
+    "ljspeech": Preparer("one woman reading non-fiction, 24 h", "ljspeech", downloads=True),
+    "yesno": Preparer("yes and no in Hebrew, 6 minutes", "yesno", downloads=True),
+    "kaldi": Preparer(
+        "your Kaldi data folder, or train, dev, test folders of that kind", "kaldi", "", LANGUAGE
+    ),
+    "jsonl": Preparer(
+        "your JSON lines: audio_filepath, text, [speaker, split, offset, duration]", "jsonl", "", LANGUAGE
+    ),
+    "csv": Preparer("your CSV or TSV: path, text, [speaker, split]", "csv", "", LANGUAGE),
+    "folder": Preparer(
+        "your folder of recordings, each with a .txt of the same name", "folder", "", LANGUAGE
+    ),
+}
+
+
+def preparer(name: str) -> Preparer:
+    """The entry of a corpus.
+
+    Raises
+    ------
+    UsageError
+        If there is none of that name; names the nearest.
+    """
+    if name not in PREPARERS:
+        near = difflib.get_close_matches(name, PREPARERS, n=1)
+        fix = f"did you mean {near[0]!r}?" if near else "see `asr prepare --list`"
+        raise UsageError(f"unknown corpus {name!r}", fix=fix)
+    return PREPARERS[name]

@@ -1,0 +1,107 @@
+"""`asr prepare`: a corpus as cuts, lexicon and language model text."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from asr.data.corpus import Corpus
+
+from asr.data.corpora import PREPARERS
+
+SHOWN = 20  # problems and words printed; the rest is counted and stands in corpus.json and oov.txt
+LIST = "\n\n".join(f"{name}: {entry.about}" for name, entry in PREPARERS.items())
+
+
+def prepare(
+    name: Annotated[str | None, typer.Argument(help="Corpus or format: " + ", ".join(PREPARERS) + ".")] = None,
+    source: Annotated[Path | None, typer.Option("--from", help="Folder (or manifest) of the corpus.")] = None,
+    to: Annotated[Path | None, typer.Option("--to", help="Folder to write; data/NAME when left out.")] = None,
+    download: Annotated[bool, typer.Option("--download", help="Fetch the corpus into --from first.")] = False,
+    language: Annotated[
+        str | None, typer.Option(help="Language code (ISO 639-1) of commonvoice and your own data.")
+    ] = None,
+    listing: Annotated[bool, typer.Option("--list", help="List the corpora and formats.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+) -> None:
+    """Prepare a corpus for training: check the audio, normalise the texts, complete the lexicon.
+
+    Utterances that cannot be used are named and left out; the exit code is then 1.
+    """
+    from asr.data.corpora import preparer
+    from asr.errors import DataError, UsageError
+    from asr.progress import console
+
+    if listing:
+        for key, entry in PREPARERS.items():
+            typer.echo(f"{key:<18}{entry.about}{' (--download)' if entry.downloads else ''}")
+        return
+    if name is None:
+        raise UsageError("which corpus?", fix="name one of " + ", ".join(PREPARERS))
+    entry = preparer(name)
+    options: dict[str, Any] = {}
+    if language is not None:
+        if "language" not in entry.options:
+            raise UsageError(f"{name} has one language", fix="leave --language out")
+        options["language"] = language
+    if download:
+        if not entry.downloads:
+            able = ", ".join(key for key, other in PREPARERS.items() if other.downloads)
+            raise UsageError(f"{name} cannot be downloaded from here", fix=f"--download works for {able}")
+        source = entry.download(source or Path("data") / "raw" / name, **options)
+    if source is None:
+        raise UsageError("where is the corpus?", fix="give its folder with --from")
+    if not source.exists():
+        raise DataError("no such folder", path=source, fix="correct --from")
+    corpus = entry.prepare(source, to or Path("data") / name, **options)
+    for problem in corpus.problems[:SHOWN]:
+        console.print(problem, style="yellow", soft_wrap=True, markup=False)
+    if len(corpus.problems) > SHOWN:
+        rest = f"... and {len(corpus.problems) - SHOWN} more problems, all in {corpus.folder / 'corpus.json'}"
+        console.print(rest, style="yellow", soft_wrap=True, markup=False)
+    typer.echo(json.dumps(_summary(corpus), indent=2, ensure_ascii=False) if as_json else _table(corpus))
+    if corpus.problems:
+        raise typer.Exit(1)
+
+
+def _summary(corpus: Corpus) -> dict[str, Any]:
+    return {
+        "name": corpus.name,
+        "folder": str(corpus.folder),
+        "language": corpus.language,
+        "splits": corpus.splits,
+        "oov": dict(_oov(corpus)),
+        "problems": corpus.problems,
+    }
+
+
+def _oov(corpus: Corpus) -> list[tuple[str, int]]:
+    """The words whose pronunciation was generated, most frequent first."""
+    path = corpus.folder / "oov.txt"
+    rows = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+    return [(word, int(count)) for word, count in rows]
+
+
+def _table(corpus: Corpus) -> str:
+    rows = [("split", "utterances", "speakers", "hours", "words", "OOV words")]
+    for split, n in corpus.splits.items():
+        counts = (n["utterances"], n["speakers"], n["hours"], n["words"], n["oov"])
+        rows.append((split, *(f"{c:.2f}" if isinstance(c, float) else f"{c:,}" for c in counts)))
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = [f"{corpus.name}: {corpus.folder}"]
+    for first, *others in rows:
+        lines.append("  ".join([first.ljust(widths[0]), *(c.rjust(w) for c, w in zip(others, widths[1:]))]))
+    oov = _oov(corpus)
+    if oov:
+        some = ", ".join(f"{word} {count}" for word, count in oov[:SHOWN])
+        more = f", ... (all in {corpus.folder / 'oov.txt'})" if len(oov) > SHOWN else ""
+        lines.append(f"{len(oov)} words are in no lexicon, their pronunciations are guesses: {some}{more}")
+    if corpus.lm_path is not None:
+        lines.append(f"language model of its own: {corpus.lm_path.name}")
+    if corpus.problems:
+        lines.append(f"{len(corpus.problems)} problems: what could not be used was left out")
+    return "\n".join(lines)

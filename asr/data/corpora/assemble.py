@@ -1,0 +1,223 @@
+"""From described utterances to a prepared corpus: audio looked at, texts normalised, words given phonemes."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from lhotse import AudioSource, CutSet, Recording, SupervisionSegment
+from lhotse.cut import Cut
+from lhotse.supervision import AlignmentItem
+from lhotse.utils import add_durations
+
+from asr.data.audio import TOLERANCE_S, AudioFacts, inspect_audio
+from asr.data.corpora.splits import divided
+from asr.data.corpora.utterance import Utterance
+from asr.data.corpus import SPLITS, Corpus
+from asr.errors import AsrError, DataError
+from asr.espeak import phonemes
+from asr.files import content_hash
+from asr.progress import track
+from asr.text.g2p import complete
+from asr.text.lexicon import Lexicon
+from asr.text.normalize import normalize
+
+ENGLISH = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ'")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What stays the same for all utterances of a corpus: its name, language, licence and source."""
+
+    name: str
+    language: str = "en"
+    licence: str = ""
+    source: str = ""
+
+
+def assemble(
+    target: Path,
+    origin: Origin,
+    utterances: Iterable[Utterance],
+    problems: list[AsrError],
+    *,
+    lexicon: Lexicon | None = None,
+    lm: Path | None = None,
+) -> Corpus:
+    """Write a prepared corpus; each utterance that cannot be used becomes a problem and is left out.
+
+    Parameters
+    ----------
+    target
+        Folder to write.
+    origin
+        Name, language, licence, source.
+    utterances
+        In any order, which is kept. Splits that are missing are carved from train, see `divided`.
+    problems
+        What the reader of the corpus has already found; more is appended.
+    lexicon
+        The corpus' own; what it lacks comes from CMUdict where the phonemes are the same, else from espeak-ng.
+    lm
+        An ARPA file that belongs to the corpus.
+
+    Raises
+    ------
+    DataError
+        If no utterance is left.
+    """
+    described = list(_readable(utterances, origin.language, problems))
+    facts = _look_at({u.audio for u in described}, problems)
+    heard = list(_audible(described, facts, problems))
+    words = Counter(word for u in heard for word in u.text.split())
+    if lexicon is None and origin.language != "en":
+        lexicon = _as_espeak_says(list(words), origin.language)
+        guessed = list(words)
+    else:
+        lexicon, guessed = complete(lexicon or Lexicon({}), words, origin.language)
+    spoken = list(_pronounceable(heard, lexicon, problems))
+    if not spoken:
+        first = f", the first problem of {len(problems)}: {problems[0]}" if problems else ""
+        raise DataError(f"no usable utterance in the {origin.name} corpus{first}")
+    by_split: dict[str, list[Cut]] = {split: [] for split in SPLITS}
+    lm_text: list[str] = []
+    for u in divided(spoken):
+        assert u.split is not None
+        by_split.setdefault(u.split, []).append(_cut(u, facts[u.audio], origin.language))
+        if u.split == "train":
+            lm_text.append(u.text)
+    return Corpus.write(
+        target,
+        origin.name,
+        {split: CutSet.from_cuts(cuts) for split, cuts in by_split.items() if cuts},
+        _lines(lexicon),
+        "".join(text + "\n" for text in lm_text),
+        language=origin.language,
+        licence=origin.licence,
+        source=origin.source,
+        lm=lm,
+        oov=Counter({word: words[word] for word in guessed}),
+        problems=[str(problem) for problem in problems],
+    )
+
+
+def _readable(
+    utterances: Iterable[Utterance], language: str, problems: list[AsrError]
+) -> Iterable[Utterance]:
+    """Utterances with a normalised text and an id of their own."""
+    seen: set[str] = set()
+    for u in utterances:
+        text = normalize(u.text, language)
+        strange = sorted(set(text) - ENGLISH - {" "}) if language == "en" else []
+        if u.id in seen:
+            problems.append(u.error("the id stands here a second time", "give each utterance its own id"))
+        elif not text:
+            problems.append(u.error(f"no words in its text {u.text!r}", "transcribe it or leave it out"))
+        elif strange:
+            what = f"characters outside the letters of English: {' '.join(strange)} in {u.text!r}"
+            problems.append(u.error(what, "spell it in A-Z or name its language with --language"))
+        else:
+            seen.add(u.id)
+            yield replace(u, text=text, audio=Path(os.path.abspath(u.audio)), speaker=u.speaker or u.id)
+
+
+def _look_at(paths: set[Path], problems: list[AsrError]) -> dict[Path, AudioFacts | AsrError]:
+    """What each recording holds, or why it cannot be used; decoding runs on all cores."""
+
+    def look(path: Path) -> AudioFacts | AsrError:
+        try:
+            return inspect_audio(path)
+        except AsrError as e:
+            return e
+
+    ordered = sorted(paths)
+    # libsndfile decodes outside Python's lock: threads are enough
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        return dict(zip(ordered, track(pool.map(look, ordered), "listening", len(ordered)), strict=True))
+
+
+def _audible(
+    utterances: Sequence[Utterance], facts: dict[Path, AudioFacts | AsrError], problems: list[AsrError]
+) -> Iterable[Utterance]:
+    """Utterances whose stretch of the recording exists, with their durations."""
+    for u in utterances:
+        audio = facts[u.audio]
+        if isinstance(audio, AsrError):
+            problems.append(type(audio)(audio.what, path=audio.path, utterance=u.id, fix=audio.fix))
+            continue
+        end = audio.seconds if u.duration is None else u.start + u.duration
+        if not 0 <= u.start < min(end, audio.seconds) or end > audio.seconds + TOLERANCE_S:
+            what = f"{u.start:.2f}-{end:.2f} s lies outside its recording {u.audio.name} of {audio.seconds:.2f} s"
+            problems.append(u.error(what, "correct its start and duration"))
+            continue
+        if u.start == 0 and u.duration is not None and abs(end - audio.seconds) <= TOLERANCE_S:
+            yield replace(u, duration=audio.seconds)  # a rounded figure for the whole recording
+        else:
+            yield replace(u, duration=min(end, audio.seconds) - u.start)
+
+
+def _as_espeak_says(words: Sequence[str], language: str) -> Lexicon:
+    """A lexicon in espeak-ng's own phonemes, for languages we have no dictionary of."""
+    pronounced = zip(words, phonemes(words, language), strict=True)
+    return Lexicon({word: [tuple(ipa.split())] for word, ipa in pronounced if ipa.split()})
+
+
+def _pronounceable(
+    utterances: Sequence[Utterance], lexicon: Lexicon, problems: list[AsrError]
+) -> Iterable[Utterance]:
+    for u in utterances:
+        missing = [word for word in u.text.split() if word not in lexicon]
+        if missing:
+            what = f"no pronunciation for {' '.join(missing)}"
+            problems.append(u.error(what, "add it to the lexicon of the corpus"))
+        else:
+            yield u
+
+
+def _cut(u: Utterance, facts: AudioFacts | AsrError, language: str) -> Cut:
+    """The Lhotse cut of an utterance; a cut of several channels where its recording has several."""
+    assert isinstance(facts, AudioFacts) and u.duration is not None
+    whole = u.start == 0 and u.duration == facts.seconds
+    channels = list(range(facts.channels))
+    recording = Recording(
+        id=u.id if whole else f"{u.audio.stem}-{content_hash(str(u.audio))[:8]}",
+        sources=[AudioSource(type="file", channels=channels, source=str(u.audio))],
+        sampling_rate=facts.sample_rate,
+        num_samples=facts.samples,
+        duration=facts.seconds,
+    )
+    alignment = {
+        kind: [
+            AlignmentItem(symbol, round(start, 6), round(duration, 6)) for symbol, start, duration in spans
+        ]
+        for kind, spans in (("word", u.words), ("phone", u.phone_times))
+        if spans
+    }
+    cut = recording.to_cut()
+    if not whole:
+        end = min(facts.seconds, add_durations(u.start, u.duration, sampling_rate=facts.sample_rate))
+        cut = cut.truncate(offset=u.start, duration=end - u.start)
+    cut.id = u.id
+    cut.supervisions = [
+        SupervisionSegment(
+            id=u.id,
+            recording_id=recording.id,
+            start=0,
+            duration=cut.duration,
+            channel=channels if facts.channels > 1 else 0,
+            text=u.text,
+            language=language,
+            speaker=u.speaker,
+            alignment=alignment or None,
+            custom={"phones": list(u.phones)} if u.phones else None,
+        )
+    ]
+    return cut
+
+
+def _lines(lexicon: Lexicon) -> str:
+    return "".join(f"{word} {' '.join(p)}\n" for word, some in lexicon.entries.items() for p in some)

@@ -1,0 +1,125 @@
+"""A Kaldi data folder (wav.scp, text, utt2spk, perhaps segments), or one with train, dev and test below it.
+
+Kaldi's files are first checked line by line, so that each mistake has its line, and what is sound is then read
+by Lhotse's own importer. Audio paths may start at the folder, at any folder above it (Kaldi's recipes start at
+the recipe) or at the current one.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from lhotse.kaldi import load_kaldi_data_dir
+
+from asr.data.corpora.assemble import Origin, assemble
+from asr.data.corpora.utterance import SPLIT_NAMES, Utterance, keyed_lines
+from asr.data.corpus import Corpus
+from asr.errors import AsrError, DataError
+
+NOMINAL_RATE = 16000  # of the import alone: the recordings' own rates are read later
+
+
+def prepare(source: Path, target: Path, *, language: str = "en") -> Corpus:
+    """Prepare one data folder, or its sub-folders train, dev and test."""
+    problems: list[AsrError] = []
+    if (source / "wav.scp").exists():
+        utterances = list(read_folder(source, problems))
+    else:
+        utterances = [
+            u
+            for folder in sorted(
+                p.parent for p in source.glob("*/wav.scp") if p.parent.name.lower() in SPLIT_NAMES
+            )
+            for u in read_folder(folder, problems, SPLIT_NAMES[folder.name.lower()])
+        ]
+    if not utterances and not problems:
+        raise DataError("no wav.scp here or in train, dev, test", path=source, fix="give the data folder")
+    return assemble(target, Origin(target.name, language), utterances, problems)
+
+
+def read_folder(folder: Path, problems: list[AsrError], split: str | None = None) -> Iterator[Utterance]:
+    """The utterances of one Kaldi data folder; each bad line becomes a problem."""
+
+    def bad(what: str, file: str, line: int, utterance: str, fix: str) -> None:
+        problems.append(DataError(what, path=folder / file, line=line, utterance=utterance, fix=fix))
+
+    recordings: dict[str, Path] = {}
+    for name, (line, audio) in keyed_lines(folder / "wav.scp", problems).items():
+        if audio.endswith("|"):
+            bad("a pipe", "wav.scp", line, name, "write the files first (`wav-copy scp:wav.scp ...`)")
+        elif found := _locate(audio, folder):
+            recordings[name] = found
+        else:
+            bad(f"no such file {audio!r}", "wav.scp", line, name, "correct the path")
+    texts = keyed_lines(folder / "text", problems)
+    speakers = keyed_lines(folder / "utt2spk", problems) if (folder / "utt2spk").exists() else {}
+    segmented = (folder / "segments").exists()
+    segments = {}
+    for name, (line, rest) in (keyed_lines(folder / "segments", problems) if segmented else texts).items():
+        if not segmented:
+            segments[name] = (name, "0", "-1")
+            if name not in recordings:
+                bad("not in wav.scp", "text", line, name, "add its recording or remove the line")
+                del segments[name]
+            continue
+        fields = rest.split()
+        if len(fields) != 3 or not _is_span(fields[1], fields[2]):
+            bad("not `utterance recording start end`", "segments", line, name, "correct the line")
+        elif fields[0] not in recordings:
+            bad(
+                f"recording {fields[0]} is not in wav.scp",
+                "segments",
+                line,
+                name,
+                "add it or remove the line",
+            )
+        elif name not in texts:
+            bad("not in text", "segments", line, name, "transcribe it or remove the line")
+        else:
+            segments[name] = (fields[0], fields[1], fields[2])
+    if not segments:
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        sound = Path(temporary)
+        used = sorted({recording for recording, _, _ in segments.values()})
+        # Lhotse would read each header in a process pool; all that counts here is that every segment fits
+        _write(sound / "reco2dur", {name: "1e9" for name in used})
+        _write(sound / "wav.scp", {name: str(recordings[name]) for name in used})
+        _write(sound / "segments", {name: " ".join(fields) for name, fields in segments.items()})
+        _write(sound / "text", {name: texts[name][1] for name in segments})
+        _write(
+            sound / "utt2spk", {name: speakers[name][1] if name in speakers else name for name in segments}
+        )
+        _, supervisions, _ = load_kaldi_data_dir(sound, NOMINAL_RATE)
+    for s in supervisions or ():
+        to_the_end = segments[s.id][2] == "-1"
+        yield Utterance(
+            id=s.id,
+            audio=recordings[s.recording_id],
+            text=s.text or "",
+            speaker=s.speaker,
+            split=split,
+            start=s.start,
+            duration=None if to_the_end else s.duration,
+            where=(folder / "text", texts[s.id][0]),
+        )
+
+
+def _locate(audio: str, folder: Path) -> Path | None:
+    for base in (folder, *folder.resolve().parents, Path.cwd()):
+        if (base / audio).is_file():
+            return (base / audio).absolute()
+    return None
+
+
+def _is_span(start: str, end: str) -> bool:
+    try:
+        return float(start) >= 0 and (end == "-1" or float(end) > float(start))
+    except ValueError:
+        return False
+
+
+def _write(path: Path, lines: dict[str, str]) -> None:
+    path.write_text("".join(f"{key} {value}\n" for key, value in lines.items()), encoding="utf-8")
