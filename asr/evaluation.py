@@ -14,7 +14,7 @@ from lhotse import CutSet
 from lhotse.cut import Cut
 
 from asr.data.audio import load_cut
-from asr.decode.greedy import greedy, greedy_words
+from asr.decode.greedy import greedy, words_of
 from asr.decode.hypothesis import Hypothesis
 from asr.emissions import Emissions
 from asr.errors import AudioError
@@ -119,7 +119,7 @@ def evaluate(system: System, cuts: CutSet, folder: Path, phones: dict[str, list[
         "decode_rtf": round(seconds / max(audio_s, 1e-9), 5),
     }
     if tokens and WORD_END in system.model.units:
-        spelled = {i: greedy_words(t) for i, t in tokens.items()}
+        spelled = {i: words_of(t) for i, t in tokens.items()}
         figures["greedy_wer"] = _rounded(score_texts(references, spelled).scores.rate)
         figures["greedy_cer"] = _rounded(score_texts(references, spelled, unit="character").scores.rate)
     elif tokens:

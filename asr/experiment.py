@@ -215,7 +215,7 @@ def full_lexicon(corpus: Corpus, lm: Path) -> Lexicon:
         f"asr: {len(missing)} words have no pronunciation in the lexicon, espeak-ng's are used: {shown}",
         markup=False,
     )
-    return complete(lexicon, missing)[0]
+    return complete(lexicon, missing, corpus.language)[0]
 
 
 def search_lexicon(model: AcousticModel, lexicon: Lexicon, lm: Path) -> Lexicon:
