@@ -1,0 +1,51 @@
+"""What a bench leaves for people: RESULTS.md, the plot and the page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from asr.errors import AsrError
+from asr.files import write_text
+
+
+def write_report(
+    to: Path, folders: Sequence[Path], failed: Mapping[str, str], provenance: Mapping[str, Any]
+) -> list[str]:
+    """Write RESULTS.md, curve.png, curve.svg and report.html, and return the answer in sentences.
+
+    Parameters
+    ----------
+    to
+        Folder to write to.
+    folders
+        Run folders of the finished cells.
+    failed
+        Cell → why it failed.
+    provenance
+        Of this bench, from `asr.record.provenance`.
+    """
+    from asr.report.answer import answer
+    from asr.report.figures import Run, points
+    from asr.report.markdown import results_markdown
+    from asr.report.page import page
+    from asr.report.plot import draw_curve, save_curve
+
+    failed = dict(failed)
+    runs = []
+    for folder in folders:
+        try:
+            runs.append(Run.load(folder))
+        except AsrError as e:
+            failed[folder.name] = str(e)
+    grouped = points(runs)
+    runs = [run for point in grouped for run in point.runs]
+    sentences = answer(grouped)
+    if runs:
+        figure = draw_curve(grouped, f"{runs[0].row['corpus']}: word error rate against hours")
+        for suffix in ("png", "svg"):
+            save_curve(figure, to / f"curve.{suffix}")
+    write_text(to / "RESULTS.md", results_markdown(runs, sentences, failed, provenance, "curve.svg"))
+    write_text(to / "report.html", page(grouped, sentences, failed, provenance))
+    return sentences

@@ -1,0 +1,149 @@
+"""One self-contained HTML page of a bench: no script, no network."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from asr.report.figures import Point, Run
+from asr.report.markdown import table
+from asr.report.plot import INK, draw_curve, inline_svg
+from asr.score import Pairs, UtteranceScore
+
+WORST = 8  # utterances shown for each recipe
+
+
+def page(
+    points: Sequence[Point],
+    answer: Sequence[str],
+    failed: Mapping[str, str],
+    provenance: Mapping[str, Any],
+) -> str:
+    """The page.
+
+    Parameters
+    ----------
+    points
+        From `asr.report.figures.points`.
+    answer
+        Sentences of `asr.report.answer.answer`.
+    failed
+        Cell → why it failed.
+    provenance
+        Of this bench, from `asr.record.provenance`.
+    """
+    runs = [run for point in points for run in point.runs]
+    body = [_list("answer", answer)] if answer else []
+    if failed:
+        body.append("<h2>Failed</h2>" + _list("failed", [f"{cell}: {why}" for cell, why in failed.items()]))
+    subtitle = provenance["date"]
+    title = "No finished cell"
+    if runs:
+        first = runs[0].row
+        title = f"Word error rate against hours: {first['corpus']}"
+        subtitle = (
+            f"{first['split']} split, {first['utterances']} utterances, {first['words']} words · {subtitle}"
+        )
+        body += [_curve(points), _table(runs), _worst(points)]
+    body.append(_origin(runs, provenance))
+    frame = Template((Path(__file__).parent / "page.html").read_text(encoding="utf-8"))
+    return frame.substitute(title=escape(title), subtitle=escape(subtitle), body="\n".join(body))
+
+
+def _list(kind: str, items: Sequence[str]) -> str:
+    return f'<div class="{kind}"><ul>' + "".join(f"<li>{escape(i)}</li>" for i in items) + "</ul></div>"
+
+
+def _curve(points: Sequence[Point]) -> str:
+    wide = inline_svg(draw_curve(points, "", ink=INK), "wide-")
+    narrow = inline_svg(draw_curve(points, "", (3.9, 3.9), ink=INK), "narrow-")
+    seeds = max(len(p.runs) for p in points)
+    note = "Bars: 95% interval, bootstrapped over utterances." + (" Dots: single seeds." if seeds > 1 else "")
+    return (
+        '<h2>Learning curves</h2><figure role="img" aria-label="Word error rate against hours of training audio; '
+        f'the figures are in the table below"><div class="wide">{wide}</div><div class="narrow">{narrow}</div>'
+        f"<figcaption><small>{note}</small></figcaption></figure>"
+    )
+
+
+def _table(runs: Sequence[Run]) -> str:
+    head, rows = table(runs)
+    return (
+        '<h2>Every cell</h2><div class="scroll" tabindex="0" role="region" aria-label="Every cell"><table><thead><tr>'
+        + "".join(f'<th scope="col">{escape(h)}</th>' for h in head)
+        + "</tr></thead><tbody>"
+        + "".join("<tr>" + "".join(f"<td>{escape(c)}</td>" for c in row) + "</tr>" for row in rows)
+        + "</tbody></table></div><p><small>Decoding RTF: seconds of one core for a second of audio.</small></p>"
+    )
+
+
+def _worst(points: Sequence[Point]) -> str:
+    parts = [
+        "<h2>Worst utterances</h2><p class='soft'>With the most audio. Reference above, recognised below; "
+        "<b>bold</b> below: another word, struck out above: missed, a dot above: put in.</p>"
+    ]
+    for recipe in dict.fromkeys(p.recipe for p in points):
+        run = max((p for p in points if p.recipe == recipe), key=lambda p: p.hours).runs[0]
+        ranked = sorted(run.result.utterances, key=lambda u: (-u.scores.errors, u.id))
+        worst = [u for u in ranked[:WORST] if u.scores.errors]
+        parts.append(f"<h3>{escape(recipe)}, {run.row['hours']:g} h</h3>")
+        parts += [_utterance(u) for u in worst] or ["<p>None: every word is right.</p>"]
+    return "".join(parts)
+
+
+def _utterance(u: UtteranceScore) -> str:
+    who = f" · speaker {escape(u.speaker)}" if u.speaker else ""
+    s = u.scores
+    return (
+        f'<div class="utterance"><small>{escape(u.id)}{who} · {s.errors} errors in {s.reference} words</small>'
+        f'<div class="words">{_words(u.pairs)}</div></div>'
+    )
+
+
+def _words(pairs: Pairs) -> str:
+    cells = []
+    for reference, hypothesis in pairs:
+        kind = (
+            "I"
+            if reference is None
+            else "D"
+            if hypothesis is None
+            else "S"
+            if reference != hypothesis
+            else ""
+        )
+        above, below = (escape(t) if t is not None else "·" for t in (reference, hypothesis))
+        cells.append(f'<span class="{kind}"><b>{above}</b><i>{below}</i></span>')
+    return "".join(cells)
+
+
+def _origin(runs: Sequence[Run], provenance: Mapping[str, Any]) -> str:
+    packages = ", ".join(f"{k} {v}" for k, v in provenance["packages"].items())
+    lines = [
+        f"<p>Command: <code>{escape(provenance['command'])}</code></p>",
+        f"<p>Commit {escape(provenance['commit'] or 'unknown')} · {escape(provenance['hardware'])}</p>",
+        f"<p>Python {escape(provenance['python'])}, {escape(packages)}</p>",
+    ]
+    for run in runs:
+        record = run.record
+        facts = {
+            "command": record.provenance.get("command"),
+            "commit": record.provenance.get("commit"),
+            "date": record.provenance.get("date"),
+            "hardware": record.provenance.get("hardware"),
+            "versions": record.provenance.get("packages"),
+            "budget": record.budget,
+            "seconds": record.seconds,
+            "settings": record.config,
+        }
+        inner = "".join(
+            f"<p>{name}: <code>{escape(v if isinstance(v, str) else json.dumps(v))}</code></p>"
+            for name, v in facts.items()
+            if v
+        )
+        lines.append(f"<details><summary>{escape(run.folder.name)}</summary>{inner}</details>")
+    return "<h2>How it was made</h2>" + "".join(lines)
