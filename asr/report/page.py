@@ -61,23 +61,24 @@ def _list(kind: str, items: Sequence[str]) -> str:
 def _curve(points: Sequence[Point]) -> str:
     wide = inline_svg(draw_curve(points, "", ink=INK), "wide-")
     narrow = inline_svg(draw_curve(points, "", (3.9, 3.9), ink=INK), "narrow-")
-    seeds = max(len(p.runs) for p in points)
-    note = "Bars: 95% interval, bootstrapped over utterances." + (" Dots: single seeds." if seeds > 1 else "")
+    several = any(len(p.runs) > 1 for p in points)
+    note = "Bars: 95% interval, bootstrapped over utterances." + (" Dots: single seeds." if several else "")
+    label = "Word error rate against hours of training audio; the figures are in the table below"
     return (
-        '<h2>Learning curves</h2><figure role="img" aria-label="Word error rate against hours of training audio; '
-        f'the figures are in the table below"><div class="wide">{wide}</div><div class="narrow">{narrow}</div>'
+        f'<h2>Learning curves</h2><figure role="img" aria-label="{label}">'
+        f'<div class="wide">{wide}</div><div class="narrow">{narrow}</div>'
         f"<figcaption><small>{note}</small></figcaption></figure>"
     )
 
 
 def _table(runs: Sequence[Run]) -> str:
     head, rows = table(runs)
+    headings = "".join(f'<th scope="col">{escape(h)}</th>' for h in head)
+    body = "".join("<tr>" + "".join(f"<td>{escape(c)}</td>" for c in row) + "</tr>" for row in rows)
     return (
-        '<h2>Every cell</h2><div class="scroll" tabindex="0" role="region" aria-label="Every cell"><table><thead><tr>'
-        + "".join(f'<th scope="col">{escape(h)}</th>' for h in head)
-        + "</tr></thead><tbody>"
-        + "".join("<tr>" + "".join(f"<td>{escape(c)}</td>" for c in row) + "</tr>" for row in rows)
-        + "</tbody></table></div><p><small>Decoding RTF: seconds of one core for a second of audio.</small></p>"
+        '<h2>Every cell</h2><div class="scroll" tabindex="0" role="region" aria-label="Every cell">'
+        f"<table><thead><tr>{headings}</tr></thead><tbody>{body}</tbody></table></div>"
+        "<p><small>Decoding RTF: seconds of one core for a second of audio.</small></p>"
     )
 
 
@@ -97,9 +98,9 @@ def _worst(points: Sequence[Point]) -> str:
 
 def _utterance(u: UtteranceScore) -> str:
     who = f" · speaker {escape(u.speaker)}" if u.speaker else ""
-    s = u.scores
+    errors = f"{u.scores.errors} errors in {u.scores.reference} words"
     return (
-        f'<div class="utterance"><small>{escape(u.id)}{who} · {s.errors} errors in {s.reference} words</small>'
+        f'<div class="utterance"><small>{escape(u.id)}{who} · {errors}</small>'
         f'<div class="words">{_words(u.pairs)}</div></div>'
     )
 
@@ -107,15 +108,8 @@ def _utterance(u: UtteranceScore) -> str:
 def _words(pairs: Pairs) -> str:
     cells = []
     for reference, hypothesis in pairs:
-        kind = (
-            "I"
-            if reference is None
-            else "D"
-            if hypothesis is None
-            else "S"
-            if reference != hypothesis
-            else ""
-        )
+        wrong = "S" if reference != hypothesis else ""
+        kind = "I" if reference is None else "D" if hypothesis is None else wrong
         above, below = (escape(t) if t is not None else "·" for t in (reference, hypothesis))
         cells.append(f'<span class="{kind}"><b>{above}</b><i>{below}</i></span>')
     return "".join(cells)
