@@ -50,8 +50,8 @@ def cut(blocks: Iterable[np.ndarray], longest: int, hush: int) -> Iterator[Piece
     start, least = 0, longest // 3
     for block in blocks:
         held = np.concatenate([held, block])
-        # with `least` more than a piece in hand, cutting never leaves a remainder shorter than that
-        while held.size > longest + least:
+        # with so much more than a piece in hand, no cut leaves too short a remainder or looks past the end
+        while held.size > longest + max(least, hush):
             at = _quietest(held, least, longest, hush)
             yield Piece(start, held[:at])
             start, held = start + at, held[at:].copy()

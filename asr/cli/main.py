@@ -58,7 +58,7 @@ def main() -> None:
         # usage errors of click (an unknown option, say) carry their own exit code and message
         message = getattr(e, "format_message", None)
         if message is not None:
-            _complain(f"{message()} (see `asr {' '.join([*named, '--help'])}`)")
+            _complain(f"{message().rstrip('.')} (see `asr {' '.join([*named, '--help'])}`)")
             sys.exit(getattr(e, "exit_code", 2))
         if debug:
             raise

@@ -200,7 +200,7 @@ def _lexicon(path: Path) -> Facts:
         "pronunciations": sum(len(some) for some in lexicon.entries.values()),
         "words_with_several": sum(len(some) > 1 for some in lexicon.entries.values()),
         "units": len(counts),
-        "unit_counts": dict(counts.most_common()),
+        "most_used_first": [unit for unit, _ in counts.most_common()],
     }
 
 
@@ -238,36 +238,38 @@ def _print(facts: Facts) -> None:
     from rich.console import Console
 
     console = Console(width=None if sys.stdout.isatty() else 160, highlight=False, markup=False)
-    for table in _tables(facts, ""):
+    for title, table in _tables(facts, ""):
+        if title:
+            console.print(f"\n{title}", style="bold")
         console.print(table)
 
 
-def _tables(facts: Facts, title: str) -> Iterator[Table]:
+def _tables(facts: Facts, title: str) -> Iterator[tuple[str, Table]]:
     """One table of the scalars, then those of what lies deeper."""
     deeper = {name: value for name, value in facts.items() if isinstance(value, dict) or _is_table(value)}
     if len(deeper) < len(facts):
-        table = _table(title, ("", ""), header=False)
+        table = _table(("", ""), header=False)
         for name, value in facts.items():
             if name not in deeper:
                 table.add_row(name, _cell(value))
-        yield table
+        yield title, table
     for name, value in deeper.items():
         below = f"{title}.{name}" if title else name
         if isinstance(value, dict):
             yield from _tables(value, below)
             continue
-        table = _table(below, tuple(value[0]))
+        table = _table(tuple(value[0]))
         for row in value[:ROWS]:
             table.add_row(*(_cell(row.get(column)) for column in value[0]))
         if len(value) > ROWS:
             table.caption = f"and {len(value) - ROWS} more, see --json"
-        yield table
+        yield below, table
 
 
-def _table(title: str, columns: tuple[str, ...], header: bool = True) -> Table:
+def _table(columns: tuple[str, ...], header: bool = True) -> Table:
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", title_style="bold", show_header=header)
+    table = Table(show_header=header)
     for column in columns:
         table.add_column(column, overflow="fold")
     return table
