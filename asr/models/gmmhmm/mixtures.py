@@ -1,0 +1,208 @@
+"""Diagonal Gaussian mixtures of all states side by side: densities, statistics, re-estimation, splitting."""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass, field
+
+import numpy as np
+
+BLOCK = 2048  # frames evaluated at a time: bounds memory at BLOCK x components
+
+
+@dataclass
+class MixtureStatistics:
+    """Zeroth, first and second moments of the frames that each component explains; they add."""
+
+    occupancy: np.ndarray  # (components,) expected frames
+    first: np.ndarray  # (components, dimensions)
+    second: np.ndarray  # (components, dimensions)
+
+    @classmethod
+    def zeros(cls, mixtures: Mixtures) -> MixtureStatistics:
+        """Nothing seen yet."""
+        shape = mixtures.means.shape
+        return cls(np.zeros(shape[0]), np.zeros(shape), np.zeros(shape))
+
+    def __iadd__(self, other: MixtureStatistics) -> MixtureStatistics:
+        self.occupancy += other.occupancy
+        self.first += other.first
+        self.second += other.second
+        return self
+
+
+@dataclass(frozen=True)
+class Mixtures:
+    """One Gaussian mixture a state; the components of state s are rows ``start[s]:start[s + 1]``.
+
+    Attributes
+    ----------
+    weights
+        (components,) that sum to one within each state.
+    means
+        (components, dimensions).
+    variances
+        (components, dimensions), diagonal covariances.
+    start
+        (states + 1,) int, first component of each state; every state has at least one.
+    """
+
+    weights: np.ndarray
+    means: np.ndarray
+    variances: np.ndarray
+    start: np.ndarray
+    _projection: dict[np.dtype, np.ndarray] = field(default_factory=dict, compare=False, repr=False)
+
+    @classmethod
+    def flat(cls, states: int, mean: np.ndarray, variance: np.ndarray) -> Mixtures:
+        """One component a state, all at the global mean and variance (dimensions,)."""
+        return cls(
+            np.ones(states), np.tile(mean, (states, 1)), np.tile(variance, (states, 1)), np.arange(states + 1)
+        )
+
+    @property
+    def states(self) -> int:
+        """Number of states."""
+        return len(self.start) - 1
+
+    @property
+    def components(self) -> int:
+        """Number of Gaussians over all states."""
+        return len(self.weights)
+
+    @property
+    def owner(self) -> np.ndarray:
+        """(components,) the state each component belongs to."""
+        return np.repeat(np.arange(self.states), np.diff(self.start))
+
+    def projection(self, dtype: np.dtype) -> np.ndarray:
+        """(2 dimensions + 1, components): [x, x^2, 1] times it is log(weight * density)."""
+        if dtype not in self._projection:
+            precision = 1 / self.variances
+            constant = np.log(self.weights) - 0.5 * (
+                np.log(2 * np.pi * self.variances) + self.means**2 * precision
+            ).sum(axis=1)
+            rows = np.vstack([(self.means * precision).T, -0.5 * precision.T, constant])
+            self._projection[dtype] = np.ascontiguousarray(rows.astype(dtype))
+        return self._projection[dtype]
+
+    def log_densities(self, frames: np.ndarray) -> np.ndarray:
+        """log(weight * density) of every component, (frames, components), in the precision of `frames`.
+
+        Equals ``hmmlearn.stats.log_multivariate_normal_density(...) + log(weights)``, as one matrix product.
+        """
+        return expanded(frames) @ self.projection(frames.dtype)
+
+    def log_likelihoods(self, frames: np.ndarray) -> np.ndarray:
+        """Log density of every state's mixture, (frames, states), in the precision of `frames`."""
+        out = np.empty((len(frames), self.states), dtype=frames.dtype)
+        transposed = self.projection(frames.dtype).T
+        counts, start = np.diff(self.start), self.start[:-1]
+        for t in range(0, len(frames), BLOCK):
+            # components along the rows: the segment sums below then run over contiguous frames
+            scores = transposed @ expanded(frames[t : t + BLOCK]).T
+            best = np.maximum.reduceat(scores, start, axis=0)
+            scores -= np.repeat(best, counts, axis=0)
+            np.exp(scores, out=scores)
+            best += np.log(np.add.reduceat(scores, start, axis=0))
+            out[t : t + BLOCK] = best.T
+        return out
+
+    def statistics(self, frames: np.ndarray, state: np.ndarray, weight: np.ndarray) -> MixtureStatistics:
+        """Moments of frames given to states.
+
+        Parameters
+        ----------
+        frames
+            (pairs, dimensions), one row for each (frame, state) pair.
+        state
+            (pairs,) the state each row is given to, in ascending order.
+        weight
+            (pairs,) posterior probability of that state at that frame.
+        """
+        out = MixtureStatistics.zeros(self)
+        size = frames.shape[1]
+        bounds = np.searchsorted(state, np.arange(self.states + 1))
+        projection = self.projection(frames.dtype)
+        for s in np.flatnonzero(np.diff(bounds)):
+            rows, mine = slice(bounds[s], bounds[s + 1]), slice(self.start[s], self.start[s + 1])
+            x = expanded(frames[rows])
+            posterior = x @ projection[:, mine]
+            posterior -= posterior.max(axis=1, keepdims=True)
+            np.exp(posterior, out=posterior)
+            posterior *= (weight[rows] / posterior.sum(axis=1))[:, None]
+            moments = posterior.T @ x
+            out.first[mine] = moments[:, :size]
+            out.second[mine] = moments[:, size:-1]
+            out.occupancy[mine] = moments[:, -1]
+        return out
+
+    def updated(self, statistics: MixtureStatistics, floor: np.ndarray, fewest: float) -> Mixtures:
+        """Maximum likelihood parameters; variances no lower than `floor` (dimensions,).
+
+        A component with less than `fewest` frames keeps its mean and variance, and a state without any frame
+        its weights, so that the likelihood cannot fall.
+        """
+        n = statistics.occupancy
+        enough = n >= fewest
+        count = np.where(enough, n, 1.0)[:, None]
+        means = np.where(enough[:, None], statistics.first / count, self.means)
+        spread = np.maximum(statistics.second / count - means**2, floor)
+        variances = np.where(enough[:, None], spread, self.variances)
+        total = np.add.reduceat(n, self.start[:-1])[self.owner]
+        weights = np.where(total > 0, n / np.where(total > 0, total, 1.0), self.weights)
+        # a weight of exactly zero would be log(0) and could never recover
+        weights = np.maximum(weights, 1e-8)
+        weights /= np.add.reduceat(weights, self.start[:-1])[self.owner]
+        return Mixtures(weights, means, variances, self.start)
+
+    def split(self, occupancy: np.ndarray, total: int, frames_each: float, power: float = 0.5) -> Mixtures:
+        """Grow to `total` components by splitting the heaviest of the states that see the most frames.
+
+        Parameters
+        ----------
+        occupancy
+            (components,) expected frames of each component in the last pass.
+        total
+            Components wanted over all states; fewer where the data do not suffice.
+        frames_each
+            A state gets at most one component for this many frames.
+        power
+            A state's share of the components grows with its frames to this power.
+
+        Reference
+        ---------
+        Young and Woodland 1994; HTK book 3.4, section 10.6 (a copy each side, 0.2 standard deviations away).
+        """
+        frames = np.add.reduceat(occupancy, self.start[:-1])
+        counts = np.diff(self.start).copy()
+        most = np.maximum(frames / frames_each, counts)
+        share = np.maximum(frames, 1e-3) ** power
+        queue = [(-share[s] / counts[s], s) for s in range(self.states)]
+        heapq.heapify(queue)
+        while queue and counts.sum() < total:
+            _, s = heapq.heappop(queue)
+            if counts[s] + 1 <= most[s]:
+                counts[s] += 1
+                heapq.heappush(queue, (-share[s] / counts[s], s))
+        pieces = [self._grown(s, int(counts[s])) for s in range(self.states)]
+        weights, means, variances = (np.concatenate(part) for part in zip(*pieces, strict=True))
+        return Mixtures(weights, means, variances, np.concatenate([[0], np.cumsum(counts)]))
+
+    def _grown(self, state: int, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        mine = slice(self.start[state], self.start[state + 1])
+        weights, means, variances = (list(a[mine]) for a in (self.weights, self.means, self.variances))
+        while len(weights) < count:
+            heaviest = int(np.argmax(weights))
+            step = 0.2 * np.sqrt(variances[heaviest])
+            weights[heaviest] = weights[heaviest] / 2
+            weights.append(weights[heaviest])
+            means.append(means[heaviest] + step)
+            means[heaviest] = means[heaviest] - step
+            variances.append(variances[heaviest])
+        return np.array(weights), np.array(means), np.array(variances)
+
+
+def expanded(frames: np.ndarray) -> np.ndarray:
+    """[x, x^2, 1] of each frame: (frames, 2 dimensions + 1)."""
+    return np.concatenate([frames, frames * frames, np.ones((len(frames), 1), frames.dtype)], axis=1)

@@ -1,0 +1,133 @@
+"""Cepstra of a training set on disk, read back normalised by speaker: memory does not grow with hours."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from lhotse import CutSet
+from lhotse.cut import Cut
+
+from asr.data.audio import load_cut
+from asr.errors import AudioError, DataError
+from asr.features.mfcc import MfccSettings, SpeakerNorm, add_deltas, mfcc
+from asr.files import content_hash, replacing, write_json
+from asr.progress import console, track
+
+BATCH = 64  # recordings in flight at once
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One utterance: its text and where its frames are."""
+
+    id: str
+    speaker: str
+    text: str
+    begin: int
+    frames: int
+
+
+class FeatureStore:
+    """Normalised cepstra with deltas of every utterance, by index.
+
+    Parameters
+    ----------
+    path
+        The file of raw float32 cepstra.
+    entries
+        Its utterances in order.
+    settings
+        How the cepstra were made.
+    """
+
+    def __init__(self, path: Path, entries: list[Entry], settings: MfccSettings) -> None:
+        self.entries = entries
+        self.settings = settings
+        total = sum(e.frames for e in entries)
+        self._raw = np.memmap(path, np.float32, "r", shape=(total, settings.cepstra))
+        norms = {e.speaker: SpeakerNorm(settings.cepstra) for e in entries}
+        for e in entries:
+            norms[e.speaker].add(self._raw[e.begin : e.begin + e.frames])
+        self._scale = {speaker: norm.scale(settings.variance) for speaker, norm in norms.items()}
+
+    @classmethod
+    def create(
+        cls, cuts: CutSet, folder: Path, settings: MfccSettings, rates: tuple[int, int], pool: Executor
+    ) -> FeatureStore:
+        """Compute what is not there yet below `folder`; unreadable audio is named and left out.
+
+        `rates` are the sample rate to work at and the lowest native one, in Hz (see `mfcc`).
+
+        Raises
+        ------
+        DataError
+            If no utterance is left.
+        """
+        key = content_hash(settings.model_dump_json(), str(rates), *(f"{c.id} {c.duration}" for c in cuts))
+        index, path = folder / "index.json", folder / "cepstra.f32"
+        if index.exists():
+            head = json.loads(index.read_text(encoding="utf-8"))
+            if head["key"] == key and path.exists():
+                return cls(path, [Entry(**e) for e in head["entries"]], settings)
+            index.unlink()
+        entries: list[Entry] = []
+        begin = 0
+        with replacing(path) as temporary, open(temporary, "wb") as file:
+            for cut, cepstra in _cepstra(cuts, settings, rates, pool):
+                file.write(cepstra.tobytes())
+                said = cut.supervisions[0]
+                entries.append(Entry(said.id, said.speaker or "", said.text or "", begin, len(cepstra)))
+                begin += len(cepstra)
+        if not entries:
+            raise DataError("no utterance could be read", path=folder, fix="run `asr check` on the corpus")
+        write_json(index, {"key": key, "entries": [e.__dict__ for e in entries]})
+        return cls(path, entries, settings)
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def features(self, i: int) -> np.ndarray:
+        """(frames, 3 cepstra) float32 of utterance i."""
+        e = self.entries[i]
+        mean, factor = self._scale[e.speaker]
+        return add_deltas((self._raw[e.begin : e.begin + e.frames] - mean) * factor)
+
+    def moments(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and variance of all frames, each (3 cepstra,)."""
+        norm = SpeakerNorm.of((self.features(i) for i in range(len(self))), 3 * self.settings.cepstra)
+        mean = norm.total / norm.frames
+        return mean, norm.squares / norm.frames - mean**2
+
+
+def native_rate(cuts: CutSet) -> int:
+    """The lowest sample rate in Hz that a recording was made at, seen through lazy resampling."""
+    rates = [
+        int(t.get("source_sampling_rate", c.sampling_rate)) if isinstance(t, dict) else c.sampling_rate
+        for c in cuts
+        for t in (c.recording.transforms or [None])
+    ]
+    return min(rates)
+
+
+def _cepstra(
+    cuts: CutSet, settings: MfccSettings, rates: tuple[int, int], pool: Executor
+) -> Iterator[tuple[Cut, np.ndarray]]:
+    def one(cut: Cut) -> np.ndarray | AudioError:
+        try:
+            return mfcc(load_cut(cut, rates[0]), rates[0], settings, rates[1])
+        except AudioError as e:
+            return e
+
+    rest = iter(track(list(cuts), "features"))
+    while batch := list(itertools.islice(rest, BATCH)):
+        for cut, cepstra in zip(batch, pool.map(one, batch), strict=True):
+            if isinstance(cepstra, AudioError):
+                console.print(f"asr: left out: {cepstra}", style="yellow", markup=False, soft_wrap=True)
+            else:
+                yield cut, cepstra
