@@ -30,13 +30,13 @@ class Speech:
         (first character in the text, number of characters, first sample) of each word event. Words that
         espeak's dictionary merges ("on the") have one event.
     phones
-        (IPA symbol with its stress mark, first sample) of each phoneme event; the symbol of a pause is empty.
+        (IPA symbol with its stress mark, first character of its word, first sample) of each phoneme event; the symbol of a pause is empty. The silence before the burst of a stop precedes its event.
     """
 
     samples: np.ndarray
     sample_rate: int
     words: list[tuple[int, int, int]]
-    phones: list[tuple[str, int]]
+    phones: list[tuple[str, int, int]]
 
 
 class Espeak:
@@ -95,7 +95,7 @@ class Espeak:
         header, payload = self._ask(request)
         samples = np.frombuffer(payload, dtype=np.int16)
         words = [(first, length, sample) for first, length, sample in header["words"]]
-        phones = [(symbol, sample) for symbol, sample in header["phones"]]
+        phones = [(symbol, first, sample) for symbol, first, sample in header["phones"]]
         return Speech(samples, self.sample_rate, words, phones)
 
     def phonemes(self, words: Sequence[str], voice: str = "en-us") -> list[str]:

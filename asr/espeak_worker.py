@@ -46,10 +46,10 @@ Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.
 
 
 def speak(library: Any, text: str, rate: int, pitch: int, pitch_range: int) -> tuple[dict[str, Any], bytes]:
-    """Words as (first character, length, sample), phonemes as (IPA, sample), and PCM16 samples."""
+    """Words as (first character, length, sample), phonemes as (IPA, character, sample), and PCM16 samples."""
     pieces: list[bytes] = []
     words: list[tuple[int, int, int]] = []
-    phones: list[tuple[str, int]] = []
+    phones: list[tuple[str, int, int]] = []
 
     def collect(samples: int | None, count: int, events: Any) -> int:
         if samples and count > 0:
@@ -60,7 +60,8 @@ def speak(library: Any, text: str, rate: int, pitch: int, pitch_range: int) -> t
             if event.type == EVENT_WORD:
                 words.append((event.text_position - 1, event.length, event.sample))
             elif event.type == EVENT_PHONEME:
-                phones.append((bytes(event.id.string).decode("utf-8", "ignore"), event.sample))
+                name = bytes(event.id.string).decode("utf-8", "ignore")
+                phones.append((name, event.text_position - 1, event.sample))
             i += 1
         return 0
 
