@@ -81,10 +81,10 @@ def pronounce_unknown(
     if not words:
         return {}
     if len(teacher) < SHARED:
+        some = ", ".join(words[:5]) + (f" and {len(words) - 5} more" if len(words) > 5 else "")
         raise LexiconError(
-            f"{len(words)} words have no pronunciation ({', '.join(words[:5])}...) and the lexicon of "
-            f"{len(teacher)} words is too small to guess them from",
-            fix="add their pronunciations",
+            f"no pronunciation for {some}, and the {len(teacher)} words of the lexicon are too few to guess from",
+            fix="add the missing words to the lexicon",
         )
     known = sorted(teacher.entries)
     scripts = _scripts(known)

@@ -1,0 +1,116 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asr.errors import LexiconError
+from asr.text.lexicon import Lexicon, strip_stress
+from asr.text.units import WORD_END
+
+
+def lexicon_of(tmp_path, text):
+    path = tmp_path / "lexicon.txt"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return Lexicon.load(path)
+
+
+def test_layouts_are_understood(tmp_path):
+    lexicon = lexicon_of(
+        tmp_path,
+        ";;; a comment\ncat\tK AE T\r\n\nNA\u00cfVE N # ice\n"
+        "READ  R EH D\nREAD(2) R IY D\nread R EH D\n"
+        "<unk> SPN\n!SIL SIL\n[noise] NSN\no\u2019clock AH K L AA K\n",
+    )
+    assert lexicon.entries == {
+        "CAT": (("K", "AE", "T"),),
+        "NAÏVE": (("N",),),
+        "READ": (("R", "EH", "D"), ("R", "IY", "D")),
+        "O'CLOCK": (("AH", "K", "L", "AA", "K"),),
+    }
+    assert lexicon.phones() == ("AA", "AE", "AH", "D", "EH", "IY", "K", "L", "N", "R", "T")
+    assert lexicon.probabilities == {}
+
+
+def test_probability_column(tmp_path):
+    lexicon = lexicon_of(tmp_path, "A 0.75 AH\nA 0.25 EY\nTHE 1.0 DH AH\n")
+    assert lexicon.entries == {"A": (("AH",), ("EY",)), "THE": (("DH", "AH"),)}
+    assert lexicon.probabilities == {"A": (0.75, 0.25), "THE": (1.0,)}
+    lexicon.save(tmp_path / "again.txt")
+    assert Lexicon.load(tmp_path / "again.txt") == lexicon
+    assert lexicon.restricted(["THE"]).probabilities == {"THE": (1.0,)}
+
+
+def test_numbers_as_units_are_no_probabilities(tmp_path):
+    lexicon = lexicon_of(tmp_path, "MA m a 1\nBA 1 b\nKA k a 2\n")
+    assert lexicon.entries["BA"] == (("1", "b"),)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "what"),
+    [
+        ("A AH\nCAT\n", 2, "'CAT' has no pronunciation"),
+        ("A 0.5 AH\nB 0.5\n", 2, "'B' has no pronunciation"),
+        (b"A AH\nB \xff\n", 2, "not UTF-8"),
+        ("", None, "holds no word"),
+        (";;; nothing\n<unk> SPN\n", None, "holds no word"),
+    ],
+)
+def test_bad_files_name_the_line(tmp_path, text, line, what):
+    with pytest.raises(LexiconError, match=what) as e:
+        lexicon_of(tmp_path, text)
+    assert e.value.line == line
+    assert str(e.value).startswith(str(tmp_path / "lexicon.txt"))
+
+
+def test_a_missing_file(tmp_path):
+    with pytest.raises(LexiconError, match="cannot be read"):
+        Lexicon.load(tmp_path / "none.txt")
+
+
+def test_bad_entries():
+    with pytest.raises(LexiconError, match="'A'"):
+        Lexicon({"A": [()]})
+    with pytest.raises(LexiconError, match="'A'"):
+        Lexicon({"A": [("AH",)]}, {"A": (0.5, 0.5)})
+
+
+words = st.text("ABC'É", min_size=1, max_size=5).filter(lambda w: w.strip("'"))
+pronunciations = st.lists(st.sampled_from(["A", "B", "TS"]), min_size=1, max_size=4).map(tuple)
+
+
+@given(entries=st.dictionaries(words, st.lists(pronunciations, min_size=1, max_size=3), min_size=1))
+def test_saved_and_loaded_is_the_same(tmp_path_factory, entries):
+    lexicon = Lexicon(entries)
+    path = tmp_path_factory.mktemp("lexicon") / "lexicon.txt"
+    lexicon.save(path)
+    assert Lexicon.load(path) == lexicon
+
+
+def test_pronounce_takes_the_canonical_ones_and_names_the_missing_word():
+    lexicon = Lexicon({"A": [("AH",), ("EY",)], "CAT": [("K", "AE", "T")]})
+    assert lexicon.pronounce("A CAT A") == ["AH", "K", "AE", "T", "AH"]
+    with pytest.raises(LexiconError, match="'DOG'"):
+        lexicon.pronounce("A DOG")
+
+
+def test_restricted_and_oov():
+    lexicon = Lexicon({"A": [("AH",)], "CAT": [("K", "AE", "T")]})
+    assert list(lexicon.restricted(["CAT", "DOG"]).entries) == ["CAT"]
+    assert list(lexicon.oov(["A DOG", "EMU A EMU", ""]).items()) == [("EMU", 2), ("DOG", 1)]
+
+
+def test_spelling():
+    assert Lexicon.spelling(["CAT", "IT'S"]).entries == {
+        "CAT": (("C", "A", "T", WORD_END),),
+        "IT'S": (("I", "T", "'", "S", WORD_END),),
+    }
+
+
+def test_stress_is_stripped_from_arpabet_only():
+    assert strip_stress(["AH0", "K", "EY2", "a1", "5"]) == ("AH", "K", "EY", "a1", "5")
+
+
+def test_cmudict(cmudict):
+    assert len(cmudict.phones()) == 39
+    assert cmudict.entries["READ"] == (("R", "EH", "D"), ("R", "IY", "D"))
+    assert cmudict.pronounce("DON'T PANIC") == "D OW N T P AE N IH K".split()
+    assert all(word == word.upper() for word in cmudict.entries)

@@ -1,0 +1,83 @@
+import re
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asr.text.normalize import characters, normalize, unknown_characters, uppercase
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("We call it bear.", "WE CALL IT BEAR"),
+        ("  it\u2019s\tO`Clock\n", "IT'S O'CLOCK"),
+        ("rock 'n' roll, the dogs' 'quoted' don''t", "ROCK N ROLL THE DOGS QUOTED DON T"),
+        ("well-known \u2013 state\u2014of", "WELL KNOWN STATE OF"),
+        ("caf\u00e9 cafe\u0301", "CAFÉ CAFÉ"),
+        ("co\u00adoperate \ufeffx", "COOPERATE X"),
+        ("\uff28\uff49 ﬁne", "HI FINE"),
+        ("under_score a/b <s> [x]", "UNDER SCORE A B S X"),
+        ("1st place, 50%", "FIRST PLACE FIFTY PERCENT"),
+        ("", ""),
+        ("?!", ""),
+    ],
+)
+def test_english(text, expected):
+    assert normalize(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "expected"),
+    [
+        ("Größe: 5 Straßen", "de", "GRÖSSE 5 STRASSEN"),
+        ("L\u2019\u00e9t\u00e9, aujourd\u2019hui", "fr", "L'ÉTÉ AUJOURD'HUI"),
+        ("istanbul ılık", "tr-TR", "İSTANBUL ILIK"),
+        ("Привет, мир!", "ru", "ПРИВЕТ МИР"),
+        ("नमस्ते दुनिया।", "hi", "नमस्ते दुनिया"),
+        ("你好，世界。", "zh", "你好 世界"),
+        ("Seven 7", "en_US", "SEVEN SEVEN"),
+    ],
+)
+def test_other_scripts(text, language, expected):
+    assert normalize(text, language) == expected
+
+
+@given(st.text(), st.sampled_from(["en", "de", "tr", "hi"]))
+def test_applying_it_twice_changes_nothing(text, language):
+    once = normalize(text, language)
+    assert normalize(once, language) == once
+
+
+@given(st.text(alphabet=st.characters(codec="utf-8")))
+def test_only_letters_marks_and_inner_apostrophes_remain(text):
+    words = normalize(text).split(" ")
+    assert words == [""] or all(words)
+    for word in words:
+        assert not re.search(r"^'|'$|''", word)
+        assert all(c == "'" or unicodedata.category(c)[0] in "LM" for c in word)
+
+
+@given(st.text(alphabet="abc'’-. \t1é"))
+def test_ascii_and_unicode_paths_agree(text):
+    assert normalize(text + " é") == (normalize(text) + " É").strip()
+
+
+def test_every_character_alone_and_inside_a_word_is_stable():
+    for i in range(0x3000):
+        text = f"a{chr(i)}b {chr(i)}"
+        assert normalize(normalize(text)) == normalize(text), hex(i)
+
+
+def test_uppercase_keeps_what_is_no_letter():
+    assert uppercase("Don\u2019t(2)") == "DON'T(2)"
+
+
+def test_characters_are_sorted_and_distinct():
+    assert characters(["BAD", "DAB'S", "A B"]) == ("'", "A", "B", "D", "S")
+
+
+def test_unknown_characters_in_order_of_appearance():
+    assert unknown_characters("ÑANDÚ ÑA", "ABCDN") == ("Ñ", "Ú")
+    assert unknown_characters("A B", ["A", "B"]) == ()
