@@ -14,11 +14,12 @@ if TYPE_CHECKING:
 from asr.data.corpora import PREPARERS
 
 SHOWN = 20  # problems and words printed; the rest is counted and stands in corpus.json and oov.txt
-LIST = "\n\n".join(f"{name}: {entry.about}" for name, entry in PREPARERS.items())
 
 
 def prepare(
-    name: Annotated[str | None, typer.Argument(help="Corpus or format: " + ", ".join(PREPARERS) + ".")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="Corpus or format: " + ", ".join(PREPARERS) + ".")
+    ] = None,
     source: Annotated[Path | None, typer.Option("--from", help="Folder (or manifest) of the corpus.")] = None,
     to: Annotated[Path | None, typer.Option("--to", help="Folder to write; data/NAME when left out.")] = None,
     download: Annotated[bool, typer.Option("--download", help="Fetch the corpus into --from first.")] = False,
@@ -82,19 +83,22 @@ def _summary(corpus: Corpus) -> dict[str, Any]:
 def _oov(corpus: Corpus) -> list[tuple[str, int]]:
     """The words whose pronunciation was generated, most frequent first."""
     path = corpus.folder / "oov.txt"
-    rows = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+    rows = (
+        [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+    )
     return [(word, int(count)) for word, count in rows]
 
 
 def _table(corpus: Corpus) -> str:
-    rows = [("split", "utterances", "speakers", "hours", "words", "OOV words")]
+    rows: list[tuple[str, ...]] = [("split", "utterances", "speakers", "hours", "words", "OOV words")]
     for split, n in corpus.splits.items():
         counts = (n["utterances"], n["speakers"], n["hours"], n["words"], n["oov"])
         rows.append((split, *(f"{c:.2f}" if isinstance(c, float) else f"{c:,}" for c in counts)))
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = [f"{corpus.name}: {corpus.folder}"]
     for first, *others in rows:
-        lines.append("  ".join([first.ljust(widths[0]), *(c.rjust(w) for c, w in zip(others, widths[1:]))]))
+        cells = (cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True))
+        lines.append("  ".join([first.ljust(widths[0]), *cells]))
     oov = _oov(corpus)
     if oov:
         some = ", ".join(f"{word} {count}" for word, count in oov[:SHOWN])

@@ -51,9 +51,7 @@ class Preparer:
 
 LANGUAGE = ("language",)
 PREPARERS = {
-    "speechocean762": Preparer(
-        "English read by Mandarin speakers, reference phonemes, 5.6 h", "speechocean762"
-    ),
+    "speechocean762": Preparer("English read by Mandarin speakers, 5.6 h", "speechocean762"),
     "fsdd": Preparer("spoken digits, 6 speakers, official split, 0.4 h", "fsdd"),
     "fsdd_disjoint": Preparer("the same digits, test speakers not in train", "fsdd", "_disjoint"),
     "grid": Preparer("six-word commands of a fixed grammar, word times, 28 h", "grid"),
@@ -64,16 +62,12 @@ PREPARERS = {
     "timit": Preparer("American sentences with phoneme times, 5 h", "timit", downloads=True),
     "ljspeech": Preparer("one woman reading non-fiction, 24 h", "ljspeech", downloads=True),
     "yesno": Preparer("yes and no in Hebrew, 6 minutes", "yesno", downloads=True),
-    "kaldi": Preparer(
-        "your Kaldi data folder, or train, dev, test folders of that kind", "kaldi", "", LANGUAGE
-    ),
+    "kaldi": Preparer("your Kaldi data folder, or train, dev and test ones", "kaldi", "", LANGUAGE),
     "jsonl": Preparer(
-        "your JSON lines: audio_filepath, text, [speaker, split, offset, duration]", "jsonl", "", LANGUAGE
+        "your JSON lines: audio_filepath, text, [speaker, split, offset]", "jsonl", "", LANGUAGE
     ),
     "csv": Preparer("your CSV or TSV: path, text, [speaker, split]", "csv", "", LANGUAGE),
-    "folder": Preparer(
-        "your folder of recordings, each with a .txt of the same name", "folder", "", LANGUAGE
-    ),
+    "folder": Preparer("your folder of recordings, each with a .txt beside it", "folder", "", LANGUAGE),
 }
 
 

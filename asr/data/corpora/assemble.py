@@ -61,7 +61,8 @@ def assemble(
     problems
         What the reader of the corpus has already found; more is appended.
     lexicon
-        The corpus' own; what it lacks comes from CMUdict where the phonemes are the same, else from espeak-ng.
+        The corpus' own; what it lacks comes from CMUdict where the phonemes are the same, else from
+        espeak-ng.
     lm
         An ARPA file that belongs to the corpus.
 
@@ -151,7 +152,7 @@ def _audible(
             continue
         end = audio.seconds if u.duration is None else u.start + u.duration
         if not 0 <= u.start < min(end, audio.seconds) or end > audio.seconds + TOLERANCE_S:
-            what = f"{u.start:.2f}-{end:.2f} s lies outside its recording {u.audio.name} of {audio.seconds:.2f} s"
+            what = f"{u.start:.2f}-{end:.2f} s lies outside {u.audio.name} of {audio.seconds:.2f} s"
             problems.append(u.error(what, "correct its start and duration"))
             continue
         if u.start == 0 and u.duration is not None and abs(end - audio.seconds) <= TOLERANCE_S:

@@ -1,9 +1,9 @@
 """GRID: 34 speakers, 1,000 sentences each of a fixed grammar ("bin blue at f two now").
 
 Cooke, Barker, Cunningham, Shao, "An audio-visual corpus for speech perception and automatic speech
-recognition", JASA 120, 2006. Two layouts are read: the official one (recordings in s1/, s2/, ... anywhere below
-the folder, alignments as .align files in folders of the same speakers, or beside them) and a folder with
-manifest.jsonl. File names spell the sentences; the alignments add word times and are checked against the
+recognition", JASA 120, 2006. Two layouts are read: the official one (recordings in s1/, s2/, ... anywhere
+below the folder, alignments as .align files in folders of the same speakers, or beside them) and a folder
+with manifest.jsonl. File names spell the sentences; the alignments add word times and are checked against the
 names, because the published archive has some speakers' alignments mixed up.
 """
 

@@ -1,9 +1,9 @@
 """JSON lines, one utterance a line: NeMo's manifests and those of our own data folders.
 
-``audio_filepath`` (or ``audio``, ``path``) and ``text`` are needed; ``id``, ``speaker``, ``split``, ``offset``,
-``duration``, ``word_align`` and ``phones`` may stand beside them. A folder holds either ``train.jsonl``,
-``dev.jsonl`` and ``test.jsonl`` (or .json, as NeMo calls them) or one file with everything; one file may also
-be given by itself. Relative paths start at the folder of the file.
+``audio_filepath`` (or ``audio``, ``path``) and ``text`` are needed; ``id``, ``speaker``, ``split``,
+``offset``, ``duration``, ``word_align`` and ``phones`` may stand beside them. A folder holds either
+``train.jsonl``, ``dev.jsonl`` and ``test.jsonl`` (or .json, as NeMo calls them) or one file with everything;
+one file may also be given by itself. Relative paths start at the folder of the file.
 """
 
 from __future__ import annotations

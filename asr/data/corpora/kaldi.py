@@ -1,8 +1,8 @@
 """A Kaldi data folder (wav.scp, text, utt2spk, perhaps segments), or one with train, dev and test below it.
 
-Kaldi's files are first checked line by line, so that each mistake has its line, and what is sound is then read
-by Lhotse's own importer. Audio paths may start at the folder, at any folder above it (Kaldi's recipes start at
-the recipe) or at the current one.
+Kaldi's files are first checked line by line, so that each mistake has its line, and what is sound is then
+read by Lhotse's own importer. Audio paths may start at the folder, at any folder above it (Kaldi's recipes
+start at the recipe) or at the current one.
 """
 
 from __future__ import annotations

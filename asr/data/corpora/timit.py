@@ -61,7 +61,7 @@ def download(folder: Path) -> Path:
 
 
 def _folded(u: Utterance) -> Utterance:
-    """The utterance with its phonemes folded, its words in upper case and its audio without the symbolic link."""
+    """The utterance with folded phonemes, words in upper case and the audio without the symbolic link."""
     times = tuple(
         (FOLDED[p].upper(), start, d) for p, start, d in u.phone_times if FOLDED[p] not in ("", "sil")
     )
@@ -72,7 +72,7 @@ def _folded(u: Utterance) -> Utterance:
 
 
 def _lexicon(root: Path, problems: list[AsrError]) -> Lexicon | None:
-    """TIMITDIC.TXT with folded phonemes: lines such as ``abbreviate  /ax b r iy1 v iy ey2 t/``; None if absent."""
+    """TIMITDIC.TXT, lines such as ``able  /ey1 b el/``, with folded phonemes; None if it is absent."""
     path = next((p for base in (root, root.parent) for p in base.glob("DOC/TIMITDIC.TXT")), None)
     if path is None:
         return None
@@ -80,7 +80,7 @@ def _lexicon(root: Path, problems: list[AsrError]) -> Lexicon | None:
 
 
 def _folded_cmudict(spoken: list[Utterance]) -> Lexicon:
-    """CMUdict's words of the corpus with the same folded phonemes, for copies without the disc's DOC folder."""
+    """CMUdict's words of the corpus with folded phonemes, for copies without the disc's DOC folder."""
     words = {word for u in spoken for word in normalize(u.text).split()}
     known = Lexicon.cmudict().restricted(sorted(words))
     return Lexicon(
