@@ -6,6 +6,7 @@ import contextlib
 import csv
 import fcntl
 import io
+import json
 import math
 import multiprocessing
 import multiprocessing.connection
@@ -15,7 +16,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,9 +25,10 @@ from typing import Any, Literal
 import pydantic
 
 from asr.config import Settings, load_yaml, parse, resource
+from asr.data.corpora import preparer
 from asr.errors import AsrError, ConfigError, UsageError
 from asr.experiment import Cell, run_cell
-from asr.files import write_text
+from asr.files import content_hash, write_text
 from asr.record import RunRecord
 
 COLUMNS = (
@@ -40,10 +42,28 @@ RunCell = Callable[[Cell, Path, Callable[[str], None]], Row]
 
 
 class CorpusSettings(Settings):
-    """The corpus of a bench that brings its own: a name of `asr prepare`, and options of its preparation."""
+    """The corpus of a bench file: prepared where it is absent."""
 
+    # as for `asr prepare`
     name: str
+    # its raw data; the embedded corpus needs none
+    source: Path | None = None
+    # arguments of its preparation
     options: dict[str, Any] = pydantic.Field(default_factory=dict)
+    # where it is prepared; by default below data/, other options in another folder
+    folder: Path | None = None
+
+    def where(self) -> Path:
+        """The folder it is, or is to be, prepared in."""
+        digest = content_hash(json.dumps([str(self.source), self.options], sort_keys=True))
+        return self.folder or Path("data") / f"{self.name}-{digest[:6]}"
+
+    def prepared(self) -> Path:
+        """The prepared folder, made now if need be."""
+        folder = self.where()
+        if not (folder / "corpus.json").exists():
+            preparer(self.name).prepare(self.source, folder, **self.options)
+        return folder
 
 
 class BenchSettings(Settings):
@@ -76,13 +96,15 @@ class BenchSettings(Settings):
         ]
 
 
-def load_bench(conf: str | Path, **changes: Any) -> BenchSettings:
+def load_bench(conf: str | Path, overrides: Sequence[str] | None = None, **changes: Any) -> BenchSettings:
     """Settings of a bench file, by path or by the name of one that the toolkit brings (``quick``).
 
     Parameters
     ----------
     conf
         Path or name.
+    overrides
+        ``a.b=c`` assignments for every recipe, after those of the file.
     changes
         Fields to replace; None leaves a field as the file has it.
 
@@ -102,11 +124,13 @@ def load_bench(conf: str | Path, **changes: Any) -> BenchSettings:
             raise ConfigError(f"{name}: empty, or a value appears twice", path=path)
     if any(h != "all" and not h > 0 for h in settings.hours):
         raise ConfigError("hours: not above zero", path=path)
-    unknown = next((name for name in settings.set if name not in (*settings.recipes, "all")), None)
-    if unknown is not None and changes.get("recipes") is None:
-        raise ConfigError(
-            f"set: {unknown!r} is no recipe of this bench", path=path, fix="name a recipe, or `all`"
-        )
+    if changes.get("recipes") is None:
+        unknown = next((name for name in settings.set if name not in (*settings.recipes, "all")), None)
+        if unknown is not None:
+            raise ConfigError(f"set: {unknown!r} is no recipe of this bench", path=path, fix="or write `all`")
+    if overrides:
+        extended = {name: settings.set.get(name, ()) + tuple(overrides) for name in settings.recipes}
+        settings = settings.model_copy(update={"set": dict(settings.set) | extended})
     return settings
 
 
@@ -228,18 +252,20 @@ def _run_one(
     began = time.perf_counter()
     with executor() as pool:
         future = pool.submit(_work, run, state.cell, state.folder)
-        while True:
-            with contextlib.suppress(FileNotFoundError):
-                state.state = stage.read_text(encoding="utf-8") or state.state
-            state.seconds = time.perf_counter() - began
-            on_change(state)
-            try:
-                state.row, state.error = future.result(timeout=0.5)
-            except TimeoutError:
-                continue
-            except BrokenProcessPool:
-                state.error = "its process was killed (out of memory?)"
-            break
+        try:
+            while not wait([future], timeout=0.5).done:
+                with contextlib.suppress(FileNotFoundError):
+                    state.state = stage.read_text(encoding="utf-8") or state.state
+                state.seconds = time.perf_counter() - began
+                on_change(state)
+            state.row, state.error = future.result()
+        except BrokenProcessPool:
+            state.error = "its process was killed (out of memory?)"
+        except BaseException:  # Ctrl-C: do not sit out the cell
+            for child in multiprocessing.active_children():
+                child.terminate()
+            raise
+    state.seconds = time.perf_counter() - began
     if state.error is not None:
         state.error += f"; see {state.folder / 'log.txt'}"
     state.state = "done" if state.error is None else "failed"
@@ -263,7 +289,7 @@ def _work(run: RunCell, cell: Cell, folder: Path) -> tuple[Row | None, str | Non
 
 
 def _die_with_parent() -> None:
-    """End this process as soon as the bench is gone, be it by kill -9: two must never write one run folder."""
+    """End this process as soon as the bench is gone, be it killed: two must never write one run."""
     parent = multiprocessing.parent_process()
     if parent is None:
         return

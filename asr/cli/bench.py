@@ -1,0 +1,120 @@
+"""`asr bench`: recipes × hour budgets × seeds, their learning curves and the answer."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from asr.bench import CellState
+
+
+def bench(
+    conf: Annotated[
+        str, typer.Argument(help="A bench file, or the name of one that the toolkit brings.")
+    ] = "quick",
+    data: Annotated[
+        Path | None, typer.Option("--data", help="A corpus folder made by `asr prepare`.")
+    ] = None,
+    recipes: Annotated[str | None, typer.Option(help="Recipes, as in mfcc_hmm,raw_ctc.")] = None,
+    hours: Annotated[str | None, typer.Option(help="Hours of training audio, as in 0.1,0.5,all.")] = None,
+    seeds: Annotated[str | None, typer.Option(help="Seeds, as in 0,1,2.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change one setting of every recipe."),
+    ] = None,
+    to: Annotated[
+        Path | None, typer.Option("--to", help="Folder of the results; runs/CONF when left out.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the cells and stop.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print rows and answer as JSON.")] = False,
+) -> None:
+    """Train and score each recipe at each budget, draw the curves, say which recipe is best where.
+
+    With nothing but `asr bench` a small corpus is synthesised first. The same command after an interruption
+    keeps what is finished. A failed cell is named and the others go on; the exit code is then 1.
+    """
+    from asr.bench import load_bench, plan, run_bench
+    from asr.errors import UsageError
+    from asr.progress import console
+    from asr.record import provenance
+    from asr.report import write_report
+    from asr.report.live import BenchDisplay
+
+    wanted = load_bench(
+        conf,
+        recipes=recipes.split(",") if recipes else None,
+        hours=[h if h == "all" else _number(h, float, "--hours") for h in hours.split(",")]
+        if hours
+        else None,
+        seeds=[_number(s, int, "--seeds") for s in seeds.split(",")] if seeds else None,
+        overrides=settings,
+    )
+    if data is None and wanted.corpus is None:
+        raise UsageError("which corpus?", fix="give a prepared folder with --data")
+    folder = to or Path("runs") / Path(conf).stem
+    if dry_run:
+        where = data or wanted.corpus.where()  # type: ignore[union-attr]
+        states = plan(wanted.cells(where), folder)
+        for state in states:
+            typer.echo(f"{state.label}: {state.state}, {state.folder}")
+        return
+    plan(wanted.cells(data or Path()), folder)  # complains of an unknown setting before anything is prepared
+    corpus = data or wanted.corpus.prepared()  # type: ignore[union-attr]
+    states = plan(wanted.cells(corpus), folder)
+    console.print(f"{len(states)} cells on {corpus}, results in {folder}", markup=False, soft_wrap=True)
+    try:
+        with BenchDisplay(states) as display:
+            run_bench(states, folder, display.change)
+    except KeyboardInterrupt:
+        console.print("stopped: the same command goes on from here")
+        raise typer.Exit(130) from None
+    failed = {s.label: s.error for s in states if s.error is not None}
+    answer = write_report(folder, [s.folder for s in states if s.row is not None], failed, provenance())
+    _tell(states, answer, folder, as_json)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _number(text: str, kind: type, option: str) -> Any:
+    from asr.errors import UsageError
+
+    try:
+        return kind(text)
+    except ValueError as e:
+        raise UsageError(f"{option}: {text!r} is no number", fix="separate numbers by commas") from e
+
+
+def _tell(states: Sequence[CellState], answer: Sequence[str], folder: Path, as_json: bool) -> None:
+    """Rows, failures and answer, to stdout; the answer last."""
+    if as_json:
+        rows = [s.row for s in states if s.row is not None]
+        failed = {s.label: s.error for s in states if s.error is not None}
+        typer.echo(
+            json.dumps({"rows": rows, "failed": failed, "answer": answer}, indent=2, ensure_ascii=False)
+        )
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for name in ("recipe", "hours", "seed", "WER %", "95% interval", "train s", "RTF"):
+        table.add_column(name, justify="left" if name == "recipe" else "right", no_wrap=True)
+    for row in (s.row for s in states if s.row is not None):
+        figures = ["-", "-"]
+        if row["wer"] is not None:
+            figures = [f"{row['wer']:.1f}", f"{row['wer_low']:.1f} to {row['wer_high']:.1f}"]
+        speed = [f"{row['train_s']:.0f}", f"{row['decode_rtf']:.4f}"]
+        table.add_row(row["recipe"], f"{row['hours']:g}", str(row["seed"]), *figures, *speed)
+    Console(highlight=False).print(table)
+    for state in states:
+        if state.error is not None:
+            typer.echo(f"failed: {state.label}: {state.error}")
+    typer.echo(f"\ntable {folder / 'results.csv'}, page {folder / 'report.html'}\n")
+    for line in answer:
+        typer.echo(line)
