@@ -128,7 +128,7 @@ def scaled(emissions: Emissions, settings: SearchSettings, log_prior: np.ndarray
     top = scores.max(axis=1, keepdims=True)
     if not np.isfinite(top).all():
         raise SearchError(
-            "emissions hold NaN or frames without any possible unit", fix="train the model again"
+            "emissions hold NaN or a frame without a possible unit", fix="train the model again"
         )
     return np.maximum(np.float32(settings.acoustic_scale) * (scores - top), np.float32(_FLOOR))
 
