@@ -51,8 +51,8 @@ def emissions_of(model: AcousticModel, cuts: CutSet, what: str) -> Iterator[tupl
             try:
                 waveforms.append(load_cut(cut, model.sample_rate))
                 readable.append(cut)
-            except AudioError as e:
-                console.print(f"asr: {e}", style="yellow", markup=False)
+            except AudioError as problem:
+                console.print(f"asr: {problem}", style="yellow", markup=False)
         began = time.perf_counter()
         emissions = model.emit(waveforms, model.sample_rate) if readable else []
         seconds = (time.perf_counter() - began) / max(1, len(readable))

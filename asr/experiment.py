@@ -194,8 +194,7 @@ def language_model(corpus: Corpus, settings: LmSettings) -> Path:
     text = corpus.lm_text_path
     path = cache_folder("lm") / f"{content_hash(text, str(settings.order))}.arpa.gz"
     if not path.exists():
-        sentences = [line.split() for line in text.read_text(encoding="utf-8").splitlines()]
-        model = NGram.estimate(sentences, settings.order)
+        model = NGram.estimate(text.read_text(encoding="utf-8").splitlines(), settings.order)
         with replacing(path) as temporary:
             model.write(temporary)
     return path
