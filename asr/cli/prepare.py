@@ -26,6 +26,8 @@ def prepare(
     language: Annotated[
         str | None, typer.Option(help="Language code (ISO 639-1) of commonvoice and your own data.")
     ] = None,
+    hours: Annotated[float | None, typer.Option(help="Hours of training audio of synth.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of synth.")] = None,
     listing: Annotated[bool, typer.Option("--list", help="List the corpora and formats.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
@@ -34,7 +36,7 @@ def prepare(
     Utterances that cannot be used are named and left out; the exit code is then 1.
     """
     from asr.data.corpora import preparer
-    from asr.errors import DataError, UsageError
+    from asr.errors import UsageError
     from asr.progress import console
 
     if listing:
@@ -44,20 +46,16 @@ def prepare(
     if name is None:
         raise UsageError("which corpus?", fix="name one of " + ", ".join(PREPARERS))
     entry = preparer(name)
-    options: dict[str, Any] = {}
-    if language is not None:
-        if "language" not in entry.options:
-            raise UsageError(f"{name} has one language", fix="leave --language out")
-        options["language"] = language
+    given = {"language": language, "hours": hours, "seed": seed}
+    options = {key: value for key, value in given.items() if value is not None}
+    for key in options:
+        if key not in entry.options:
+            raise UsageError(f"{name} knows no --{key}", fix="leave it out")
     if download:
         if not entry.downloads:
             able = ", ".join(key for key, other in PREPARERS.items() if other.downloads)
             raise UsageError(f"{name} cannot be downloaded from here", fix=f"--download works for {able}")
         source = entry.download(source or Path("data") / "raw" / name, **options)
-    if source is None:
-        raise UsageError("where is the corpus?", fix="give its folder with --from")
-    if not source.exists():
-        raise DataError("no such folder", path=source, fix="correct --from")
     corpus = entry.prepare(source, to or Path("data") / name, **options)
     for problem in corpus.problems[:SHOWN]:
         console.print(problem, style="yellow", soft_wrap=True, markup=False)

@@ -63,9 +63,7 @@ def test_long_audio_needs_little_more_memory_than_its_result(tmp_path: Path) -> 
     got = read_audio(tmp_path / "a.wav", RATE)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert (
-        peak < got.nbytes + 16 * 2**20
-    )  # decoded whole at 48 kHz stereo it would be 92 MB, the result is 15 MB
+    assert peak < got.nbytes + 16 * 2**20  # the result: 15 MB; decoded whole: 92 MB
 
 
 def written(path: Path, kind: str) -> Path:

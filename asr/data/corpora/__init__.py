@@ -6,9 +6,13 @@ import difflib
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from asr.errors import UsageError
+from asr.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from asr.data.corpus import Corpus
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,8 @@ class Preparer:
         Names of the keyword arguments that they take beyond the folders.
     downloads
         Whether there is a download function.
+    embedded
+        Whether it is made here, from nothing.
     """
 
     about: str
@@ -34,16 +40,21 @@ class Preparer:
     suffix: str = ""
     options: tuple[str, ...] = ()
     downloads: bool = False
+    embedded: bool = False
 
-    @property
-    def prepare(self) -> Callable[..., Any]:
-        """``prepare(source, target, **options) -> Corpus``."""
-        return self._function("prepare")
+    def prepare(self, source: Path | None, target: Path, **options: Any) -> Corpus:
+        """Prepare the corpus in `source`, None for an embedded one, and write it to `target`."""
+        if self.embedded:
+            return self._function("prepare")(target, **options)
+        if source is None:
+            raise UsageError("where is the corpus?", fix="give its folder with --from")
+        if not source.exists():
+            raise DataError("no such file or folder", path=source, fix="correct --from")
+        return self._function("prepare")(source, target, **options)
 
-    @property
-    def download(self) -> Callable[..., Any]:
-        """``download(folder, **options) -> Path``, the folder that `prepare` wants."""
-        return self._function("download")
+    def download(self, folder: Path, **options: Any) -> Path:
+        """Fetch the corpus and return the folder that `prepare` wants."""
+        return self._function("download")(folder, **options)
 
     def _function(self, name: str) -> Callable[..., Any]:
         return getattr(importlib.import_module(f"asr.data.corpora.{self.module}"), name + self.suffix)
@@ -51,6 +62,12 @@ class Preparer:
 
 LANGUAGE = ("language",)
 PREPARERS = {
+    "synth": Preparer(
+        "embedded: sentences of a grammar spoken by espeak-ng in noisy rooms, any number of hours",
+        "synth",
+        options=("hours", "seed", "clean", "dev_hours", "test_hours"),
+        embedded=True,
+    ),
     "speechocean762": Preparer("English read by Mandarin speakers, 5.6 h", "speechocean762"),
     "fsdd": Preparer("spoken digits, 6 speakers, official split, 0.4 h", "fsdd"),
     "fsdd_disjoint": Preparer("the same digits, test speakers not in train", "fsdd", "_disjoint"),

@@ -71,9 +71,7 @@ def assemble(
     DataError
         If no utterance is left.
     """
-    described = list(_readable(utterances, origin.language, problems))
-    facts = _look_at({u.audio for u in described}, problems)
-    heard = list(_audible(described, facts, problems))
+    heard, facts = usable(utterances, origin.language, problems)
     words = Counter(word for u in heard for word in u.text.split())
     if lexicon is None and origin.language != "en":
         lexicon = _as_espeak_says(list(words), origin.language)
@@ -106,6 +104,19 @@ def assemble(
     )
 
 
+def usable(
+    utterances: Iterable[Utterance], language: str, problems: list[AsrError]
+) -> tuple[list[Utterance], dict[Path, AudioFacts]]:
+    """The utterances with words, an id of their own and sound, and what their recordings hold.
+
+    Texts come back normalised, durations known and speakers named (by the utterance where nobody knows).
+    """
+    described = list(_readable(utterances, language, problems))
+    looked = look_at({u.audio for u in described})
+    heard = list(_audible(described, looked, problems))
+    return heard, {path: audio for path, audio in looked.items() if isinstance(audio, AudioFacts)}
+
+
 def _readable(
     utterances: Iterable[Utterance], language: str, problems: list[AsrError]
 ) -> Iterable[Utterance]:
@@ -126,7 +137,7 @@ def _readable(
             yield replace(u, text=text, audio=Path(os.path.abspath(u.audio)), speaker=u.speaker or u.id)
 
 
-def _look_at(paths: set[Path], problems: list[AsrError]) -> dict[Path, AudioFacts | AsrError]:
+def look_at(paths: Iterable[Path]) -> dict[Path, AudioFacts | AsrError]:
     """What each recording holds, or why it cannot be used; decoding runs on all cores."""
 
     def look(path: Path) -> AudioFacts | AsrError:
@@ -135,7 +146,7 @@ def _look_at(paths: set[Path], problems: list[AsrError]) -> dict[Path, AudioFact
         except AsrError as e:
             return e
 
-    ordered = sorted(paths)
+    ordered = sorted(set(paths))
     # libsndfile decodes outside Python's lock: threads are enough
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         return dict(zip(ordered, track(pool.map(look, ordered), "listening", len(ordered)), strict=True))
@@ -179,9 +190,9 @@ def _pronounceable(
             yield u
 
 
-def _cut(u: Utterance, facts: AudioFacts | AsrError, language: str) -> Cut:
+def _cut(u: Utterance, facts: AudioFacts, language: str) -> Cut:
     """The Lhotse cut of an utterance; a cut of several channels where its recording has several."""
-    assert isinstance(facts, AudioFacts) and u.duration is not None
+    assert u.duration is not None
     whole = u.start == 0 and u.duration == facts.seconds
     channels = list(range(facts.channels))
     recording = Recording(
