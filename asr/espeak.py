@@ -30,7 +30,8 @@ class Speech:
         (first character in the text, number of characters, first sample) of each word event. Words that
         espeak's dictionary merges ("on the") have one event.
     phones
-        (IPA symbol with its stress mark, first character of its word, first sample) of each phoneme event; the symbol of a pause is empty. The silence before the burst of a stop precedes its event.
+        (IPA symbol with its stress mark, first character of its word, first sample) of each phoneme event;
+        the symbol of a pause is empty. The silence before the burst of a stop precedes its event.
     """
 
     samples: np.ndarray

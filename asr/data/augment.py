@@ -57,11 +57,12 @@ def coloured(size: int, slope: float, random: np.random.Generator) -> Waveform:
 
 def hum(size: int, sample_rate: int, random: np.random.Generator) -> Waveform:
     """Mains hum, 50 or 60 Hz with harmonics, over some pink noise."""
-    mains = float(random.choice((50, 60)))
+    mains = int(random.choice((50, 60)))
     orders = np.arange(1, 9)[:, None]
     phases = random.uniform(0, 2 * np.pi, orders.shape)
-    time = np.arange(size) / sample_rate
-    tones = (np.sin(2 * np.pi * mains * orders * time + phases) / orders).sum(axis=0)
+    period = sample_rate // 10  # a whole number of cycles of either
+    time = np.arange(period) / sample_rate
+    tones = np.resize((np.sin(2 * np.pi * mains * orders * time + phases) / orders).sum(axis=0), size)
     pink = coloured(size, 1, random)
     return (tones / tones.std() + pink / pink.std()).astype(np.float32)
 

@@ -18,11 +18,12 @@ CODA_S, CODA_SHARE = 0.02, 0.4
 """espeak speaks a liquid after a vowel as the vowel's end: one shorter than CODA_S gets a share of both."""
 
 _ARPABET = """
-AA ɑː ɑ a: aː aa; AE æ a; AH ʌ ə ɐ; AO ɔː ɔ ɒ o o: oː; AW aʊ æʊ; AY aɪ əɪ; EH ɛ e; EY eɪ ei e: eː; OY ɔɪ oɪ;
-ER ɚ ɜː ɝ ɜ ɜ: əː; IH ɪ ᵻ ɪ̈; IY iː i; OW oʊ əʊ əu ʌʊ ʌʉ; UH ʊ; UW uː u ʉ ʉː; B b; CH tʃ; D d; DH ð d̪; F f; G ɡ g;
-HH h; JH dʒ; K k; L l ɫ; M m; N n; NG ŋ; P p; R ɹ r; S s; SH ʃ; T t ɾ ʔ; TH θ t̪; V v; W w ʍ; Y j ʲ; Z z; ZH ʒ;
-AH+L əl; AH+N ən n̩; AH+M əm; AY+ER aɪɚ aɪə; AW+ER aʊɚ aʊə; ER+R əɹ ʌɹ; IH+R ɪɹ ɪə iə; EH+R ɛɹ eə ɛə; UH+R ʊɹ ʊə;
-AO+R ɔːɹ oːɹ oɹ ɔə oə; AA+R ɑːɹ ɑə
+AA ɑː ɑ a: aː aa; AE æ a; AH ʌ ə ɐ; AO ɔː ɔ ɒ o o: oː; AW aʊ æʊ; AY aɪ əɪ; EH ɛ e;
+EY eɪ ei e: eː; OY ɔɪ oɪ; ER ɚ ɜː ɝ ɜ ɜ: əː; IH ɪ ᵻ ɪ̈; IY iː i; OW oʊ əʊ əu ʌʊ ʌʉ; UH ʊ;
+UW uː u ʉ ʉː; B b; CH tʃ; D d; DH ð d̪; F f; G ɡ g; HH h; JH dʒ; K k; L l ɫ; M m; N n;
+NG ŋ; P p; R ɹ r; S s; SH ʃ; T t ɾ ʔ; TH θ t̪; V v; W w ʍ; Y j ʲ; Z z; ZH ʒ; AH+L əl;
+AH+N ən n̩; AH+M əm; AY+ER aɪɚ aɪə; AW+ER aʊɚ aʊə; ER+R əɹ ʌɹ; IH+R ɪɹ ɪə iə;
+EH+R ɛɹ eə ɛə; UH+R ʊɹ ʊə; AO+R ɔːɹ oːɹ oɹ ɔə oə; AA+R ɑːɹ ɑə;
 """
 ARPABET: dict[str, tuple[str, ...]] = {
     ipa: tuple(phones.split("+"))
@@ -34,6 +35,8 @@ ARPABET: dict[str, tuple[str, ...]] = {
 STOPS = frozenset("P B T D K G CH JH".split())
 VOWELS = frozenset("AA AE AH AO AW AY EH ER EY IH IY OW OY UH UW".split())
 LIQUIDS = frozenset("L R".split())
+SONORANTS = LIQUIDS | frozenset("M N NG W Y".split())
+"""espeak marks a vowel after one of these only when the transition into it is over (synthesize.c)."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +57,9 @@ def symbols(ipa: str) -> tuple[str, ...]:
 def times(speech: Speech, words: Sequence[str], isolated: Mapping[str, int]) -> tuple[list[Span], list[Span]]:
     """Word and phone spans of a spoken sentence, in samples of `speech`.
 
-    A stop starts where the silence before its burst does, if that belongs to its word; any other phone at its
-    event, or at the word's own event when sound fills the time between the two. A phone ends where the next
-    one starts or silence begins.
+    A stop starts where the silence before its burst does, if that belongs to its word; a vowel after a nasal
+    or liquid where the spectrum changes most; any other phone at its event, or at the word's own event
+    when sound fills the time between the two. A phone ends where the next one starts or silence begins.
 
     Parameters
     ----------
@@ -77,18 +80,22 @@ def times(speech: Speech, words: Sequence[str], isolated: Mapping[str, int]) -> 
     final = max([sample for ipa, _, sample in speech.phones if not ipa] or [0])
     last_sound = _sound_ends(speech.samples, len(speech.samples), events[-1][1])
     final = min(last_sound, final) if final > events[-1][1] else last_sound
-    starts, ends = [], []
+    shortest = SHORTEST_S * speech.sample_rate
+    starts: list[int] = []
+    ends: list[int] = []
     for k, (phones, sample) in enumerate(events):
         before = events[k - 1][1] if k else 0
         quiet = _sound_ends(speech.samples, sample, before)
         opens = k == 0 or owners[k] != owners[k - 1]
-        own = firsts.get(owners[k], before) if opens else before
-        gap = sample - quiet >= SHORTEST_S * speech.sample_rate
+        own = firsts.get(owners[k], sample) if opens else before
+        gap = sample - quiet >= shortest
         start = sample
         if phones[0] in STOPS and gap:
             start = max(quiet, own)
-        elif opens and not gap and k:
-            start = max(own, before)
+        elif not gap and k and phones[0] in VOWELS and events[k - 1][0][-1] in SONORANTS:
+            start = _turn(speech, before, sample)
+        elif opens and not gap and k and own - before > shortest:
+            start = own
         starts.append(start)
         if k:
             ends.append(min(start, quiet) if gap else start)
@@ -136,6 +143,18 @@ def _sound_ends(samples: np.ndarray, end: int, start: int) -> int:
         np.abs(samples[start:end].astype(np.int32)) > SILENT * np.abs(samples.astype(np.int32)).max()
     )
     return start + int(loud[-1]) + 1 if len(loud) else start
+
+
+def _turn(speech: Speech, start: int, end: int) -> int:
+    """The sample between two at which the spectrum changes most, judged by 15 ms on either side."""
+    size, hop = int(0.015 * speech.sample_rate), int(0.0025 * speech.sample_rate)
+    samples = np.pad(speech.samples, size)[start : end + 2 * size].astype(np.float32)
+    windows = np.lib.stride_tricks.sliding_window_view(samples, size)[::hop] * np.hanning(size)
+    spectra = np.log(np.abs(np.fft.rfft(windows)[:, : size // 4]) ** 2 + 1e4)
+    apart = size // hop  # window i ends where window i + apart starts, at start + i * hop
+    change = np.square(spectra[apart:] - spectra[:-apart]).sum(axis=1)
+    first, last = len(change) // 4, len(change) - len(change) // 10  # both phones last a while
+    return min(end, start + hop * (first + int(change[first:last].argmax())))
 
 
 def _coda(spans: list[list], owners: Sequence[int], speech: Speech) -> list[list]:

@@ -46,24 +46,27 @@ fourteenth fifteenth sixteenth seventeenth eighteenth nineteenth twentieth"""
 TEENS = "ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen"
 
 RULES = {
-    "sentence": """call <person> <when> | call <person> at the <place> | send <person> a message <when> | <send> <name>
-    the <adjective> <document> | remind <name> about the <event> <when> | cancel my <event> with
-    <person> <when> | move the <event> to <date> | turn <switch> the <room> <device> | set the
-    <room> <device> to <number> <unit> | make the <room> lights <colour> | buy <quantity> of <item>
-    and <item> | add <item> <item> and <item> to my list | order <small> <item> for <name> | <send>
-    <name> <number> <item> | play <music> music in the <room> | play some <music> by <person> |
-    drive <name> from <city> to <city> | find a <adjective> <place> in <city> | book <small> tickets
-    to <city> <when> | will it be <weather> in <city> <when> | <city> was <weather> and <weather>
-    last <day> | wake <name> at <clock> | set an alarm for <clock> <date> | the <event> starts at
-    <clock> on <day> | the train to <city> leaves at <clock> | dial <digit> <digit> <digit> <digit>
-    <digit> | <number> plus <number> | <number> minus <number> is <number> | <person> lives in
-    <city> | <person> was born on <date> | <name> and <name> met <person> in <city> | put the
-    <colour> <thing> on the <colour> <thing> | where did <person> leave the <colour> <thing> | read
-    <document> <number> page <number> | <name> <verb> <name> <small> <adjective> <item> | <person>
-    <verb> the <adjective> <colour> <thing> | <name> <verb> <person> a <colour> <thing> <when> |
-    <number> <item> cost <number> dollars | pay <person> <number> dollars <when> | <adjective>
-    <item> from <city> | <colour> <item> or <colour> <item> | <name> likes <music> and <weather>
-    weather""",
+    "sentence": """
+    call <person> <when> | call <person> at the <place> | send <person> a message <when>
+    | <send> <name> the <adjective> <document> | remind <name> about the <event> <when>
+    | cancel my <event> with <person> <when> | move the <event> to <date>
+    | turn <switch> the <room> <device> | set the <room> <device> to <number> <unit>
+    | make the <room> lights <colour> | buy <quantity> of <item> and <item>
+    | add <item> <item> and <item> to my list | order <small> <item> for <name>
+    | <send> <name> <number> <item> | play <music> music in the <room> | play some <music> by <person>
+    | drive <name> from <city> to <city> | find a <adjective> <place> in <city>
+    | book <small> tickets to <city> <when> | will it be <weather> in <city> <when>
+    | <city> was <weather> and <weather> last <day> | wake <name> at <clock>
+    | set an alarm for <clock> <date> | the <event> starts at <clock> on <day>
+    | the train to <city> leaves at <clock> | dial <digit> <digit> <digit> <digit> <digit>
+    | <number> plus <number> | <number> minus <number> is <number> | <person> lives in <city>
+    | <person> was born on <date> | <name> and <name> met <person> in <city>
+    | put the <colour> <thing> on the <colour> <thing> | where did <person> leave the <colour> <thing>
+    | read <document> <number> page <number> | <name> <verb> <name> <small> <adjective> <item>
+    | <person> <verb> the <adjective> <colour> <thing>
+    | <name> <verb> <person> a <colour> <thing> <when> | <number> <item> cost <number> dollars
+    | pay <person> <number> dollars <when> | <adjective> <item> from <city>
+    | <colour> <item> or <colour> <item> | <name> likes <music> and <weather> weather""",
     "send": "send | bring | sell | show | give | hand | lend | mail",
     "verb": "brought | sold | showed | gave | lent | promised | offered | sent",
     "person": "<name> | <name> <surname>",
@@ -75,8 +78,9 @@ RULES = {
     "part12": "in the <part> | o'clock | thirty",
     "part": "morning | afternoon | evening",
     "span": "week | month | weekend | year | summer | winter | spring | autumn",
-    "number": """<small> | <teen> | <tens> | <tens> <digit> | <digit> hundred | <digit> thousand | <digit> hundred
-    <tens>""",
+    "number": """
+    <small> | <teen> | <tens> | <tens> <digit> | <digit> hundred | <digit> thousand
+    | <digit> hundred <tens>""",
     "tens": "twenty | thirty | forty | fifty | sixty | seventy | eighty | ninety",
     "digit": "one | two | three | four | five | six | seven | eight | nine",
     "small": "one | two | three | four | five | six | seven | eight | nine | ten | eleven | twelve",
@@ -84,12 +88,15 @@ RULES = {
     "quantity": "<small> pounds | a box | a bag | <small> bottles | a pair | half a dozen | <small> packets",
     "unit": "degrees | percent | minutes | hours",
     "switch": "on | off | up | down",
-    "document": "letter | report | contract | invoice | manual | novel | recipe | speech | story | summary",
-    "thing": """bag | ball | bicycle | blanket | book | bottle | bowl | box | chair | coat | cup | guitar | hat |
-    jacket | key | knife | ladder | mirror | notebook | package | scarf | suitcase | table |
-    umbrella | vase | wallet""",
-    "adjective": """ancient | broken | cheap | clean | dirty | empty | expensive | heavy | large | short | small |
-    useful""",
+    "document": """
+    letter | report | contract | invoice | manual | novel | recipe | speech | story | summary""",
+    "thing": """
+    bag | ball | bicycle | blanket | book | bottle | bowl | box | chair | coat | cup | guitar | hat
+    | jacket | key | knife | ladder | mirror | notebook | package | scarf | suitcase | table | umbrella
+    | vase | wallet""",
+    "adjective": """
+    ancient | broken | cheap | clean | dirty | empty | expensive | heavy | large | short | small
+    | useful""",
     "day": DAYS,
     "month": MONTHS,
     "teenth": ORDINALS,

@@ -22,8 +22,8 @@ AMERICAN = 0.5
 # A variant has a vocal tract of its own, so no variant is in two splits. Left out: whispers, robots, echoes.
 VARIANTS = {
     "train": """f1 f2 f3 f5 m1 m2 m3 m5 m6 m8 Alex Alicia Andrea adam anika belinda benjamin david ed edward2
-    Gene grandma Mario Michael Mike Reed rob robert quincy shelby steph Storm victor iven3 klatt3 travis norbert
-    pablo Denis miguel""",
+    Gene grandma Mario Michael Mike Reed rob robert quincy shelby steph Storm victor iven3 klatt3 travis
+    norbert pablo Denis miguel""",
     "dev": "f4 m4 Annie boris linda Gene2 Lee iven4 steph2 marcelo",
     "test": "aunty m7 edward ian max Diogo grandpa steph3 michel zac klatt6 Hugo paul sandro",
 }
