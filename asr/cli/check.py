@@ -1,0 +1,146 @@
+"""`asr check`: what is wrong with a corpus, manifest, lexicon, language model, config, run or recording."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from asr.data.check import Findings
+
+SHOWN = 50
+
+
+def check(
+    thing: Annotated[
+        Path,
+        typer.Argument(
+            help="A prepared corpus, a manifest (JSON lines, CSV, Kaldi folder), a lexicon, an ARPA file, a "
+            "YAML file of settings, a run folder, or a recording."
+        ),
+    ],
+    language: Annotated[str, typer.Option(help="Language code (ISO 639-1) of a manifest's texts.")] = "en",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Print every finding, however many.")] = False,
+) -> None:
+    """Check a thing before hours are spent on it: every problem is one line, with what to do.
+
+    The exit code is 1 if there are problems; warnings leave it 0.
+    """
+    kind, found = examine(thing, language)
+    if as_json:
+        report = {
+            "kind": kind,
+            "path": str(thing),
+            "facts": found.facts,
+            "problems": [str(e) for e in found.problems],
+            "warnings": [str(e) for e in found.warnings],
+        }
+        typer.echo(json.dumps(report, indent=2, ensure_ascii=False))
+    else:
+        for name, errors in (("problem", found.problems), ("warning", found.warnings)):
+            shown = len(errors) if everything else SHOWN
+            for e in errors[:shown]:
+                typer.echo(f"{name}: {e}")
+            if len(errors) > shown:
+                typer.echo(f"... and {len(errors) - shown:,} more {name}s (--all shows them)")
+        for name, fact in found.facts.items():
+            typer.echo(f"{name}: {fact}")
+        verdict = "sound" if not found.problems else f"{_count(len(found.problems), 'problem')}"
+        warnings = f", {_count(len(found.warnings), 'warning')}" if found.warnings else ""
+        typer.echo(f"{kind} {thing}: {verdict}{warnings}")
+    if found.problems:
+        raise typer.Exit(1)
+
+
+def examine(thing: Path, language: str = "en") -> tuple[str, Findings]:
+    """What `thing` is, and what is wrong with it.
+
+    Raises
+    ------
+    UsageError
+        If there is no such thing, or it is none that can be checked.
+    """
+    from asr.data import check as data
+    from asr.data.audio import SUFFIXES
+    from asr.errors import UsageError
+
+    if not thing.exists():
+        raise UsageError("no such file or folder", path=thing, fix="give the path of what is to be checked")
+    name = thing.name.lower()
+    if thing.is_dir():
+        if (thing / "corpus.json").exists():
+            return "corpus", data.check_corpus(thing)
+        if (thing / "config.yaml").exists() or (thing / "system.json").exists():
+            return "run", _check_run(thing)
+        if (thing / "wav.scp").exists() or any(thing.glob("*/wav.scp")):
+            return "manifest", data.check_manifest(thing, language)
+        if (thing / "manifest.jsonl").exists():
+            return "manifest", data.check_manifest(thing / "manifest.jsonl", language)
+        fix = "give a prepared corpus, a run or a Kaldi data folder, or a file"
+        raise UsageError("a folder of no known kind", path=thing, fix=fix)
+    if name.endswith((".yaml", ".yml")):
+        return "settings", _check_settings(thing)
+    if name.endswith((".jsonl", ".json", ".csv", ".tsv")):
+        return "manifest", data.check_manifest(thing, language)
+    if name.endswith((".arpa", ".arpa.gz", ".lm", ".lm.gz")):
+        return "language model", data.check_lm(thing)
+    if name.endswith(SUFFIXES):
+        return "recording", data.check_audio(thing)
+    return "lexicon", data.check_lexicon(thing)
+
+
+def _check_settings(path: Path) -> Findings:
+    """A recipe, a bench, or a part that they list under `extends:`."""
+    from asr.bench import load_bench
+    from asr.config import load_yaml
+    from asr.data.check import Findings
+    from asr.errors import AsrError
+    from asr.experiment import recipe_settings
+
+    found = Findings()
+    try:
+        keys = load_yaml(path)
+        if "recipes" in keys:
+            bench = load_bench(path)
+            for cell in bench.cells(Path()):
+                cell.settings()
+            found.facts["bench of"] = ", ".join(bench.recipes)
+        elif "recipe" in keys:
+            found.facts["recipe"] = recipe_settings(str(path)).recipe
+        else:
+            found.facts["a part with the keys"] = ", ".join(keys) or "none"
+    except AsrError as e:
+        found.problems.append(e)
+    return found
+
+
+def _check_run(folder: Path) -> Findings:
+    """A run folder, or the system folder of one."""
+    from asr.data.check import Findings
+    from asr.errors import AsrError
+    from asr.record import RunRecord
+    from asr.system import System
+
+    found = Findings()
+    config = folder / "config.yaml"
+    if config.exists():
+        found.problems.extend(_check_settings(config).problems)
+        try:
+            row = RunRecord.load(folder).row
+            found.facts["result"] = f"{row.get('split')} WER {row.get('wer')}%"
+        except AsrError as e:
+            found.problems.append(e)
+    try:
+        system = System.load(folder)
+        found.facts["system"] = f"{system.name}, {system.model.parameters_count():,} parameters"
+    except AsrError as e:
+        found.problems.append(e)
+    return found
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"

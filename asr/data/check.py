@@ -1,0 +1,268 @@
+"""What is wrong with a corpus, a manifest, a lexicon or a language model, one finding a line."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lhotse.cut import Cut
+from lhotse.qa import validate
+
+from asr.data.audio import TOLERANCE_S, AudioFacts, inspect_audio
+from asr.data.corpora import kaldi
+from asr.data.corpora.assemble import ENGLISH, look_at, usable
+from asr.data.corpora.csv import read_table
+from asr.data.corpora.jsonl import read_manifest
+from asr.data.corpora.utterance import SPLIT_NAMES
+from asr.data.corpus import Corpus
+from asr.errors import AsrError, AudioError, DataError, LexiconError
+from asr.text.lexicon import Lexicon
+from asr.text.ngram import NGram
+from asr.text.normalize import unknown_characters
+
+FRAME_S = 0.04  # of the CTC models: so much audio can hold one label
+SILENT = 1e-4  # peak: -80 dB below full scale
+SHORTEST_S, LONGEST_S = 0.1, 40.0
+
+
+@dataclass
+class Findings:
+    """Problems, which make something unusable in part, warnings, which need not, and a summary."""
+
+    problems: list[AsrError] = field(default_factory=list)
+    warnings: list[AsrError] = field(default_factory=list)
+    facts: dict[str, str] = field(default_factory=dict)
+
+    def attempt(self, error: AsrError | None) -> None:
+        """Add a problem unless there is none."""
+        if error is not None:
+            self.problems.append(error)
+
+
+def check_corpus(folder: Path) -> Findings:
+    """Check a prepared corpus: every cut, every second of audio, lexicon and language model."""
+    found = Findings()
+    corpus = Corpus.open(folder)
+    cuts = {split: list(corpus.cuts(split)) for split in corpus.splits}
+    try:
+        lexicon = Lexicon.load(corpus.lexicon_path, corpus.language)
+    except LexiconError as e:
+        found.problems.append(e)
+        lexicon = None
+    seen: set[str] = set()
+    for split, some in cuts.items():
+        for cut in some:
+            _check_cut(cut, corpus, split, lexicon, found)
+            if cut.id in seen:
+                found.problems.append(_error(cut, corpus, split, "the id stands here a second time"))
+            seen.add(cut.id)
+            if not SHORTEST_S <= cut.duration <= LONGEST_S:
+                length = "short" if cut.duration < SHORTEST_S else "long"
+                found.warnings.append(_error(cut, corpus, split, f"very {length}: {cut.duration:.2f} s"))
+    _check_sound(cuts, corpus, found)
+    _check_speakers(cuts, corpus, found)
+    if corpus.lm_path is not None:
+        _check_lm(corpus.lm_path, found)
+    hours = sum(cut.duration for some in cuts.values() for cut in some) / 3600
+    found.facts |= {
+        "utterances": ", ".join(f"{split} {len(some):,}" for split, some in cuts.items()),
+        "hours": f"{hours:.2f}",
+        "words in the lexicon": "none" if lexicon is None else f"{len(lexicon):,}",
+    }
+    if corpus.problems:
+        found.facts["left out when it was prepared"] = f"{len(corpus.problems):,} (see corpus.json)"
+    return found
+
+
+def check_manifest(path: Path, language: str = "en") -> Findings:
+    """Check a JSON lines file, a table or a Kaldi data folder as `asr prepare` would."""
+    found = Findings()
+    if path.is_dir():
+        folders = [path] if (path / "wav.scp").exists() else sorted(p.parent for p in path.glob("*/wav.scp"))
+        utterances = [
+            u
+            for folder in folders
+            for u in kaldi.read_folder(folder, found.problems, SPLIT_NAMES.get(folder.name.lower()))
+        ]
+    else:
+        reader = read_table if path.suffix in (".csv", ".tsv") else read_manifest
+        utterances = list(reader(path, found.problems))
+    heard, facts = usable(utterances, language, found.problems)
+    for u in heard:
+        if facts[u.audio].peak < SILENT:
+            found.problems.append(u.error("silent", "leave it out"))
+    oov = Lexicon.cmudict().oov(u.text for u in heard) if language == "en" else None
+    if oov:
+        some = ", ".join(f"{word} {n}" for word, n in oov.most_common(10))
+        what = f"{len(oov)} words are not in CMUdict, their pronunciations will be guesses: {some}"
+        found.warnings.append(DataError(what, path=path))
+    found.facts |= {
+        "usable utterances": f"{len(heard):,}",
+        "hours": f"{sum(u.duration or 0 for u in heard) / 3600:.2f}",
+    }
+    return found
+
+
+def check_lexicon(path: Path) -> Findings:
+    """Check a lexicon: every line readable, no phoneme that looks like a slip."""
+    found = Findings()
+    try:
+        lexicon = Lexicon.load(path)
+    except LexiconError as e:
+        found.problems.append(e)
+        return found
+    uses = Counter(phone for some in lexicon.entries.values() for one in some for phone in one)
+    rare = sorted(phone for phone, n in uses.items() if n == 1)
+    if rare and len(lexicon) >= 100:
+        what = f"phonemes that occur once: {' '.join(rare)}"
+        found.warnings.append(LexiconError(what, path=path, fix="look whether they are slips"))
+    found.facts |= {
+        "words": f"{len(lexicon):,}",
+        "pronunciations": f"{sum(map(len, lexicon.entries.values())):,}",
+        "phonemes": f"{len(uses)}: {' '.join(lexicon.phones())}",
+    }
+    return found
+
+
+def check_lm(path: Path) -> Findings:
+    """Check an ARPA file."""
+    found = Findings()
+    _check_lm(path, found)
+    return found
+
+
+def check_audio(path: Path) -> Findings:
+    """Check one recording."""
+    found = Findings()
+    try:
+        facts = inspect_audio(path)
+    except AudioError as e:
+        found.problems.append(e)
+        return found
+    found.attempt(_silence(facts, path, None))
+    found.facts |= {
+        "seconds": f"{facts.seconds:.2f}",
+        "sample rate": f"{facts.sample_rate} Hz",
+        "channels": str(facts.channels),
+        "peak": f"{20 * math.log10(max(facts.peak, 1e-9)):.1f} dBFS",
+    }
+    return found
+
+
+def _error(cut: Cut, corpus: Corpus, split: str, what: str, fix: str = "leave it out") -> DataError:
+    return DataError(what, path=corpus.cuts_path(split), utterance=cut.id, fix=fix)
+
+
+def _check_cut(cut: Cut, corpus: Corpus, split: str, lexicon: Lexicon | None, found: Findings) -> None:
+    """What is wrong with the description of an utterance."""
+
+    def bad(what: str, fix: str = "leave it out") -> None:
+        found.problems.append(_error(cut, corpus, split, what, fix))
+
+    again = "run `asr prepare` again"
+    try:
+        validate(cut)
+    except AssertionError as e:
+        return bad(f"invalid for Lhotse ({e})", again)
+    if len(cut.supervisions) != 1:
+        return bad(f"{len(cut.supervisions)} supervisions instead of one", again)
+    words = (cut.supervisions[0].text or "").split()
+    if not words:
+        return bad("no words in its text")
+    outside = unknown_characters("".join(words), ENGLISH) if corpus.language == "en" else ()
+    if outside:
+        bad(f"characters outside the letters of English: {' '.join(outside)}", "correct its text")
+    missing = [word for word in words if lexicon is not None and word not in lexicon]
+    if missing:
+        fix = f"add it to {corpus.lexicon_path} or correct the text"
+        bad(f"not in the lexicon: {' '.join(missing)}", fix)
+    have = cut.duration / FRAME_S
+    if lexicon is not None and not missing:
+        phonemes = lexicon.pronounce(" ".join(words))
+        if frames_needed(phonemes) > have:
+            return bad(_too_short(cut, "phonemes", phonemes), "correct its text or leave it out")
+    characters = [*"|".join(words), "|"]
+    if frames_needed(characters) > have:
+        what = _too_short(cut, "characters", characters)
+        found.warnings.append(_error(cut, corpus, split, what, "systems that write characters pass over it"))
+
+
+def _too_short(cut: Cut, kind: str, labels: list[str]) -> str:
+    needed = frames_needed(labels) * FRAME_S
+    return f"{cut.duration:.2f} s are too short for its {len(labels)} {kind}: {needed:.2f} s needed"
+
+
+def frames_needed(labels: list[str]) -> int:
+    """Fewest frames a CTC path through `labels` has: one each, and a blank between equal neighbours."""
+    return len(labels) + sum(a == b for a, b in itertools.pairwise(labels))
+
+
+def _check_sound(cuts: dict[str, list[Cut]], corpus: Corpus, found: Findings) -> None:
+    """Decode every recording; name the damaged, the silent, the ones that come twice."""
+    users: defaultdict[Path, list[tuple[str, Cut]]] = defaultdict(list)
+    for split, some in cuts.items():
+        for cut in some:
+            users[Path(cut.recording.sources[0].source)].append((split, cut))
+    same: defaultdict[str, list[Path]] = defaultdict(list)
+    for path, facts in look_at(users).items():
+        split, cut = users[path][0]
+        if isinstance(facts, AsrError):
+            found.problems.append(type(facts)(facts.what, path=path, utterance=cut.id, fix=facts.fix))
+            continue
+        same[facts.digest].append(path)
+        found.attempt(_silence(facts, path, cut.id))
+        expected = cut.recording
+        if facts.sample_rate != expected.sampling_rate or facts.seconds < expected.duration - TOLERANCE_S:
+            what = (
+                f"changed since it was prepared: {facts.seconds:.2f} s at {facts.sample_rate} Hz, "
+                f"was {expected.duration:.2f} s at {expected.sampling_rate} Hz"
+            )
+            found.problems.append(
+                AudioError(what, path=path, utterance=cut.id, fix="run `asr prepare` again")
+            )
+    for paths in same.values():
+        if len(paths) > 1:
+            splits = {split for path in paths for split, _ in users[path]}
+            names = ", ".join(str(path) for path in paths)
+            where = f"in {' and '.join(sorted(splits))}"
+            error = AudioError(f"the same sound in {len(paths)} files, {where}: {names}", path=corpus.folder)
+            # a recording that is in train and test makes the test worthless; twice in train does no harm
+            (found.problems if len(splits) > 1 else found.warnings).append(error)
+
+
+def _silence(facts: AudioFacts, path: Path, utterance: str | None) -> AudioError | None:
+    if facts.peak >= SILENT:
+        return None
+    return AudioError("silent", path=path, utterance=utterance, fix="leave it out")
+
+
+def _check_speakers(cuts: dict[str, list[Cut]], corpus: Corpus, found: Findings) -> None:
+    """Warn of speakers that are in train and elsewhere."""
+    speakers = {split: {_speaker(cut) for cut in some} for split, some in cuts.items()}
+    for split in speakers:
+        shared = speakers.get("train", set()) & speakers[split] if split != "train" else set()
+        if shared:
+            what = f"{_some(shared)} of {len(speakers[split])} speakers of {split} also speak in train"
+            found.warnings.append(DataError(what, path=corpus.folder))
+
+
+def _speaker(cut: Cut) -> str:
+    return str(cut.supervisions[0].speaker) if cut.supervisions else ""
+
+
+def _some(names: Iterable[str], most: int = 3) -> str:
+    listed = sorted(names)
+    return f"{len(listed)} ({', '.join(listed[:most])}{', ...' if len(listed) > most else ''})"
+
+
+def _check_lm(path: Path, found: Findings) -> None:
+    try:
+        lm = NGram.read(path)
+    except AsrError as e:
+        found.problems.append(e)
+        return
+    found.facts["language model"] = f"order {lm.order}, {len(lm.vocabulary):,} words"
