@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-BLOCK = 2048  # frames evaluated at a time: bounds memory at BLOCK x components
+BLOCK = 512  # frames evaluated at a time: bounds memory at BLOCK x components
 
 
 @dataclass
@@ -83,7 +83,7 @@ class Mixtures:
                 np.log(2 * np.pi * self.variances) + self.means**2 * precision
             ).sum(axis=1)
             rows = np.vstack([(self.means * precision).T, -0.5 * precision.T, constant])
-            self._projection[dtype] = np.ascontiguousarray(rows.astype(dtype))
+            self._projection[dtype] = np.asfortranarray(rows.astype(dtype))
         return self._projection[dtype]
 
     def log_densities(self, frames: np.ndarray) -> np.ndarray:
@@ -93,14 +93,16 @@ class Mixtures:
         """
         return expanded(frames) @ self.projection(frames.dtype)
 
-    def log_likelihoods(self, frames: np.ndarray) -> np.ndarray:
-        """Log density of every state's mixture, (frames, states), in the precision of `frames`."""
-        out = np.empty((len(frames), self.states), dtype=frames.dtype)
-        transposed = self.projection(frames.dtype).T
-        counts, start = np.diff(self.start), self.start[:-1]
+    def log_likelihoods(self, frames: np.ndarray, states: np.ndarray | None = None) -> np.ndarray:
+        """Log density of the mixture of every state, or of some, (frames, states), as precise as `frames`."""
+        rows, counts = self.projection(frames.dtype).T, np.diff(self.start)
+        if states is not None:
+            rows, counts = rows[np.isin(self.owner, states)], counts[states]
+        out = np.empty((len(frames), len(counts)), dtype=frames.dtype)
+        start = np.cumsum(counts) - counts
         for t in range(0, len(frames), BLOCK):
             # components along the rows: the segment sums below then run over contiguous frames
-            scores = transposed @ expanded(frames[t : t + BLOCK]).T
+            scores = rows @ expanded(frames[t : t + BLOCK]).T
             best = np.maximum.reduceat(scores, start, axis=0)
             scores -= np.repeat(best, counts, axis=0)
             np.exp(scores, out=scores)

@@ -126,12 +126,12 @@ class Weights:
 
 
 def best_path(sentence: Sentence, weights: Weights, scores: np.ndarray) -> tuple[float, np.ndarray]:
-    """Log score of the best path and its nodes (frames,), for (frames, columns) log likelihoods.
+    """Log score of the best path and its nodes (frames,), for (frames, nodes) log likelihoods.
 
     The score is -inf where the frames are too few.
     """
     s = sentence
-    return _viterbi(s.columns, s.first, s.source, weights.arcs, weights.stay, scores)
+    return _viterbi(s.first, s.source, weights.arcs, weights.stay, scores)
 
 
 def posteriors(
@@ -145,12 +145,12 @@ def posteriors(
     by hundreds of nats, more than scaled doubles hold.
     """
     s = sentence
-    return _forward_backward(s.columns, s.first, s.source, weights.arcs, weights.stay, scores)
+    return _forward_backward(s.first, s.source, weights.arcs, weights.stay, scores)
 
 
 @numba.njit(cache=True, nogil=True)
-def _viterbi(columns, first, source, arcs, stay, scores):  # type: ignore[no-untyped-def]  # pragma: no cover
-    frames, nodes = scores.shape[0], len(columns)
+def _viterbi(first, source, arcs, stay, scores):  # type: ignore[no-untyped-def]  # pragma: no cover
+    frames, nodes = scores.shape
     back = np.empty((frames, nodes), np.int32)
     value, before = np.empty(nodes), np.full(nodes, -np.inf)
     for t in range(frames):
@@ -166,7 +166,7 @@ def _viterbi(columns, first, source, arcs, stay, scores):  # type: ignore[no-unt
                     continue
                 if v > best:
                     best, where = v, m
-            value[n] = best + scores[t, columns[n]]
+            value[n] = best + scores[t, n]
             back[t, n] = where
         value, before = before, value
     best, where = -np.inf, -1
@@ -191,8 +191,8 @@ def _add(a, b):  # type: ignore[no-untyped-def]  # pragma: no cover
 
 
 @numba.njit(cache=True, nogil=True)
-def _forward_backward(columns, first, source, arcs, stay, scores):  # type: ignore[no-untyped-def]  # pragma: no cover
-    frames, nodes = scores.shape[0], len(columns)
+def _forward_backward(first, source, arcs, stay, scores):  # type: ignore[no-untyped-def]  # pragma: no cover
+    frames, nodes = scores.shape
     alpha = np.empty((frames, nodes))
     for t in range(frames):
         for n in range(nodes):
@@ -203,7 +203,7 @@ def _forward_backward(columns, first, source, arcs, stay, scores):  # type: igno
                     p = _add(p, alpha[t - 1, m] + arcs[a])
                 elif m < 0 and t == 0:
                     p = _add(p, arcs[a])
-            alpha[t, n] = p + scores[t, columns[n]]
+            alpha[t, n] = p + scores[t, n]
     total = -np.inf
     beta, ahead, stays = np.full(nodes, -np.inf), np.empty(nodes), np.zeros(nodes)
     for a in range(first[nodes], first[nodes + 1]):
@@ -218,7 +218,7 @@ def _forward_backward(columns, first, source, arcs, stay, scores):  # type: igno
             p = alpha[t, n] + beta[n] - total
             if p > NEGLIGIBLE:
                 posterior[t, n] = math.exp(p)
-            ahead[n] = beta[n] + scores[t, columns[n]]
+            ahead[n] = beta[n] + scores[t, n]
             beta[n] = -np.inf
         if t == 0:
             break

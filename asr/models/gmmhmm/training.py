@@ -91,14 +91,14 @@ def gather(
     out = Statistics.zeros(parameters)
     columns = parameters.mixtures.states
     frames = np.concatenate(features)
-    scores = parameters.mixtures.log_likelihoods(frames)
     rows, states, weights = [], [], []
     begin = 0
     for sentence, some in zip(sentences, features, strict=True):
-        mine = scores[begin : begin + len(some)]
+        used, compact = np.unique(sentence.columns, return_inverse=True)
+        scores = parameters.mixtures.log_likelihoods(some, used)[:, compact]
         log_weights = Weights.of(sentence, parameters)
         if how == "baum-welch":
-            score, posterior, stays = posteriors(sentence, log_weights, mine)
+            score, posterior, stays = posteriors(sentence, log_weights, scores)
             t, nodes = np.nonzero(posterior)
             weight = posterior[t, nodes]
             visits = posterior.sum(axis=0)
@@ -106,7 +106,7 @@ def gather(
             if how == "flat":
                 score, nodes = 0.0, sentence.flat_path(len(some))
             else:
-                score, nodes = best_path(sentence, log_weights, mine)
+                score, nodes = best_path(sentence, log_weights, scores)
             t, weight = np.arange(len(some)), np.ones(len(some))
             visits = np.bincount(nodes, minlength=len(sentence.columns))
             stays = visits - (visits > 0)
