@@ -1,0 +1,97 @@
+from pathlib import Path
+
+import pytest
+
+from asr.config import Settings, load_yaml, merge, override, parse
+from asr.errors import ConfigError
+from asr.experiment import recipe_names, recipe_settings
+
+
+class Inner(Settings):
+    dropout: float = 0.1
+
+
+class Outer(Settings):
+    seed: int = 0
+    inner: Inner = Inner()
+
+
+def test_extends_is_merged_below_and_lists_are_replaced(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text("a: {x: 1, y: [1, 2]}\nb: 2\n")
+    (tmp_path / "top.yaml").write_text("extends: base.yaml\na: {y: [3]}\n")
+    assert load_yaml(tmp_path / "top.yaml") == {"a": {"x": 1, "y": [3]}, "b": 2}
+
+
+def test_extends_cycle_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("extends: b.yaml\n")
+    (tmp_path / "b.yaml").write_text("extends: a.yaml\n")
+    with pytest.raises(ConfigError, match="extends itself"):
+        load_yaml(tmp_path / "a.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("a: [1", "not valid YAML"), ("- 1\n- 2\n", "not a mapping"), (None, "cannot be read")],
+)
+def test_unusable_files_are_named(tmp_path: Path, text: str | None, message: str) -> None:
+    path = tmp_path / "some.yaml"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(ConfigError, match=message) as caught:
+        load_yaml(path)
+    assert str(path) in str(caught.value)
+
+
+def test_unknown_key_names_the_nearest_known_one() -> None:
+    with pytest.raises(ConfigError, match=r"unknown key 'inner.dropuot'.*did you mean 'dropout'"):
+        parse(Outer, {"inner": {"dropuot": 0.2}})
+
+
+def test_wrong_type_names_the_key() -> None:
+    with pytest.raises(ConfigError, match=r"inner\.dropout"):
+        parse(Outer, {"inner": {"dropout": "much"}})
+
+
+def test_overrides_are_yaml_and_leave_the_rest() -> None:
+    value = {"a": {"x": 1, "y": 2}, "b": 3}
+    assert override(value, ["a.x=[1, 2]", "c.d=null"]) == {
+        "a": {"x": [1, 2], "y": 2},
+        "b": 3,
+        "c": {"d": None},
+    }
+    assert value == {"a": {"x": 1, "y": 2}, "b": 3}
+    with pytest.raises(ConfigError, match="--set"):
+        override(value, ["a.x"])
+
+
+def test_merge_does_not_change_its_arguments() -> None:
+    below, above = {"a": {"x": 1}}, {"a": {"y": 2}}
+    assert merge(below, above) == {"a": {"x": 1, "y": 2}}
+    assert (below, above) == ({"a": {"x": 1}}, {"a": {"y": 2}})
+
+
+def test_every_recipe_is_complete_and_has_its_three_files() -> None:
+    assert recipe_names() == ["mfcc_hmm", "phoneme_ctc", "raw_ctc"]
+    for name in recipe_names():
+        assert recipe_settings(name).recipe == name
+        folder = Path(__file__).parents[1] / "recipes" / name
+        assert {p.name for p in folder.iterdir()} == {"README.md", "RESULTS.md", "recipe.yaml"}
+
+
+def test_the_two_networks_differ_in_their_targets_alone() -> None:
+    phonemes = recipe_settings("phoneme_ctc").model_dump()
+    characters = recipe_settings("raw_ctc").model_dump()
+    assert phonemes["model"].pop("targets") == "phonemes"
+    assert characters["model"].pop("targets") == "characters"
+    phonemes.pop("recipe"), characters.pop("recipe")
+    assert phonemes == characters
+
+
+def test_unknown_recipe_names_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match="mfcc_hmm, phoneme_ctc, raw_ctc"):
+        recipe_settings("mfcc")
+
+
+def test_unknown_key_of_a_recipe_names_key_and_file() -> None:
+    with pytest.raises(ConfigError, match=r"recipe.yaml: unknown key 'model.droput'; did you mean 'dropout'"):
+        recipe_settings("raw_ctc", ["model.droput=0.3"])
