@@ -1,0 +1,183 @@
+import csv
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from asr.bench import COLUMNS, load_bench, plan, run_bench, write_results
+from asr.errors import ConfigError, UsageError
+from asr.experiment import Cell
+
+sys.path.insert(0, str(Path(__file__).parent))
+import stub
+
+
+def rows(path):
+    with open(path, newline="") as f:
+        return list(csv.DictReader(f))
+
+
+def bench_file(tmp_path, **fields):
+    path = tmp_path / "my.yaml"
+    path.write_text(yaml.safe_dump({"recipes": ["mfcc_hmm", "raw_ctc"], "hours": [0.5, "all", 0.1]} | fields))
+    return path
+
+
+def test_results_have_the_columns_of_the_design(tmp_path):
+    states = run_bench(
+        plan(stub.cells(hours=(0.1, 1.0)), tmp_path), tmp_path, run=stub.run, executor=stub.thread
+    )
+    assert [s.state for s in states] == ["done"] * 6
+    header = (tmp_path / "results.csv").read_text().splitlines()[0]
+    assert header == (
+        "corpus,recipe,hours,text_words,seed,setting,split,utterances,words,sub,del,ins,wer,wer_low,wer_high,"
+        "cer,per,greedy_wer,train_s,decode_rtf,peak_mb,params"
+    )
+    written = rows(tmp_path / "results.csv")
+    assert [(r["recipe"], r["hours"]) for r in written] == [
+        (r, h) for h in ("0.1", "1.0") for r in stub.RECIPES
+    ]
+    for r in written:
+        assert r["per"] == "" and float(r["wer_low"]) <= float(r["wer"]) <= float(r["wer_high"])
+        counted = 100 * sum(int(r[c]) for c in ("sub", "del", "ins")) / int(r["words"])
+        assert float(r["wer"]) == pytest.approx(counted, abs=1e-3)
+
+
+def test_table_is_rewritten_after_each_cell(tmp_path):
+    seen = []
+
+    def look(state):
+        if state.state == "training" or state.row is None:
+            seen.append(len(rows(tmp_path / "results.csv")))
+
+    run_bench(plan(stub.cells(hours=(0.1,)), tmp_path), tmp_path, look, run=_slowly, executor=stub.thread)
+    assert set(seen) == {0, 1, 2}
+
+
+def _slowly(cell, folder, stage):
+    stage("training")
+    time.sleep(0.6)
+    return stub.run(cell, folder, stage)
+
+
+def test_failed_cell_is_named_and_the_rest_goes_on(tmp_path):
+    cells = stub.cells(hours=(0.666, 0.777))
+    states = run_bench(plan(cells, tmp_path), tmp_path, run=stub.run, executor=stub.thread)
+    assert [s.state for s in states] == ["failed", "done", "done"] * 2
+    assert "utterance u1: holds no samples; leave it out" in states[0].error
+    assert "ZeroDivisionError: a defect" in states[3].error
+    assert len(rows(tmp_path / "results.csv")) == 4
+    # the same again: the finished are kept, the failed are tried once more
+    states = run_bench(plan(cells, tmp_path), tmp_path, run=stub.run, executor=stub.thread)
+    assert [s.state for s in states] == ["failed", "kept", "kept"] * 2
+
+
+def test_damaged_record_is_named(tmp_path):
+    state = plan(stub.cells(hours=(0.1,)), tmp_path)[0]
+    state.folder.mkdir(parents=True)
+    (state.folder / "record.json").write_text("{")
+    again = plan(stub.cells(hours=(0.1,)), tmp_path)
+    assert again[0].state == "failed" and "record.json" in again[0].error
+    assert [s.state for s in again[1:]] == ["waiting", "waiting"]
+
+
+def test_two_benches_cannot_write_one_folder(tmp_path):
+    with open(tmp_path / ".lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(UsageError, match="another bench is running here"):
+            run_bench(plan(stub.cells(), tmp_path), tmp_path, run=stub.run, executor=stub.thread)
+
+
+@pytest.mark.slow
+def test_killed_cell_fails_alone_in_its_own_process(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", "import stub, sys; from pathlib import Path\n"
+         "if __name__ == '__main__':\n"
+         " to = Path(sys.argv[1]); p = stub.plan(stub.cells(hours=(0.888,)), to)\n"
+         " print([(s.state, s.error) for s in stub.run_bench(p, to, run=stub.run)])", tmp_path],
+        cwd=Path(__file__).parent, capture_output=True, text=True, timeout=900, check=True,
+    )  # fmt: skip
+    assert done.stdout.count("'done', None") == 2
+    assert "its process was killed (out of memory?); see" in done.stdout
+    log = next(tmp_path.glob("raw_ctc*/log.txt")).read_text()
+    assert log == "a line of the training\n"
+
+
+@pytest.mark.slow
+def test_kill_9_keeps_what_is_finished_and_ends_in_the_same_table(tmp_path):
+    command = [sys.executable, str(Path(__file__).parent / "stub.py")]
+    slow = os.environ | {"STUB_SECONDS": "0.3"}
+    subprocess.run([*command, tmp_path / "unbroken"], check=True, timeout=900)
+
+    to = tmp_path / "killed"
+    process = subprocess.Popen([*command, to], env=slow, start_new_session=True)
+    deadline = time.monotonic() + 900
+    while len(list(to.glob("*/record.json"))) < 4 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    finished = {p: p.stat().st_mtime_ns for p in to.glob("*/record.json")}
+    assert 4 <= len(finished) < 12
+    time.sleep(1)  # the cell's own process must be gone, or it would go on writing
+    assert set(to.glob("*/record.json")) == set(finished)
+
+    subprocess.run([*command, to], check=True, timeout=900)
+    assert {p: p.stat().st_mtime_ns for p in finished} == finished
+    assert (to / "results.csv").read_text() == (tmp_path / "unbroken" / "results.csv").read_text()
+    assert not list(to.rglob(".partial-*.csv"))
+
+
+def test_cells_are_the_product_cheapest_first(tmp_path):
+    bench = load_bench(
+        bench_file(tmp_path, seeds=[1, 0], set={"all": ["lm.order=2"], "raw_ctc": ["search.beam=9"]})
+    )
+    cells = bench.cells(Path("c"))
+    assert len(cells) == 12
+    assert [c.hours for c in cells] == [0.1] * 4 + [0.5] * 4 + [None] * 4
+    assert cells[2] == Cell(Path("c"), "raw_ctc", 0.1, 1, ("lm.order=2", "search.beam=9"))
+
+
+def test_command_line_replaces_fields_and_adds_settings(tmp_path):
+    path = bench_file(tmp_path, set={"raw_ctc": ["search.beam=9"]})
+    bench = load_bench(path, overrides=["lm.order=1"], recipes=["mfcc_hmm"], hours=None, seeds=[3])
+    assert bench.cells(Path("c")) == [
+        Cell(Path("c"), "mfcc_hmm", h, 3, ("lm.order=1",)) for h in (0.1, 0.5, None)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"recipe": ["x"]}, "did you mean 'recipes'"),
+        ({"hours": [0]}, "not above zero"),
+        ({"hours": []}, "hours: empty"),
+        ({"seeds": [1, 1]}, "seeds: empty, or a value appears twice"),
+        ({"set": {"rawctc": ["a=b"]}}, "'rawctc' is no recipe of this bench"),
+        ({"hours": ["most"]}, "hours"),
+    ],
+)
+def test_bad_bench_file_is_refused(tmp_path, fields, says):
+    with pytest.raises(ConfigError, match=says):
+        load_bench(bench_file(tmp_path, **fields))
+
+
+def test_unknown_recipe_is_refused_before_anything_runs(tmp_path):
+    with pytest.raises(ConfigError, match="no recipe 'kaldi'"):
+        plan([Cell(Path("c"), "kaldi", 0.1, 0)], tmp_path)
+
+
+def test_quick_bench_is_there_and_valid(tmp_path):
+    bench = load_bench("quick")
+    assert len(bench.recipes) == 3 and len(bench.hours) == 4 and bench.corpus.name == "synth"
+    assert len(plan(bench.cells(tmp_path), tmp_path)) == 12
+
+
+def test_empty_table_has_a_header(tmp_path):
+    write_results([], tmp_path / "r.csv")
+    assert (tmp_path / "r.csv").read_text() == ",".join(COLUMNS) + "\n"

@@ -1,0 +1,77 @@
+import functools
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from asr import bench as module
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))
+import stub
+
+
+@pytest.fixture
+def bench(run, monkeypatch, tmp_path):
+    """Call ``bench(...)`` as `asr bench ... --data toy --to DIR` with cells that take no training."""
+    quick = functools.partial(module.run_bench, run=stub.run, executor=stub.thread)
+    monkeypatch.setattr(module, "run_bench", quick)
+    return lambda *arguments: run("bench", "--data", tmp_path / "toy", "--to", tmp_path / "out", *arguments)
+
+
+def test_table_page_and_answer(bench, tmp_path):
+    done = bench("--hours", "0.1,0.5,1", "--seeds", "0,1")
+    assert done.code == 0, done.err
+    assert "[18/18] raw_ctc, 1 h, seed 1: done, WER " in done.err
+    last = done.out[done.out.index("\n0.1 h: ") :].strip().splitlines()
+    assert last[0].startswith("0.1 h: mfcc_hmm is best with ")
+    assert last[2].startswith("1 h: raw_ctc is ")
+    assert any(line.startswith("mfcc_hmm and raw_ctc cross between ") for line in last[3:])
+    out = tmp_path / "out"
+    assert {"results.csv", "RESULTS.md", "curve.png", "curve.svg", "report.html"} <= {
+        p.name for p in out.iterdir()
+    }
+    assert len((out / "results.csv").read_text().splitlines()) == 19
+
+
+def test_failed_cell_exit_code_and_the_rest(bench, tmp_path):
+    done = bench("--hours", "0.666", "--json")
+    assert done.code == 1
+    outcome = json.loads(done.out)
+    assert [r["recipe"] for r in outcome["rows"]] == ["phoneme_ctc", "raw_ctc"]
+    assert "holds no samples" in outcome["failed"]["mfcc_hmm, 0.666 h, seed 0"]
+    assert "mfcc_hmm, 0.666 h, seed 0: x.wav: utterance u1" in (tmp_path / "out" / "RESULTS.md").read_text()
+    again = bench("--hours", "0.666")
+    assert "phoneme_ctc, 0.666 h, seed 0: kept" in again.err
+    assert "failed: mfcc_hmm, 0.666 h, seed 0" in again.out
+
+
+def test_everything_failed(bench, tmp_path):
+    done = bench("--hours", "0.666,0.777", "--recipes", "mfcc_hmm")
+    assert done.code == 1
+    assert "a defect" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_dry_run_lists_cells_and_does_nothing(bench, tmp_path):
+    done = bench("--dry-run", "--hours", "0.5,all", "--recipes", "raw_ctc", "--seeds", "7")
+    assert done.code == 0
+    assert [line.split(",")[:3] for line in done.out.splitlines()] == [
+        ["raw_ctc", " 0.5 h", " seed 7: waiting"],
+        ["raw_ctc", " all hours", " seed 7: waiting"],
+    ]
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--hours", "half"], "--hours: 'half' is no number"),
+        (["--seeds", "0,x"], "--seeds: 'x' is no number"),
+        (["--recipes", "mfcc"], "no recipe 'mfcc'"),
+        (["--set", "search.beem=3"], "did you mean 'beam'"),
+        (["slow"], "no conf/bench/slow.yaml"),
+    ],
+)
+def test_wrong_use(bench, arguments, says):
+    done = bench(*arguments)
+    assert done.code == 2 and says in done.err

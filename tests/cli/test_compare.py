@@ -1,0 +1,55 @@
+import json
+import random
+
+import pytest
+
+WORDS = [f"W{i}" for i in range(30)]
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """A run folder that decoded one corpus with the error rate asked for."""
+
+    def make(name, wer, utterances=200, corpus=0):
+        truth, errors = random.Random(corpus), random.Random(name)
+        lines = []
+        for i in range(utterances):
+            reference = truth.choices(WORDS, k=8)
+            text = [errors.choice(WORDS) if errors.random() < wer else w for w in reference]
+            entry = {"id": f"u{i}", "text": " ".join(text), "reference": " ".join(reference)}
+            lines.append(json.dumps(entry | {"speaker": f"s{i % 6}"}) + "\n")
+        folder = tmp_path / name
+        (folder / "decode" / "test").mkdir(parents=True)
+        (folder / "decode" / "test" / "hyp.jsonl").write_text("".join(lines))
+        return folder
+
+    return make
+
+
+def test_clear_difference(run, runs):
+    done = run("compare", runs("a", 0.4), runs("b", 0.2))
+    assert done.code == 0
+    assert done.out.splitlines()[-1] == "B makes fewer errors (both tests, p < 0.05)."
+    assert "MAPSSWE: p = 0.0000" in done.out and "over 6 speakers" in done.out
+
+
+def test_no_difference(run, runs):
+    done = run("compare", runs("a", 0.3, utterances=40), runs("b", 0.3, utterances=40))
+    assert "The data cannot tell which one is better" in done.out
+
+
+def test_json(run, runs):
+    figures = json.loads(run("compare", runs("a", 0.2), runs("b", 0.4), "--json").out)
+    assert figures["bootstrap"]["difference"] == pytest.approx(figures["a"]["rate"] - figures["b"]["rate"])
+    assert figures["mapsswe"]["z"] < -3 and figures["bootstrap"]["high"] < 0
+    assert figures["bootstrap_speakers"]["p"] < 0.05
+
+
+def test_runs_on_different_corpora_are_refused(run, runs):
+    done = run("compare", runs("a", 0.2), runs("b", 0.2, corpus=1))
+    assert done.code == 1 and "decoded different utterances" in done.err
+
+
+def test_run_without_results_is_refused(run, runs, tmp_path):
+    done = run("compare", runs("a", 0.2), tmp_path / "nothing")
+    assert done.code == 1 and "was not decoded by this run" in done.err

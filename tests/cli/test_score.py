@@ -1,0 +1,75 @@
+import json
+
+import pytest
+
+REF = "THE CAT SAT (ann-1)\nON THE MAT (ann-2)\nAND THAT (bob-1)\n"
+
+
+@pytest.fixture
+def files(tmp_path):
+    def make(hyp, name="hyp.jsonl"):
+        (tmp_path / "ref.trn").write_text(REF)
+        (tmp_path / name).write_text(hyp)
+        return tmp_path / "ref.trn", tmp_path / name
+
+    return make
+
+
+def lines(**texts):
+    return "".join(json.dumps({"id": i.replace("_", "-"), "text": t}) + "\n" for i, t in texts.items())
+
+
+def test_counts_rate_and_interval(run, files):
+    done = run("score", *files(lines(ann_1="THE CAT SAT", ann_2="ON MATS", bob_1="AND THAT")))
+    assert done.code == 0
+    assert done.out.splitlines()[0] == "%WER 25.00 [ 2 / 8, 0 ins, 1 del, 1 sub ]"
+    assert "over 2 speakers" in done.out and "95% interval" in done.out
+    assert done.err == ""
+
+
+def test_missing_and_unknown_are_named(run, files):
+    ref, hyp = files(lines(ann_1="THE CAT SAT", bob_1="AND THAT", zoe="HI"))
+    done = run("score", ref, hyp)
+    assert done.code == 1
+    assert "3 del" in done.out
+    assert f"{hyp}: utterance ann-2: no hypothesis, counted as deleted" in done.err
+    assert f"{hyp}: utterance zoe: no reference, not counted" in done.err
+
+
+def test_json(run, files):
+    done = run(
+        "score", *files(lines(ann_1="THE CAT SAT", ann_2="ON THE MAT")), "--json", "--unit", "character"
+    )
+    figures = json.loads(done.out)
+    assert (figures["unit"], figures["reference"], figures["del"], figures["missing"]) == (
+        "character", 29, 8, ["bob-1"],
+    )  # fmt: skip
+    assert figures["rate"] == pytest.approx(800 / 29)
+
+
+def test_normalize_and_alignments(run, files, tmp_path):
+    ref, hyp = files(lines(ann_1="the cat, sat!", ann_2="On the mat.", bob_1="and that"))
+    assert run("score", ref, hyp).out.startswith("%WER 100.00")
+    done = run("score", ref, hyp, "--normalize", "--alignments", tmp_path / "errors.txt")
+    assert done.out.startswith("%WER 0.00")
+    assert (
+        "id: (ann-1)\nSpeaker: ann\nScores: (#C #S #D #I) 3 0 0 0\nREF:  THE CAT SAT"
+        in (tmp_path / "errors.txt").read_text()
+    )
+
+
+def test_sclite_alignment(run, tmp_path):
+    (tmp_path / "r.trn").write_text("A B C D (1)\n")
+    (tmp_path / "h.trn").write_text("B E C F (1)\n")
+    assert "0 ins, 0 del, 3 sub" in run("score", tmp_path / "r.trn", tmp_path / "h.trn").out
+    assert "1 ins, 1 del, 1 sub" in run("score", tmp_path / "r.trn", tmp_path / "h.trn", "--sclite").out
+
+
+def test_bad_file_and_wrong_use(run, files, tmp_path):
+    ref, hyp = files("A (1)\nB (1)\n", "hyp.trn")
+    done = run("score", ref, hyp)
+    assert done.code == 1 and "hyp.trn:2: utterance 1: appears twice" in done.err
+    assert run("score", ref, tmp_path / "none.trn").code == 1
+    assert run("score", ref).code == 2
+    assert run("score", ref, hyp, "--unit", "sentence").code == 2
+    assert run("score", ref, ref, "--sclite", "-u", "character").code == 2

@@ -1,0 +1,153 @@
+import html.parser
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from asr.record import provenance
+from asr.report import write_report
+from asr.report.answer import answer
+from asr.report.figures import Run, contest, points
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))
+import stub
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """Finished runs of three recipes at four budgets with two seeds; mfcc_hmm and raw_ctc cross."""
+    to = tmp_path_factory.mktemp("runs")
+    made = []
+    for cell in stub.cells(seeds=(0, 1)):
+        folder = to / f"{cell.recipe}-{cell.hours}-{cell.seed}"
+        stub.run(cell, folder, lambda _: None)
+        made.append(folder)
+    return made
+
+
+@pytest.fixture(scope="module")
+def found(folders):
+    return points([Run.load(f) for f in folders])
+
+
+@pytest.fixture(scope="module")
+def written(folders, tmp_path_factory):
+    to = tmp_path_factory.mktemp("report")
+    sentences = write_report(to, folders, {"a cell <1>": "why & how"}, provenance())
+    return to, sentences
+
+
+def test_points_pool_the_seeds(found):
+    assert [(p.recipe, p.hours) for p in found] == [
+        (r, h) for r in stub.RECIPES for h in (0.1, 0.25, 0.5, 1.0)
+    ]
+    point = found[0]
+    assert point.seeds == (0, 1)
+    assert point.scores.reference == 2 * point.runs[0].row["words"]
+    assert point.wer == pytest.approx(sum(r.row["wer"] for r in point.runs) / 2, abs=1e-3)
+    assert point.interval.low < point.wer < point.interval.high
+    assert sum(point.by_utterance.values()) == point.scores
+
+
+def test_contest_decides_only_what_the_data_can_tell(found):
+    at = {(p.recipe, p.hours): p for p in found}
+    clear = contest(at["raw_ctc", 0.1], at["mfcc_hmm", 0.1])
+    assert clear.winner.recipe == "mfcc_hmm" and clear.paired.difference > 20
+    same = contest(at["mfcc_hmm", 1.0], at["mfcc_hmm", 1.0])
+    assert same.winner is None
+
+
+def test_answer_names_the_best_and_the_crossing(found):
+    lines = answer(found)
+    assert lines[0].startswith("0.1 h: mfcc_hmm is best with ")
+    assert lines[3].startswith("1 h: raw_ctc is ")
+    crossing = next(line for line in lines if line.startswith("mfcc_hmm and raw_ctc"))
+    assert re.search(r"cross between 0\.\d+ h and \S+ h: raw_ctc takes the lead", crossing)
+
+
+def test_answer_admits_what_it_cannot_tell(found):
+    mfcc = [p for p in found if p.recipe == "mfcc_hmm"]
+    twin = [type(p)("twin", p.hours, p.runs) for p in mfcc]
+    lines = answer(mfcc + twin)
+    assert all("the data cannot tell" in line for line in lines)
+    assert (
+        lines[-1] == "mfcc_hmm and twin: the data cannot tell which is better at any budget from 0.1 to 1 h."
+    )
+    only = answer(mfcc)
+    assert len(only) == 4 and only[0].startswith("0.1 h: mfcc_hmm reaches ")
+
+
+def test_markdown_holds_what_is_needed_to_run_it_again(written):
+    to, sentences = written
+    text = (to / "RESULTS.md").read_text()
+    for line in sentences:
+        assert f"- {line}\n" in text
+    assert text.count("\n| mfcc_hmm |") == 8
+    width = {line.count("|") for line in text.splitlines() if line.startswith("|")}
+    assert len(width) == 1
+    origin = provenance()
+    for wanted in (origin["commit"], origin["hardware"], origin["python"], "torch 2.11", "Command: `asr"):
+        assert wanted in text
+
+
+class Checker(html.parser.HTMLParser):
+    """Every tag closed in order; no address outside the page."""
+
+    VOID = frozenset({"meta", "link", "br", "path", "use", "rect"})
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.ids, self.outside = [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        if tag not in self.VOID:
+            self.open.append(tag)
+        self._look(attrs)
+
+    def handle_startendtag(self, tag, attrs):
+        self._look(attrs)
+
+    def _look(self, attrs):
+        for name, value in attrs:
+            if name == "id":
+                self.ids.append(value)
+            if name in ("src", "href", "xlink:href") and not value.startswith(("#", "data:")):
+                self.outside.append(value)
+
+    def handle_endtag(self, tag):
+        if tag not in self.VOID:
+            assert self.open.pop() == tag
+
+
+def test_page_is_whole_and_needs_no_network(written):
+    path = written[0] / "report.html"
+    text = path.read_text()
+    check = Checker()
+    check.feed(text)
+    assert check.open == [] and check.outside == []
+    assert len(set(check.ids)) == len(check.ids)
+    assert "@import" not in text and "<script" not in text
+    assert set(re.findall(r"url\(([^)]*)\)", text)) <= {f"#{i}" for i in check.ids}
+    assert path.stat().st_size < 3_000_000
+    assert "a cell &lt;1&gt;: why &amp; how" in text
+    assert "currentColor" in text and "#010203" not in text
+    for recipe in stub.RECIPES:
+        assert f"<h3>{recipe}, 1 h</h3>" in text
+    assert text.count("<details>") == 24
+
+
+def test_unreadable_run_is_named_and_the_rest_shown(folders, tmp_path):
+    broken = tmp_path / "broken"
+    stub.run(stub.cells()[0], broken, lambda _: None)
+    (broken / "decode" / "test" / "hyp.jsonl").write_text("{")
+    write_report(tmp_path, [broken, folders[-1]], {}, provenance())
+    text = (tmp_path / "RESULTS.md").read_text()
+    assert "- broken: " in text and "hyp.jsonl:1: not JSON" in text and "| raw_ctc | 1 |" in text
+
+
+def test_same_runs_same_plot(folders, tmp_path):
+    for to in (tmp_path / "1", tmp_path / "2"):
+        write_report(to, folders[:6], {}, provenance())
+    assert (tmp_path / "1" / "curve.svg").read_bytes() == (tmp_path / "2" / "curve.svg").read_bytes()
+    assert (tmp_path / "1" / "curve.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"

@@ -1,0 +1,87 @@
+import json
+
+import pytest
+
+from asr.errors import DataError
+from asr.score import read_decoded, read_transcripts
+
+
+def written(tmp_path, name, text):
+    path = tmp_path / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+TRN = ";; a comment\nTHE CAT (ann-1)\n(ann-2)\n\nA (HM) B (bob_1)\r\n"
+JSONL = '{"id": "ann-1", "text": "THE CAT", "speaker": "ann"}\n{"id": 2, "text": ""}\n'
+CTM = ";; late words first\nf1 1 1.50 0.2 CAT 0.9\nf1 1 0.10 0.2 THE\nf2 A 0 1 A\nf2 B 0.5 1 B\n"
+
+
+@pytest.mark.parametrize("name", ["x.trn", "x.txt"])
+def test_trn(tmp_path, name):
+    read = read_transcripts(written(tmp_path, name, TRN))
+    assert read.texts == {"ann-1": "THE CAT", "ann-2": "", "bob_1": "A (HM) B"}
+    assert read.speakers == {"ann-1": "ann", "ann-2": "ann", "bob_1": "bob"}
+
+
+@pytest.mark.parametrize("name", ["x.jsonl", "x"])
+def test_jsonl(tmp_path, name):
+    read = read_transcripts(written(tmp_path, name, JSONL))
+    assert read.texts == {"ann-1": "THE CAT", "2": ""}
+    assert read.speakers == {"ann-1": "ann"}
+
+
+@pytest.mark.parametrize("name", ["x.ctm", "x.words"])
+def test_ctm_in_order_of_time_and_by_channel(tmp_path, name):
+    read = read_transcripts(written(tmp_path, name, CTM))
+    assert read.texts == {"f1": "THE CAT", "f2-A": "A", "f2-B": "B"}
+    assert read.speakers == {}
+
+
+def test_ids_without_speaker_give_none(tmp_path):
+    assert read_transcripts(written(tmp_path, "x.trn", "A (ann-1)\nB (2)\n")).speakers == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("x.trn", "A (1)\nB (1)\n", r"x.trn:2: utterance 1: appears twice"),
+        (
+            "x.jsonl",
+            '{"id": "1", "text": ""}\n{"id": "1", "text": ""}',
+            "x.jsonl:2: utterance 1: appears twice",
+        ),
+        ("x.trn", "A (1)\nB\n", r"x.trn:2: no \(id\)"),
+        ("x.trn", "{ A / B } (1)\n", "x.trn:1: alternatives"),
+        ("x.jsonl", '{"id": "1", "text": "A"}\nnonsense\n', "x.jsonl:2: not JSON"),
+        ("x.jsonl", '{"text": "A"}\n', 'x.jsonl:1: no "id"'),
+        ("x.jsonl", '["id"]\n', 'x.jsonl:1: no "id"'),
+        ("x.jsonl", '{"id": "u", "text": null}\n', 'x.jsonl:1: utterance u: no "text"'),
+        ("x.ctm", "f 1 zero 1 A\n", "x.ctm:1: not `id channel start length word`"),
+        ("x.ctm", "f 1 * * <ALT_BEGIN>\n", "x.ctm:1"),
+        ("x", "hello world\n", "x:1: neither trn, jsonl nor ctm"),
+        ("x.trn", "\n;; nothing\n", "holds no utterance"),
+        ("x.trn", b"\xff\xfe\x00", "not UTF-8"),
+    ],
+)
+def test_bad_files_are_named(tmp_path, name, text, says):
+    with pytest.raises(DataError, match=says):
+        read_transcripts(written(tmp_path, name, text))
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(DataError, match="cannot be read"):
+        read_transcripts(tmp_path / "none.trn")
+
+
+def test_decoded_split_brings_its_references(tmp_path):
+    entry = {"id": "u", "text": "A", "reference": "A B", "speaker": "s"}
+    folder = tmp_path / "decode" / "test"
+    folder.mkdir(parents=True)
+    written(folder, "hyp.jsonl", json.dumps(entry))
+    assert read_decoded(tmp_path, "test").references == {"u": "A B"}
+    with pytest.raises(DataError, match="'dev' was not decoded by this run"):
+        read_decoded(tmp_path, "dev")
+    written(folder, "hyp.jsonl", '{"id": "u", "text": "A"}')
+    with pytest.raises(DataError, match="utterance u: no reference"):
+        read_decoded(tmp_path, "test")
