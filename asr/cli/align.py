@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from asr.cli.transcribe import Device, load_system
-from asr.errors import DataError
+from asr.errors import DataError, LexiconError, SearchError
 from asr.files import write_text
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def align(
         Path | None, typer.Option("--output_dir", "-o", help="Folder for the file; without it: stdout.")
     ] = None,
     device: Annotated[
-        Device, typer.Option("--device", help="Where to compute; auto takes a GPU if there is one.")
+        Device, typer.Option("--device", help="Where to compute; auto is a GPU if the model can use one.")
     ] = Device.auto,
     threads: Annotated[
         int, typer.Option("--threads", min=0, help="Processor cores to use; 0 for all of them.")
@@ -43,7 +43,11 @@ def align(
     said = _said(text)
     system = load_system(model, device, threads)
     waveform = read_audio(audio, system.sample_rate)
-    alignment = system.align(waveform, system.sample_rate, said)
+    try:
+        alignment = system.align(waveform, system.sample_rate, said)
+    except (LexiconError, SearchError) as e:
+        e.path = e.path or audio
+        raise
     document = _document(alignment, output_format, audio.stem, waveform.size / system.sample_rate)
     if output_dir is None:
         print(document, end="")
@@ -90,5 +94,5 @@ def _document(alignment: Alignment, output_format: OutputFormat, name: str, dura
         tier: [{"text": t, "start": round(a, 3), "end": round(b, 3)} for a, b, t in rows]
         for tier, rows in tiers.items()
     }
-    head = {"file": name, "duration": round(duration_s, 3), "log_score": round(alignment.score, 3)}
+    head = {"file": name, "duration": round(duration_s, 3), "log_score": round(float(alignment.score), 3)}
     return json.dumps({**head, **listed}, ensure_ascii=False) + "\n"

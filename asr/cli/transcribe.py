@@ -56,7 +56,7 @@ def transcribe(
         ),
     ] = None,
     device: Annotated[
-        Device, typer.Option("--device", help="Where to compute; auto takes a GPU if there is one.")
+        Device, typer.Option("--device", help="Where to compute; auto is a GPU if the model can use one.")
     ] = Device.auto,
     threads: Annotated[
         int, typer.Option("--threads", min=0, help="Processor cores to use; 0 for all of them.")
