@@ -15,7 +15,7 @@ SILENT = 0.01
 SHORTEST_S = 0.005
 """A silence shorter than this is a zero crossing."""
 CODA_S, CODA_SHARE = 0.02, 0.4
-"""espeak speaks a liquid after a vowel as the vowel's end: one shorter than CODA_S gets a share of both."""
+"""espeak speaks a final liquid as the end of the vowel: one shorter than CODA_S gets a share of both."""
 
 _ARPABET = """
 AA ɑː ɑ a: aː aa; AE æ a; AH ʌ ə ɐ; AO ɔː ɔ ɒ o o: oː; AW aʊ æʊ; AY aɪ əɪ; EH ɛ e;
@@ -161,7 +161,7 @@ def _coda(spans: list[list], owners: Sequence[int], speech: Speech) -> list[list
     """Give liquids that espeak spoke inside the vowel before them their share of it."""
     for k in range(1, len(spans)):
         (phones, start, end), before = spans[k], spans[k - 1]
-        same = owners[k] == owners[k - 1] and before[2] == start and before[0][-1] in VOWELS
+        same = owners[k] == owners[k - 1] and before[2] == start and before[0][-1] in VOWELS | LIQUIDS
         if same and phones[0] in LIQUIDS and end - start < CODA_S * speech.sample_rate:
             spans[k][1] = before[2] = end - int(CODA_SHARE * (end - before[1]))
     return spans

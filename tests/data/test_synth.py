@@ -1,5 +1,6 @@
 import time
 from dataclasses import asdict
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -61,7 +62,7 @@ def test_times_are_ordered_inside_the_audio_and_fit_the_text(clean):
         for spans in (spoken.words, spoken.phones):
             assert spans[0].start >= 0 and spans[-1].end <= len(spoken.samples)
             assert all(span.start < span.end for span in spans)
-            assert all(a.end <= b.start for a, b in zip(spans, spans[1:], strict=False))
+            assert all(a.end <= b.start for a, b in pairwise(spans))
         edges = {p.start for p in spoken.phones}, {p.end for p in spoken.phones}
         assert {w.start for w in spoken.words} <= edges[0] and {w.end for w in spoken.words} <= edges[1]
 
@@ -72,7 +73,7 @@ def test_sound_is_where_the_times_say(clean):
         first, last = spoken.words[0].start, spoken.words[-1].end
         margin = SAMPLE_RATE // 200
         assert power[: first - margin].sum() + power[last + margin :].sum() < 1e-3 * power.sum()
-        for before, after in zip(spoken.phones, spoken.phones[1:], strict=False):
+        for before, after in pairwise(spoken.phones):
             if after.start - before.end > 2 * margin:  # a pause is silent
                 assert power[before.end + margin : after.start - margin].max() < 1e-2 * power.max()
 

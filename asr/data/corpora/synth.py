@@ -7,6 +7,7 @@ the corpus of fewer, and audio that is already on disk is used again.
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ def prepare(
             raise ConfigError(f"{some} hours of {split}", fix="ask for a positive number of hours")
     if seed < 0:
         raise ConfigError(f"seed {seed}", fix="use 0 or more")
-    lexicon = Lexicon.cmudict().restricted([word.upper() for word in vocabulary()])
+    lexicon = _lexicon()
     kept = target / "audio" / f"v{VERSION}-s{seed}{'-clean' if clean else ''}"
     with Espeak() as espeak, bar() as progress:
         cuts: dict[str, list[Cut]] = {}
@@ -89,6 +90,11 @@ def prepare(
         licence="Apache-2.0 (texts and mixing); speech by espeak-ng, a GPL-3.0 program whose output is free",
         source=f"asr prepare synth, version {VERSION}, seed {seed}" + (", clean" if clean else ""),
     )
+
+
+@cache
+def _lexicon() -> Lexicon:
+    return Lexicon.cmudict().restricted([word.upper() for word in vocabulary()])
 
 
 def _part(folder: Path, number: int, synthesiser: Synthesiser) -> list[dict[str, Any]]:
