@@ -34,9 +34,9 @@ class SearchSettings(Settings):
     """Added to the natural log score for every word; negative gives fewer words."""
     prior_scale: float = pydantic.Field(0.0, ge=0)
     """How much of the units' log prior is taken off posteriors. Likelihoods have none to take off."""
-    beam: float = pydantic.Field(14.0, gt=0)
+    beam: float = pydantic.Field(13.0, gt=0)
     """Natural log: partial paths worse than the best by more than this are given up."""
-    max_active: int = pydantic.Field(4000, gt=1)
+    max_active: int = pydantic.Field(2000, gt=1)
     """At most so many partial paths are kept at a frame."""
 
 

@@ -42,7 +42,7 @@ def column_paths(topology: Topology, tokens, frames):
 
 
 def spellings(topology: Topology, lexicon, words):
-    """Every token sequence of a sentence with pauses: (tokens, word index of each token or -1, log probability)."""
+    """Every token sequence of a sentence with pauses: tokens, word index of each or -1, log probability."""
     none = 1.0 - sum(p for _, p in topology.pauses)
     gaps = [((), none)] + [((t,), p) for t, p in topology.pauses]
     gaps = [(t, math.log(p)) for t, p in gaps if p > 0]
