@@ -17,9 +17,7 @@ SHOWN = 20  # problems and words printed; the rest is counted and stands in corp
 
 
 def prepare(
-    name: Annotated[
-        str | None, typer.Argument(help="Corpus or format: " + ", ".join(PREPARERS) + ".")
-    ] = None,
+    name: Annotated[str | None, typer.Argument(help="A corpus or format of the list above.")] = None,
     source: Annotated[Path | None, typer.Option("--from", help="Folder (or manifest) of the corpus.")] = None,
     to: Annotated[Path | None, typer.Option("--to", help="Folder to write; data/NAME when left out.")] = None,
     download: Annotated[bool, typer.Option("--download", help="Fetch the corpus into --from first.")] = False,
@@ -28,6 +26,7 @@ def prepare(
     ] = None,
     hours: Annotated[float | None, typer.Option(help="Hours of training audio of synth.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of synth.")] = None,
+    clean: Annotated[bool, typer.Option("--clean", help="Make synth without rooms and noises.")] = False,
     listing: Annotated[bool, typer.Option("--list", help="List the corpora and formats.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
@@ -46,7 +45,7 @@ def prepare(
     if name is None:
         raise UsageError("which corpus?", fix="name one of " + ", ".join(PREPARERS))
     entry = preparer(name)
-    given = {"language": language, "hours": hours, "seed": seed}
+    given = {"language": language, "hours": hours, "seed": seed, "clean": clean or None}
     options = {key: value for key, value in given.items() if value is not None}
     for key in options:
         if key not in entry.options:
@@ -65,6 +64,12 @@ def prepare(
     typer.echo(json.dumps(_summary(corpus), indent=2, ensure_ascii=False) if as_json else _table(corpus))
     if corpus.problems:
         raise typer.Exit(1)
+
+
+# the \b keeps the lines of the list apart in the help
+prepare.__doc__ = f"{prepare.__doc__}\n\n\b\n" + "\n".join(
+    f"{key}: {entry.about}" for key, entry in PREPARERS.items()
+)
 
 
 def _summary(corpus: Corpus) -> dict[str, Any]:

@@ -84,7 +84,7 @@ class Synthesiser:
         lead, tail = (int(s * SAMPLE_RATE) for s in random.uniform(*SILENCE_S, size=2))
         samples = np.pad(samples, (lead, tail))
         words, phones = (
-            [Span(s.symbol, s.start + lead, s.end + lead) for s in spans] for spans in (words, phones)
+            [Span(s.symbol.upper(), s.start + lead, s.end + lead) for s in spans] for spans in (words, phones)
         )
         active = slice(words[0].start, words[-1].end)
         samples *= 10 ** (random.uniform(*LEVEL_DB) / 20) / np.sqrt(np.mean(samples[active] ** 2))

@@ -54,7 +54,7 @@ def test_corpus_is_complete_and_readable(corpus):
         for cut in corpus.cuts(split):
             (supervision,) = cut.supervisions
             assert len(load_cut(cut, 16000)) == cut.num_samples
-            assert [item.symbol.upper() for item in supervision.alignment["word"]] == supervision.text.split()
+            assert [item.symbol for item in supervision.alignment["word"]] == supervision.text.split()
             assert max(item.end for item in supervision.alignment["phone"]) <= cut.duration
             assert supervision.custom["phones"] == lexicon.pronounce(supervision.text)
             assert 5 <= supervision.custom["snr_db"] <= 30
