@@ -81,9 +81,9 @@ PREPARERS = {
     "yesno": Preparer("yes and no in Hebrew, 6 minutes", "yesno", downloads=True),
     "kaldi": Preparer("your Kaldi data folder, or train, dev and test ones", "kaldi", "", LANGUAGE),
     "jsonl": Preparer(
-        "your JSON lines: audio_filepath, text, [speaker, split, offset]", "jsonl", "", LANGUAGE
+        "your JSON lines: audio_filepath, text, perhaps speaker, split, offset", "jsonl", "", LANGUAGE
     ),
-    "csv": Preparer("your CSV or TSV: path, text, [speaker, split]", "csv", "", LANGUAGE),
+    "csv": Preparer("your CSV or TSV: path, text, perhaps speaker, split", "csv", "", LANGUAGE),
     "folder": Preparer("your folder of recordings, each with a .txt beside it", "folder", "", LANGUAGE),
 }
 

@@ -1,0 +1,67 @@
+"""`asr check`: what a thing is, its findings, exit codes."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from asr.cli.main import main
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(*arguments: str, monkeypatch: pytest.MonkeyPatch) -> int:
+    monkeypatch.setattr(sys, "argv", ["asr", "check", *arguments])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    return int(stopped.value.code or 0)
+
+
+def test_lexicon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "lexicon.txt"
+    path.write_text("CAT K AE T\n")
+    assert run(str(path), monkeypatch=monkeypatch) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"lexicon {path}: sound"
+    path.write_text("CAT K AE T\nDOG\n")
+    assert run(str(path), "--json", monkeypatch=monkeypatch) == 1
+    value = json.loads(capsys.readouterr().out)
+    assert value["kind"] == "lexicon" and "lexicon.txt:2:" in value["problems"][0]
+
+
+def test_settings_of_this_project_are_sound(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = [*ROOT.glob("recipes/*/recipe.yaml"), *ROOT.glob("conf/**/*.yaml")]
+    for path in paths:
+        assert run(str(path), monkeypatch=monkeypatch) == 0, capsys.readouterr().out
+    assert len(paths) >= 4
+
+
+def test_unknown_key_names_the_nearest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text("recipe: mine\nmodel: {type: ctc}\nserach: {beam: 9}\n")
+    assert run(str(path), monkeypatch=monkeypatch) == 1
+    assert "did you mean 'search'?" in capsys.readouterr().out
+
+
+def test_what_cannot_be_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(str(tmp_path / "gone"), monkeypatch=monkeypatch) == 2
+    assert run(str(tmp_path), monkeypatch=monkeypatch) == 2
+    errors = capsys.readouterr().err
+    assert "no such file or folder" in errors and "a folder of no known kind" in errors
+
+
+def test_unfinished_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "config.yaml").write_text("recipe: mine\nmodel: {type: ctc}\n")
+    assert run(str(tmp_path), monkeypatch=monkeypatch) == 1
+    out = capsys.readouterr().out
+    assert "not a finished run" in out and "no trained system here" in out

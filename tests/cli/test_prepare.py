@@ -1,0 +1,87 @@
+"""`asr prepare`: summary, list, exit codes."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from asr.cli.main import main
+
+
+def run(*arguments: str, monkeypatch: pytest.MonkeyPatch) -> int:
+    monkeypatch.setattr(sys, "argv", ["asr", *arguments])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    return int(stopped.value.code or 0)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    random = np.random.default_rng(0)
+    for split in ("train", "dev", "test"):
+        folder = tmp_path / "in" / split
+        folder.mkdir(parents=True)
+        for n in range(2):
+            soundfile.write(folder / f"{n}.wav", random.uniform(-0.3, 0.3, 16000), 16000)
+            (folder / f"{n}.txt").write_text("the cat")
+    return tmp_path / "in"
+
+
+def test_summary_as_table_and_json(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ("prepare", "folder", "--from", str(source), "--to", str(tmp_path / "out"))
+    assert run(*arguments, monkeypatch=monkeypatch) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].split() == ["split", "utterances", "speakers", "hours", "words", "OOV", "words"]
+    assert lines[2].split() == ["train", "2", "2", "0.00", "4", "0"] and len(lines) == 5
+    assert run(*arguments, "--json", monkeypatch=monkeypatch) == 0
+    value = json.loads(capsys.readouterr().out)
+    assert value["splits"]["test"]["utterances"] == 2 and value["problems"] == []
+
+
+def test_problems_go_to_stderr_and_make_exit_code_1(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (source / "train/0.wav").write_text("no sound")
+    (source / "test/0.txt").write_text("the zorblax")
+    out = tmp_path / "out"
+    assert run("prepare", "folder", "--from", str(source), "--to", str(out), monkeypatch=monkeypatch) == 1
+    printed = capsys.readouterr()
+    assert "0.wav: utterance train-0: is text, not audio" in printed.err
+    assert "1 words are in no lexicon, their pronunciations are guesses: ZORBLAX 1" in printed.out
+    assert "1 problems: what could not be used was left out" in printed.out
+    assert (out / "corpus.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("prepare", "fssd"), 2, "did you mean 'fsdd'?"),
+        (("prepare", "fsdd"), 2, "give its folder with --from"),
+        (("prepare",), 2, "which corpus?"),
+        (("prepare", "fsdd", "--from", "nowhere"), 1, "nowhere: no such file or folder"),
+        (("prepare", "fsdd", "--from", ".", "--hours", "2"), 2, "fsdd knows no --hours"),
+        (("prepare", "fsdd", "--download"), 2, "fsdd cannot be downloaded from here"),
+    ],
+)
+def test_wrong_use(
+    arguments: tuple[str, ...],
+    code: int,
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(*arguments, monkeypatch=monkeypatch) == code
+    assert message in capsys.readouterr().err
+
+
+def test_list(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("prepare", "--list", monkeypatch=monkeypatch) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 16 and all(len(line.split()) > 3 for line in lines)

@@ -1,0 +1,157 @@
+"""Corpora through Lhotse's preparers, on tiny copies of their official layouts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asr.data.corpora import preparer
+from asr.data.corpus import Corpus
+from asr.errors import DataError
+from asr.text.lexicon import Lexicon
+
+Record = Callable[..., Path]
+
+
+def texts(corpus: Corpus) -> dict[str, dict[str, str]]:
+    return {s: {c.id: c.supervisions[0].text for c in corpus.cuts(s)} for s in corpus.splits}
+
+
+def librispeech(root: Path, parts: dict[str, int], record: Record) -> None:
+    """One chapter of two utterances for each of so many speakers of each part."""
+    first = 100
+    for part, people in parts.items():
+        for speaker in range(first, first + people):
+            folder = root / "LibriSpeech" / part / str(speaker) / "1"
+            for n in range(2):
+                record(folder / f"{speaker}-1-{n:04d}.flac")
+            (folder / f"{speaker}-1.trans.txt").write_text(
+                f"{speaker}-1-0000 THE CAT\n{speaker}-1-0001 IT'S A DOG\n"
+            )
+        first += people
+
+
+def test_librispeech(tmp_path: Path, record: Record) -> None:
+    parts = {"train-clean-100": 2, "train-other-500": 1, "dev-clean": 1, "dev-other": 1, "test-other": 1}
+    librispeech(tmp_path, parts, record)
+    (tmp_path / "LibriSpeech/dev-other/104/1/104-1-0001.flac").unlink()
+    corpus = preparer("librispeech").prepare(tmp_path, tmp_path / "out")
+    assert {s: len(found) for s, found in texts(corpus).items()} == {
+        "train": 6, "dev": 2, "dev_other": 1, "test": 2,
+    }  # fmt: skip
+    assert texts(corpus)["test"] == {"105-1-0000": "THE CAT", "105-1-0001": "IT'S A DOG"}
+    assert len(corpus.problems) == 1 and "104-1-0001.flac" in corpus.problems[0]
+
+
+def test_mini_librispeech_has_a_dev_of_other_speakers(tmp_path: Path, record: Record) -> None:
+    librispeech(tmp_path, {"train-clean-5": 10, "dev-clean-2": 1}, record)
+    corpus = preparer("mini_librispeech").prepare(tmp_path, tmp_path / "out")
+    assert {s: (n["utterances"], n["speakers"]) for s, n in corpus.splits.items()} == {
+        "train": (18, 9), "dev": (2, 1), "test": (2, 1),
+    }  # fmt: skip
+
+
+def test_unreadable_audio_stops_lhotse_but_is_named(tmp_path: Path, record: Record) -> None:
+    librispeech(tmp_path, {"train-clean-5": 1}, record)
+    bad = tmp_path / "LibriSpeech/train-clean-5/100/1/100-1-0000.flac"
+    bad.write_text("no sound\n")
+    with pytest.raises(DataError, match=r"100-1-0000\.flac: is text, not audio"):
+        preparer("mini_librispeech").prepare(tmp_path, tmp_path / "out")
+
+
+def commonvoice(root: Path, record: Record) -> None:
+    columns = "client_id path sentence up_votes down_votes age gender accents variant locale segment".split()
+    for split in ("train", "dev", "test"):
+        lines = ["\t".join(columns)]
+        for n in range(2):
+            name = f"common_voice_{split}_{n}.mp3"
+            record(root / "en/clips" / name, 1.0, 32000)
+            lines.append("\t".join([f"c{split}", name, 'A "cat!', "2", "0", "", "", "", "", "en", ""]))
+        (root / "en" / f"{split}.tsv").write_text("\n".join(lines) + "\n")
+    (root / "en/clips/common_voice_test_1.mp3").unlink()
+
+
+def test_commonvoice(tmp_path: Path, record: Record, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Threads(ThreadPoolExecutor):
+        """Lhotse's spawned processes take seconds to start."""
+
+        def __init__(self, max_workers: int, mp_context: Any) -> None:
+            super().__init__(max_workers)
+
+    monkeypatch.setattr("lhotse.recipes.commonvoice.ProcessPoolExecutor", Threads)
+    commonvoice(tmp_path, record)
+    corpus = preparer("commonvoice").prepare(tmp_path, tmp_path / "out", language="en")
+    assert texts(corpus)["test"] == {"common_voice_test_0": "A CAT"}
+    assert corpus.name == "commonvoice_en"
+    assert corpus.problems == [
+        f"{tmp_path}/en/test.tsv:3: no clip common_voice_test_1.mp3; unpack the archive again"
+    ]
+    with pytest.raises(DataError, match=r"no de/train.tsv \(languages here: en\)"):
+        preparer("commonvoice").prepare(tmp_path, tmp_path / "out", language="de")
+
+
+@pytest.mark.slow
+def test_commonvoice_with_the_processes_of_lhotse(tmp_path: Path, record: Record) -> None:
+    commonvoice(tmp_path, record)
+    corpus = preparer("commonvoice").prepare(tmp_path, tmp_path / "out")
+    assert {s: len(found) for s, found in texts(corpus).items()} == {"train": 2, "dev": 2, "test": 1}
+
+
+@pytest.mark.parametrize("with_lexicon", [True, False])
+def test_timit(tmp_path: Path, record: Record, with_lexicon: bool) -> None:
+    for part, speaker in (("TRAIN", "FCJF0"), ("TRAIN", "MDAC0"), ("TEST", "FADG0"), ("TEST", "MDAB0")):
+        for sentence in ("SA1", "SX1", "SX2"):
+            path = record(tmp_path / f"timit/{part}/DR1/{speaker}/{sentence}.WAV", format="NIST")
+            path.with_suffix(".TXT").write_text("0 16000 The zoo.\n")
+            path.with_suffix(".WRD").write_text("2000 6000 the\n6000 15000 zoo\n")
+            path.with_suffix(".PHN").write_text(
+                "0 2000 h#\n2000 4000 dh\n4000 6000 ix\n6000 7000 q\n7000 8000 zh\n"
+                "8000 15000 ux\n15000 16000 h#\n"
+            )
+    (tmp_path / "timit/TRAIN/DR1/FCJF0/SX2.WRD").unlink()
+    if with_lexicon:
+        (tmp_path / "timit/DOC").mkdir()
+        (tmp_path / "timit/DOC/TIMITDIC.TXT").write_text(
+            "; a comment\nthe  /dh ax/\nzoo~n  /zh uw1/\nbad /qq/\n"
+        )
+    corpus = preparer("timit").prepare(tmp_path, tmp_path / "out")
+    assert {s: sorted(found) for s, found in texts(corpus).items()} == {
+        "train": ["FCJF0-SX1", "MDAC0-SX1", "MDAC0-SX2"],
+        "dev": ["FADG0-SX1", "FADG0-SX2"],
+        "test": ["MDAB0-SX1", "MDAB0-SX2"],
+    }
+    segment = next(iter(corpus.cuts("test"))).supervisions[0]
+    assert segment.text == "THE ZOO" and segment.custom == {"phones": ["DH", "IH", "SH", "UW"]}
+    assert [(i.symbol, i.start) for i in segment.alignment["phone"]][-1] == ("UW", 0.5)
+    assert [(i.symbol, i.duration) for i in segment.alignment["word"]] == [("THE", 0.25), ("ZOO", 0.5625)]
+    zoo = Lexicon.load(corpus.lexicon_path).entries["ZOO"]
+    assert zoo == ((("SH", "UW"),) if with_lexicon else (("Z", "UW"),))
+    assert "SX2.WAV: no .WRD beside it" in corpus.problems[0]
+    assert len(corpus.problems) == 1 + with_lexicon
+
+
+def test_ljspeech(tmp_path: Path, record: Record) -> None:
+    names = [f"LJ001-{n:04d}" for n in range(20)]
+    for name in names:
+        record(tmp_path / f"wavs/{name}.wav", 1.0, 22050)
+    (tmp_path / "metadata.csv").write_text("".join(f"{n}|Dr. No|Doctor No\n" for n in [*names, "LJ002-0001"]))
+    corpus = preparer("ljspeech").prepare(tmp_path, tmp_path / "out")
+    assert {s: len(found) for s, found in texts(corpus).items()} == {"train": 16, "dev": 2, "test": 2}
+    assert set(texts(corpus)["train"].values()) == {"DOCTOR NO"}
+    assert len(corpus.problems) == 1 and "LJ002-0001.wav" in corpus.problems[0]
+
+
+def test_yesno(tmp_path: Path, record: Record) -> None:
+    for n in range(60):
+        record(tmp_path / f"waves_yesno/{'_'.join(f'{n:08b}')}.wav", 1.0, 8000)
+    corpus = preparer("yesno").prepare(tmp_path, tmp_path / "out")
+    assert {s: len(found) for s, found in texts(corpus).items()} == {"train": 27, "dev": 3, "test": 30}
+    assert texts(corpus)["test"]["0_0_0_0_0_0_1_1"] == "NO NO NO NO NO NO YES YES"
+    assert corpus.lexicon_path.read_text() == "YES Y\nNO N\n"
+    (tmp_path / "waves_yesno/0_0_0_0_0_0_1_1.wav").unlink()
+    with pytest.raises(DataError, match=r"60 files named like 0_1_1_0_0_1_0_1\.wav"):
+        preparer("yesno").prepare(tmp_path, tmp_path / "out")
