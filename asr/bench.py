@@ -62,7 +62,8 @@ class CorpusSettings(Settings):
         """The prepared folder, made now if need be."""
         folder = self.where()
         if not (folder / "corpus.json").exists():
-            preparer(self.name).prepare(self.source, folder, **self.options)
+            sources = [] if self.source is None else [self.source]
+            preparer(self.name).prepare(*sources, folder, **self.options)
         return folder
 
 

@@ -26,8 +26,8 @@ def read_transcripts(path: str | Path) -> Transcripts:
     """Read a trn, jsonl or ctm file; the format is told by the suffix, else by the first line.
 
     In trn files the speaker is the part of the id before the first hyphen or underscore, as for sclite's
-    ``-i rm``, where every id has one. In ctm files words are put in order of time, and an utterance is a file,
-    or a file and channel where a file has several channels.
+    ``-i rm``, where every id has one. In ctm files words are put in order of time, and an utterance is
+    a file, or a file and channel where a file has several channels.
 
     Raises
     ------
