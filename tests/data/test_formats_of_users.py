@@ -12,6 +12,7 @@ from asr.data.audio import load_cut
 from asr.data.corpora import preparer
 from asr.data.corpus import Corpus
 from asr.errors import DataError
+from asr.text.lexicon import Lexicon
 
 Record = Callable[..., Path]
 
@@ -179,3 +180,12 @@ def test_words_in_no_lexicon_are_guessed_and_listed(tmp_path: Path, record: Reco
     for name in "ab":
         (tmp_path / f"in/train/{name}.txt").write_text("cat")
     assert not (preparer("folder").prepare(tmp_path / "in", tmp_path / "out").folder / "oov.txt").exists()
+
+
+def test_a_language_without_a_dictionary_gets_the_phonemes_of_espeak(tmp_path: Path, record: Record) -> None:
+    for name in "abc":
+        record(tmp_path / f"in/{name}.wav").with_suffix(".txt").write_text("Ein größerer Kaffee!")
+    corpus = preparer("folder").prepare(tmp_path / "in", tmp_path / "out", language="de")
+    lexicon = Lexicon.load(corpus.lexicon_path, "de")
+    assert set(lexicon.entries) == {"EIN", "GRÖSSERER", "KAFFEE"}
+    assert lexicon.entries["KAFFEE"] == (("k", "a", "f", "eː"),)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -174,8 +175,9 @@ def _audible(
 
 def _as_espeak_says(words: Sequence[str], language: str) -> Lexicon:
     """A lexicon in espeak-ng's own phonemes, for languages we have no dictionary of."""
-    pronounced = zip(words, phonemes(words, language), strict=True)
-    return Lexicon({word: [tuple(ipa.split())] for word, ipa in pronounced if ipa.split()})
+    # without stress, and without the marks of a change of language, as in (en)
+    pronounced = (re.sub(r"[ˈˌ]|\([\w-]+\)", "", ipa).split() for ipa in phonemes(words, language))
+    return Lexicon({word: [tuple(p)] for word, p in zip(words, pronounced, strict=True) if p})
 
 
 def _pronounceable(
