@@ -15,8 +15,8 @@ POOL_FRAMES = 2.5  # length of the low-pass in output frames
 def gabor_filters(channels: int, taps: int, sample_rate: int, low_hz: float, high_hz: float) -> np.ndarray:
     """Real and imaginary parts of mel-spaced Gabor filters, (2 · channels, taps) float32.
 
-    Filter i is centred on mel channel i and has the half-power bandwidth of its triangle; its gain at the centre is
-    one. The imaginary parts follow the real ones.
+    Filter i is centred on mel channel i and has the half-power bandwidth of its triangle, as far as `taps`
+    allow; its gain at the centre is one. The imaginary parts follow the real ones.
 
     Reference
     ---------
@@ -27,7 +27,8 @@ def gabor_filters(channels: int, taps: int, sample_rate: int, low_hz: float, hig
     width = (edges[2:] - edges[:-2])[:, None] / 2.0  # between the half-power points of the triangle
     deviation_s = np.sqrt(np.log(2.0)) / (np.pi * width)
     time_s = (np.arange(taps) - (taps - 1) / 2.0)[None] / sample_rate
-    envelope = np.exp(-0.5 * (time_s / deviation_s) ** 2)
+    # the taper keeps the longest ones free of the side lobes that a cut-off Gaussian has
+    envelope = np.exp(-0.5 * (time_s / deviation_s) ** 2) * np.hanning(taps + 2)[1:-1]
     envelope /= envelope.sum(axis=1, keepdims=True)
     phase = 2.0 * np.pi * centre * time_s
     return np.concatenate([envelope * np.cos(phase), envelope * np.sin(phase)]).astype(np.float32)
@@ -36,8 +37,9 @@ def gabor_filters(channels: int, taps: int, sample_rate: int, low_hz: float, hig
 class LearnedFilterbank(nn.Module):
     """Log energies of learned filters, one frame every 10 ms; every tap is trained.
 
-    Two real filters make one complex filter; their squared responses, taken every 5 ms, are added (the envelope),
-    smoothed by a learned positive window per channel and sent through a logarithm. It starts near log-mel.
+    Two real filters make one complex filter; their squared responses, taken every 5 ms, are added (the
+    envelope), smoothed by a learned positive window per channel and sent through a logarithm. It starts near
+    log-mel. Frame t is centred on the middle of [t, t + 1) · 10 ms.
 
     Parameters
     ----------
@@ -52,8 +54,8 @@ class LearnedFilterbank(nn.Module):
 
     Reference
     ---------
-    Zeghidour et al. 2018, "Learning filterbanks from raw speech for phone recognition", section 2; Zeghidour et al.
-    2021, "LEAF", section 3.
+    Zeghidour et al. 2018, "Learning filterbanks from raw speech for phone recognition", section 2; Zeghidour
+    et al. 2021, "LEAF: a learnable frontend for audio classification", section 3.
     """
 
     def __init__(
@@ -70,7 +72,11 @@ class LearnedFilterbank(nn.Module):
         self.taps = round(WINDOW_S * sample_rate)
         self.step = self.shift // OVERSAMPLING
         filters = gabor_filters(channels, self.taps, sample_rate, low_hz, high_hz or sample_rate / 2)
-        self.filters = nn.Parameter(torch.from_numpy(filters)[:, None])
+        # taps are stored at unit root mean square: Adam moves every number by about the learning rate, which
+        # would wipe out filters whose taps are hundredths within a few dozen steps
+        scale = np.sqrt((filters**2).mean(axis=1, keepdims=True))
+        self.filters = nn.Parameter(torch.from_numpy(filters / scale)[:, None])
+        self.register_buffer("scale", torch.from_numpy(scale)[:, None], persistent=True)
         window = np.hanning(round(POOL_FRAMES * OVERSAMPLING) + 2)[1:-1]
         self.smoothing = nn.Parameter(
             torch.log(torch.tensor(window, dtype=torch.float32)).repeat(channels, 1)
@@ -92,7 +98,7 @@ class LearnedFilterbank(nn.Module):
         # each output frame is centred on the middle of its 10 ms
         reach = (window.shape[-1] - OVERSAMPLING) * self.step + self.taps - self.step
         padded = nn.functional.pad(waveforms, (reach // 2, reach - reach // 2))
-        response = nn.functional.conv1d(padded[:, None], self.filters, stride=self.step)
+        response = nn.functional.conv1d(padded[:, None], self.filters * self.scale, stride=self.step)
         real, imaginary = response.square().chunk(2, dim=1)
         energy = nn.functional.conv1d(real + imaginary, window, stride=OVERSAMPLING, groups=self.channels)
         return torch.log(energy + self.floor)

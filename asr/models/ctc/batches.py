@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 from asr.data.audio import load_cut
 from asr.errors import AsrError
 from asr.models.ctc.augment import change_speed
-from asr.models.ctc.network import frames_of
+from asr.models.ctc.network import FRAME_SHIFT_S, MINIMUM_FRAMES, frames_of
 from asr.models.ctc.targets import Targets, frames_needed
 from asr.progress import console, track
 
@@ -95,14 +95,14 @@ class Utterances(Dataset[Batch]):
         """(utterances,) duration of each."""
         return np.diff(self.starts) / self.sample_rate
 
-    def batch(self, items: Sequence[tuple[int, float]]) -> Batch:
-        """Padded batch of (utterance, speed factor) pairs; a speed that leaves too few frames is not applied."""
+    def __getitem__(self, items: Sequence[tuple[int, float]]) -> Batch:
+        """Padded batch of (utterance, speed factor); a speed that leaves too few frames is not applied."""
         waveforms = []
         for i, speed in items:
             samples = self.audio[self.starts[i] : self.starts[i + 1]]
             waveform = torch.from_numpy(samples.astype(np.float32)) / 32767.0
             faster = round(len(samples) / speed)
-            if frames_of(faster, self.sample_rate) >= frames_needed(self.labels[i]):
+            if frames_of(faster, self.sample_rate) >= frames_needed(self.labels[i].tolist()):
                 waveform = change_speed(waveform, speed)
             waveforms.append(waveform)
         step = round(ROUND_S * self.sample_rate)
@@ -118,21 +118,19 @@ class Utterances(Dataset[Batch]):
             torch.tensor([len(x) for x in labels]),
         )
 
-    __getitem__ = batch  # type: ignore[assignment]
-
 
 class Batches:
     """The batches of one pass as lists of (utterance, speed), drawn anew from (seed, epoch).
 
-    Utterances are sorted by length with some jitter, cut into pieces of at most `batch_s` padded seconds, and the
-    pieces shuffled. Resuming needs nothing but the number of the epoch.
+    Utterances are sorted by length with some jitter, cut into pieces of about equal duration, and the pieces
+    shuffled. Every pass has the same number of them, and resuming needs nothing but the number of the epoch.
 
     Parameters
     ----------
     seconds
         (utterances,) duration of each.
     batch_s
-        Padded seconds of audio in a batch at most; a longer utterance makes a batch of its own.
+        Seconds of audio in a batch, about.
     speeds
         Speed factors to draw from; (1.0,) for none.
     seed
@@ -142,7 +140,8 @@ class Batches:
     def __init__(
         self, seconds: np.ndarray, batch_s: float, speeds: Sequence[float], seed: int | None
     ) -> None:
-        self.seconds, self.batch_s, self.speeds, self.seed = seconds, batch_s, tuple(speeds), seed
+        self.seconds = np.maximum(seconds, MINIMUM_FRAMES * FRAME_SHIFT_S)
+        self.batch_s, self.speeds, self.seed = batch_s, tuple(speeds), seed
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -150,27 +149,25 @@ class Batches:
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return len(self._draw())
+        return min(len(self.seconds), max(1, round(self.seconds.sum() / self.batch_s)))
 
     def __iter__(self) -> Iterator[list[tuple[int, float]]]:
-        return iter(self._draw())
-
-    def _draw(self) -> list[list[tuple[int, float]]]:
+        # a generator: Lightning asks for the iterator before it says which epoch it is
         count = len(self.seconds)
         speeds, jitter = np.ones(count), np.ones(count)
         if self.seed is not None:
             rng = np.random.default_rng((self.seed, self.epoch))
             speeds = rng.choice(self.speeds, count)
             jitter = rng.uniform(0.9, 1.1, count)
-        lengths = self.seconds / speeds
-        pieces: list[list[tuple[int, float]]] = [[]]
-        longest = 0.0
-        for i in np.argsort(lengths * jitter, kind="stable"):
-            longest = max(longest, float(lengths[i]))
-            if pieces[-1] and longest * (len(pieces[-1]) + 1) > self.batch_s:
-                pieces.append([])
-                longest = float(lengths[i])
-            pieces[-1].append((int(i), float(speeds[i])))
+        lengths = np.maximum(self.seconds / speeds, MINIMUM_FRAMES * FRAME_SHIFT_S)
+        order = np.argsort(lengths * jitter, kind="stable")
+        middles = np.cumsum(lengths[order]) - lengths[order] / 2
+        # boundaries at equal shares of the duration, moved where needed so that no piece is empty
+        ranks = np.arange(1, len(self))
+        ends = np.searchsorted(middles, lengths.sum() / len(self) * ranks)
+        ends = np.minimum(np.maximum.accumulate(np.maximum(ends - ranks, 0)), count - len(self)) + ranks
+        pieces = np.split(order, ends)
         if self.seed is not None:
-            rng.shuffle(pieces)  # type: ignore[arg-type]
-        return pieces
+            pieces = [pieces[k] for k in rng.permutation(len(pieces))]
+        for piece in pieces:
+            yield [(int(i), float(speeds[i])) for i in piece]

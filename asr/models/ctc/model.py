@@ -100,7 +100,7 @@ class Ctc:
         done = 0.0
         batches = list(Batches(utterances.seconds, EMIT_S, (1.0,), None))
         for items in np.random.default_rng(self.seed).permutation(np.array(batches, dtype=object)):
-            batch = utterances.batch(items)
+            batch = utterances[items]
             log_probs, frames = self.network(batch.waveforms, batch.samples)
             for row, count in zip(log_probs, frames.tolist(), strict=True):
                 total += row[:count].exp().sum(0)

@@ -17,13 +17,9 @@ MINIMUM_FRAMES = 20
 PLANES = 32
 
 
-def frames_of(samples: torch.Tensor | int, sample_rate: int) -> torch.Tensor | int:
+def frames_of(samples: int, sample_rate: int) -> int:
     """Number of output frames of an utterance of `samples` samples."""
-    hop = round(FRAME_SHIFT_S * sample_rate)
-    frames = -(-samples // hop)
-    if isinstance(frames, torch.Tensor):
-        return frames.clamp(min=MINIMUM_FRAMES)
-    return max(frames, MINIMUM_FRAMES)
+    return max(MINIMUM_FRAMES, -(-samples // round(FRAME_SHIFT_S * sample_rate)))
 
 
 def valid(lengths: torch.Tensor, longest: int) -> torch.Tensor:
@@ -47,6 +43,13 @@ class Subsample(nn.Module):
     """Two strided convolutions over (channel, time) planes: 100 to 25 frames per second, then a projection.
 
     Neighbouring channels share weights, so a formant may move a little between speakers.
+
+    Parameters
+    ----------
+    channels
+        Rows of the input.
+    width
+        Channels of the output.
     """
 
     def __init__(self, channels: int, width: int) -> None:
@@ -57,28 +60,36 @@ class Subsample(nn.Module):
         rows = channels
         for _ in range(2):
             rows = (rows + 2 - 3) // 2 + 1
-        self.project = nn.Conv1d(PLANES * rows, width, 1)
+        self.project = nn.Linear(PLANES * rows, width)
         self.norm = nn.BatchNorm1d(width)
 
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """(batch, channels, frames) to (batch, width, frames / 4); padding must be zero."""
+    def forward(self, features: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:
+        """(batch, channels, 4 · longest) to (batch, longest, width); `frames` (batch,) of them count."""
         planes = nn.functional.silu(self.first(features[:, None]))
+        planes = planes * valid(2 * frames, planes.shape[3])[:, None]
         planes = nn.functional.silu(self.second(planes))
-        return self.norm(self.project(planes.flatten(1, 2)))
+        x = self.norm(self.project(planes.flatten(1, 2).transpose(1, 2)).transpose(1, 2))
+        return x.transpose(1, 2)
 
 
 class Block(nn.Module):
-    """A residual convolution over time."""
+    """A residual convolution over time.
+
+    It is a Conv2d over planes of one row, laid out channels last: the backward pass of Conv1d is several
+    times slower on a CPU.
+    """
 
     def __init__(self, width: int, kernel: int, dropout: float) -> None:
         super().__init__()
-        self.conv = nn.Conv1d(width, width, kernel, padding=kernel // 2, bias=False)
-        self.norm = nn.BatchNorm1d(width)
+        self.conv = nn.Conv2d(width, width, (1, kernel), padding=(0, kernel // 2), bias=False)
+        self.norm = nn.BatchNorm2d(width)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
-        """(batch, width, frames) to the same, zero where `inside` is."""
-        return (x + self.dropout(nn.functional.silu(self.norm(self.conv(x))))) * inside
+        """(batch, frames, width) to the same, zero where `inside` (batch, frames, 1) is."""
+        planes = x.transpose(1, 2)[:, :, None]  # channels last in memory, without a copy
+        y = self.dropout(nn.functional.silu(self.norm(self.conv(planes))))
+        return (x + y[:, :, 0].transpose(1, 2)) * inside
 
 
 class BiLstm(nn.Module):
@@ -120,7 +131,7 @@ class Network(nn.Module):
         super().__init__()
         self.settings = settings
         kind = LearnedFilterbank if settings.frontend == "waveform" else LogMel
-        self.frontend = kind(settings.channels, settings.sample_rate)
+        self.frontend: nn.Module = kind(settings.channels, settings.sample_rate)
         self.normalise = Normalise()
         self.subsample = Subsample(settings.channels, settings.width)
         self.blocks = nn.ModuleList(
@@ -150,22 +161,23 @@ class Network(nn.Module):
             (batch,) int64.
         """
         rate = self.settings.sample_rate
-        frames = frames_of(samples, rate)
         hop = round(FRAME_SHIFT_S * rate)
+        frames = (-(-samples // hop)).clamp(min=MINIMUM_FRAMES)
         longest = int(frames.max())
         waveforms = nn.functional.pad(waveforms, (0, longest * hop - waveforms.shape[1]))
         # loudness carries no words, and the floor of the logarithm becomes relative to it
         level = (waveforms.square().sum(1) / samples).sqrt()
-        features = self.frontend(waveforms / (level[:, None] + 1e-5))
+        # full precision: the rounding noise of bfloat16 samples drowns the weak high frequencies
+        with torch.autocast("cpu", enabled=False):
+            features = self.frontend(waveforms / (level[:, None] + 1e-5))
         lengths = -(-samples * SUBSAMPLING // hop)
         features = self.normalise(features, lengths)
         if self.training:
             features = mask_features(features, lengths, self.settings)
-        inside = valid(frames, longest)
-        x = self.subsample(features) * inside
+        inside = valid(frames, longest).transpose(1, 2)
+        x = self.subsample(features, frames) * inside
         for block in self.blocks:
             x = block(x, inside)
-        x = x.transpose(1, 2)
         for lstm in self.lstms:
             x = lstm(x, frames)
         return self.output(self.dropout(x)).float().log_softmax(2), frames

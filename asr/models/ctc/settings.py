@@ -46,7 +46,7 @@ class CtcSettings(Settings):
     learning_rate: float = Field(2e-3, gt=0)
     """Peak of the one-cycle schedule."""
     weight_decay: float = Field(1e-2, ge=0)
-    filter_rate: float = Field(0.1, ge=0)
+    filter_rate: float = Field(0.03, ge=0)
     """Factor on the learning rate of the learned front end; 0 freezes it."""
     speeds: tuple[float, ...] = (0.9, 1.0, 1.1)
     """Speed factors drawn for each utterance of a pass; (1.0,) for none."""
@@ -60,5 +60,5 @@ class CtcSettings(Settings):
     """Stop after this many validations without a better dev error; None: half of all validations."""
     threads: int = Field(2, ge=1)
     """CPU threads of training."""
-    precision: Literal["32-true", "bf16-mixed"] = "32-true"
-    """bf16-mixed: half the time on a CPU with AVX512-BF16, slower on any other."""
+    precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
+    """Of training; auto: bf16-mixed where the CPU multiplies bfloat16 itself, for half the time."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Literal
 
@@ -43,7 +44,8 @@ class Targets:
         Raises
         ------
         DataError
-            If the text is empty or holds a word without a pronunciation, a character or a phoneme outside the units.
+            If the text is empty or holds a word without a pronunciation, or a character or phoneme that is
+            no unit.
         """
         supervision = cut.supervisions[0]
         words = (supervision.text or "").split()
@@ -66,4 +68,4 @@ class Targets:
 
 def frames_needed(labels: Sequence[int]) -> int:
     """Frames a CTC path needs at least: one a label and a blank between equal neighbours."""
-    return len(labels) + sum(a == b for a, b in zip(labels, labels[1:], strict=False))
+    return len(labels) + sum(a == b for a, b in itertools.pairwise(labels))

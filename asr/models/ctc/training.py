@@ -8,7 +8,7 @@ import math
 import time
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import lightning as L
 import numpy as np
@@ -16,6 +16,7 @@ import torch
 from jiwer import process_words
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch.utils.data import DataLoader
 
 from asr.errors import ModelError
@@ -40,6 +41,13 @@ def epochs_for(hours: float, settings: CtcSettings) -> int:
     return max(4, min(600, round(settings.effort * 45.0 * math.sqrt(2.0 / hours))))
 
 
+def precision_of(settings: CtcSettings) -> Literal["32-true", "bf16-mixed"]:
+    """What `auto` means on this machine."""
+    if settings.precision != "auto":
+        return settings.precision
+    return "bf16-mixed" if torch.cpu._is_avx512_bf16_supported() else "32-true"
+
+
 def collapse(labels: np.ndarray, blank: int = 0) -> list[int]:
     """Best path (frames,) without repeats and blanks."""
     return [int(k) for k, _ in itertools.groupby(labels) if k != blank]
@@ -57,6 +65,7 @@ class Training(L.LightningModule):
         super().__init__()
         self.network, self.settings, self.steps, self.seed = network, settings, steps, seed
         self.errors = self.reference = 0
+        self.running = math.nan
 
     def on_train_epoch_start(self) -> None:
         """Draw masks and dropout from (seed, epoch), so that a resumed run equals an unbroken one."""
@@ -72,11 +81,11 @@ class Training(L.LightningModule):
         """Loss in nats per label."""
         log_probs, frames = self.network(batch.waveforms, batch.samples)
         loss = self._loss(log_probs, frames, batch)
-        if not torch.isfinite(loss):
-            raise ModelError(
-                f"the loss became {loss.item()} at step {self.global_step}", fix="lower model.learning_rate"
-            )
-        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch.samples))
+        value = loss.item()
+        if not math.isfinite(value):
+            raise ModelError(f"the loss became {value} at step {self.global_step}", fix="lower learning_rate")
+        self.running = value if math.isnan(self.running) else 0.95 * self.running + 0.05 * value
+        self.log("loss", value)
         return loss
 
     def on_validation_epoch_start(self) -> None:
@@ -100,7 +109,11 @@ class Training(L.LightningModule):
         """Log the dev error in percent."""
         self.log("dev_error", 100.0 * self.errors / max(1, self.reference))
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_gradient_clipping(self, optimizer: torch.optim.Optimizer, *_: object, **__: object) -> None:
+        """Clip to a global norm of one; Lightning's own clipping refuses fused optimizers under bfloat16."""
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Weight decay on matrices alone; the learned filters move slower and undecayed."""
         s = self.settings
         groups: dict[str, list[torch.nn.Parameter]] = {"decayed": [], "plain": [], "filters": []}
@@ -122,6 +135,7 @@ class Training(L.LightningModule):
             ],
             lr=s.learning_rate,
             betas=(0.9, 0.98),
+            fused=True,
         )
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimizer, [max(rates[name], 1e-12) for name in used], total_steps=self.steps + 1, pct_start=0.15,
@@ -159,7 +173,7 @@ class Report(Callback):
         minutes = (time.monotonic() - self.started) / 60
         console.print(
             f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}: "
-            f"train loss {float(m.get('train_loss', math.nan)):.3f}, dev loss {float(m['dev_loss']):.3f}, "
+            f"train loss {getattr(module, 'running', math.nan):.3f}, dev loss {float(m['dev_loss']):.3f}, "
             f"dev error {float(m['dev_error']):.2f}%, {minutes:.1f} min"
         )
 
@@ -181,7 +195,7 @@ class EpochOf(Callback):
 
 
 def _loader(utterances: Utterances, batches: Batches) -> DataLoader[Batch]:
-    return DataLoader(utterances, sampler=batches, batch_size=None)  # type: ignore[arg-type]
+    return DataLoader(utterances, sampler=batches, batch_size=None)
 
 
 def train(
@@ -198,16 +212,11 @@ def train(
     """
     total_s = float(train.seconds.sum())
     epochs = epochs_for(total_s / 3600, settings)
-    batch_s = max(min(settings.batch_s, total_s / STEPS_A_PASS), float(train.seconds.min()))
-    batches = Batches(train.seconds, batch_s, settings.speeds, seed)
-    # speeds make the number of batches vary a little from pass to pass, all of them known in advance
-    steps = 0
-    for epoch in range(epochs):
-        batches.set_epoch(epoch)
-        steps += len(batches)
-    batches.set_epoch(0)
     every = max(1, epochs // VALIDATIONS)
-    module = Training(network, settings, steps, seed)
+    epochs = -(-epochs // every) * every  # the last epoch is validated too
+    batches = Batches(train.seconds, min(settings.batch_s, total_s / STEPS_A_PASS), settings.speeds, seed)
+    network.train()  # Lightning keeps the mode it finds
+    module = Training(network, settings, epochs * len(batches), seed)
     folder = workdir / "checkpoints"
     keep = ModelCheckpoint(
         folder, "best", monitor="dev_error", mode="min", save_top_k=1, enable_version_counter=False
@@ -221,11 +230,10 @@ def train(
         warnings.simplefilter("ignore")
         trainer = L.Trainer(
             accelerator="cpu",
-            precision=settings.precision,
+            precision=precision_of(settings),
             max_epochs=epochs,
             check_val_every_n_epoch=every,
             num_sanity_val_steps=0,
-            gradient_clip_val=1.0,
             callbacks=[
                 EpochOf(batches),
                 keep,

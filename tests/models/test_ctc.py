@@ -1,0 +1,276 @@
+"""The CTC model on tones: it learns them, resumes exactly, and does not care what it is batched with."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
+
+from asr.errors import DataError, ModelError
+from asr.models.ctc.batches import Batches, Utterances
+from asr.models.ctc.checkpoint import SafeCheckpointIO
+from asr.models.ctc.model import Ctc
+from asr.models.ctc.network import FRAME_SHIFT_S, MINIMUM_FRAMES, Network
+from asr.models.ctc.settings import CtcSettings
+from asr.models.ctc.targets import Targets, frames_needed
+from asr.models.ctc.training import collapse, epochs_for
+from asr.text.lexicon import Lexicon
+
+RATE = 8000
+LEXICON = Lexicon({"LOW": [("L", "OW")], "MID": [("M", "IH", "D")], "HIGH": [("HH", "AY")]})
+TONES = {"LOW": 300.0, "MID": 900.0, "HIGH": 2500.0}
+SMALL = {
+    "sample_rate": RATE, "channels": 24, "width": 48, "blocks": 2, "lstm_layers": 1, "dropout": 0.0,
+    "time_masks": 0, "channel_masks": 0, "speeds": (1.0,), "threads": 1, "batch_s": 4.0,
+}  # fmt: skip
+
+
+def tone_cuts(folder: Path, count: int, seed: int = 0, shortest: float = 0.3) -> CutSet:
+    """Sentences of one to three tone words, as files below `folder`."""
+    rng = np.random.default_rng(seed)
+    cuts = []
+    for i in range(count):
+        words = list(rng.choice(list(TONES), rng.integers(1, 4)))
+        pieces = [np.zeros(400)]
+        for word in words:
+            t = np.arange(int((shortest + 0.1 * rng.random()) * RATE)) / RATE
+            pieces += [np.cos(2 * np.pi * TONES[word] * t) * np.hanning(len(t)) * 0.3, np.zeros(400)]
+        wave = np.concatenate(pieces) + 0.003 * rng.standard_normal(sum(map(len, pieces)))
+        cuts.append(cut_of(folder, f"tone{i}", wave, " ".join(words)))
+    return CutSet.from_cuts(cuts)
+
+
+def cut_of(folder: Path, name: str, wave: np.ndarray, text: str) -> MonoCut:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.wav"
+    soundfile.write(path, wave.astype(np.float32), RATE)
+    recording = Recording.from_file(path, recording_id=name)
+    supervision = SupervisionSegment(name, name, 0.0, recording.duration, text=text, speaker="s")
+    return MonoCut(name, 0.0, recording.duration, 0, [supervision], recording=recording)
+
+
+def waves_of(cuts: CutSet) -> list[np.ndarray]:
+    return [c.load_audio()[0] for c in cuts]
+
+
+@pytest.mark.parametrize("targets", ["phonemes", "characters"])
+def test_learns_eight_utterances_of_tones(tmp_path: Path, targets: str) -> None:
+    cuts = tone_cuts(tmp_path / "wav", 8)
+    model = Ctc(CtcSettings(targets=targets, epochs=60, learning_rate=5e-3, **SMALL), LEXICON, seed=1)
+    model.fit(cuts, cuts, tmp_path / "work")
+    emissions = model.emit(waves_of(cuts), RATE)
+    encode = Targets(targets, LEXICON).encode  # type: ignore[arg-type]
+    for cut, e in zip(cuts, emissions, strict=True):
+        assert collapse(e.scores.argmax(1)) == encode(cut)
+    assert not (tmp_path / "work" / "audio").exists()
+    assert (tmp_path / "work" / "metrics.csv").exists()
+    assert list((tmp_path / "work" / "tensorboard").glob("events*"))
+    assert np.exp(model.log_prior).sum() == pytest.approx(1.0, abs=1e-4)
+    assert model.log_prior.argmax() in (0, *range(len(model.units)))
+    # the mean posterior of the training audio itself
+    mean = np.exp(np.concatenate([e.scores for e in emissions])).mean(0)
+    np.testing.assert_allclose(np.exp(model.log_prior), mean, atol=1e-3)
+
+
+def test_units_and_topology() -> None:
+    phonemes = Ctc(CtcSettings(targets="phonemes", **SMALL), LEXICON)
+    assert phonemes.units.symbols == ("<blk>", "AY", "D", "HH", "IH", "L", "M", "OW")
+    characters = Ctc(CtcSettings(targets="characters", **SMALL), LEXICON)
+    assert characters.units.symbols == ("<blk>", *"DGHILMOW", "|")
+    assert characters.topology.blank == 0 and characters.topology.tokens == characters.units.symbols[1:]
+
+
+def test_characters_end_every_word_and_phones_of_the_corpus_win(tmp_path: Path) -> None:
+    cut = cut_of(tmp_path, "a", np.ones(8000) * 0.1, "LOW HIGH")
+    spelled = Targets("characters", LEXICON)
+    assert spelled.units.decode(spelled.encode(cut)) == list("LOW|HIGH|")
+    spoken = Targets("phonemes", LEXICON)
+    assert spoken.units.decode(spoken.encode(cut)) == ["L", "OW", "HH", "AY"]
+    cut.supervisions[0].custom = {"phones": ["L", "AY"]}
+    assert spoken.units.decode(spoken.encode(cut)) == ["L", "AY"]
+    cut.supervisions[0].text = "LOUD"
+    with pytest.raises(DataError, match="utterance a: characters hold 'U'"):
+        spelled.encode(cut)
+
+
+def test_frames_needed_counts_blanks_between_equal_labels() -> None:
+    assert frames_needed([]) == 0
+    assert frames_needed([3, 1, 2]) == 3
+    assert frames_needed([3, 3, 3, 1, 1]) == 8
+
+
+@pytest.mark.parametrize("samples", [1, 6000, 6400, 6401, 20000, 20159, 20161])
+@pytest.mark.parametrize("frontend", ["waveform", "logmel"])
+def test_one_frame_every_40_ms_and_at_least_twenty(samples: int, frontend: str) -> None:
+    model = Ctc(CtcSettings(frontend=frontend, **SMALL), LEXICON)
+    (e,) = model.emit([np.full(samples, 0.1, dtype=np.float32)], RATE)
+    assert e.scores.shape == (
+        max(MINIMUM_FRAMES, math.ceil(samples / RATE / FRAME_SHIFT_S)),
+        len(model.units),
+    )
+    assert e.frame_shift_s == FRAME_SHIFT_S and e.kind == "posterior"
+    np.testing.assert_allclose(np.exp(e.scores).sum(1), 1.0, atol=1e-5)
+
+
+@pytest.mark.parametrize("frontend", ["waveform", "logmel"])
+def test_emissions_do_not_depend_on_the_batch(frontend: str) -> None:
+    rng = np.random.default_rng(0)
+    model = Ctc(CtcSettings(frontend=frontend, **SMALL), LEXICON, seed=3)
+    waves = [rng.standard_normal(n).astype(np.float32) * 0.1 for n in (2000, 9000, 31000, 12345)]
+    together = model.emit(waves, RATE)
+    for wave, e in zip(waves, together, strict=True):
+        (alone,) = model.emit([wave], RATE)
+        np.testing.assert_allclose(alone.scores, e.scores, atol=1e-4)
+    (louder,) = model.emit([waves[1] * 3], RATE)
+    np.testing.assert_allclose(louder.scores, together[1].scores, atol=2e-2)
+
+
+def test_silence_and_other_rates_give_finite_emissions() -> None:
+    model = Ctc(CtcSettings(**SMALL), LEXICON)
+    for wave in (np.zeros(16000), np.ones(16000), np.sin(np.arange(16000)) * 1e-5):
+        (e,) = model.emit([wave.astype(np.float32)], 16000)
+        assert np.isfinite(e.scores).all() and len(e.scores) == 25
+    assert model.emit([], RATE) == []
+
+
+def test_save_and_load(tmp_path: Path) -> None:
+    model = Ctc(CtcSettings(**SMALL), LEXICON, seed=5)
+    model.log_prior = np.log(np.full(len(model.units), 1 / len(model.units), dtype=np.float32)) + 0.5
+    model.save(tmp_path)
+    again = Ctc.load(tmp_path)
+    wave = np.random.default_rng(0).standard_normal(9000).astype(np.float32) * 0.1
+    np.testing.assert_array_equal(again.emit([wave], RATE)[0].scores, model.emit([wave], RATE)[0].scores)
+    np.testing.assert_array_equal(again.log_prior, model.log_prior)
+    assert again.units == model.units and again.settings == model.settings
+    assert again.parameters_count() == model.parameters_count() > 0
+    data = (tmp_path / "model.safetensors").read_bytes()
+    (tmp_path / "model.safetensors").write_bytes(data[: len(data) // 2])
+    with pytest.raises(ModelError, match="not a usable CTC model"):
+        Ctc.load(tmp_path)
+
+
+def test_seeds_repeat() -> None:
+    wave = np.random.default_rng(0).standard_normal(9000).astype(np.float32) * 0.1
+    scores = [Ctc(CtcSettings(**SMALL), LEXICON, seed=s).emit([wave], RATE)[0].scores for s in (1, 1, 2)]
+    np.testing.assert_array_equal(scores[0], scores[1])
+    assert not np.allclose(scores[0], scores[2])
+
+
+class Killed(Exception):
+    """Stands for kill -9."""
+
+
+def test_a_resumed_fit_equals_an_unbroken_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cuts = tone_cuts(tmp_path / "wav", 6)
+    # everything random is on: speeds, masks, dropout
+    random = {**SMALL, "dropout": 0.1, "time_masks": 1, "channel_masks": 1, "speeds": (0.9, 1.0, 1.1)}
+    settings = CtcSettings(epochs=6, **random)
+    unbroken = Ctc(settings, LEXICON, seed=2)
+    unbroken.fit(cuts, cuts, tmp_path / "a")
+
+    from asr.models.ctc.training import Training
+
+    step = Training.training_step
+
+    def dies(self, batch, index):  # type: ignore[no-untyped-def]
+        if self.current_epoch == 3 and index == 1:
+            raise Killed
+        return step(self, batch, index)
+
+    with monkeypatch.context() as m:
+        m.setattr(Training, "training_step", dies)
+        with pytest.raises(Killed):
+            Ctc(settings, LEXICON, seed=2).fit(cuts, cuts, tmp_path / "b")
+    assert (tmp_path / "b" / "checkpoints" / "last.ckpt").exists()
+    epochs = []
+    with monkeypatch.context() as m:
+        m.setattr(
+            Training, "training_step", lambda s, b, i: (epochs.append(s.current_epoch), step(s, b, i))[1]
+        )
+        resumed = Ctc(settings, LEXICON, seed=2)
+        resumed.fit(cuts, cuts, tmp_path / "b")
+    assert sorted(set(epochs)) == [3, 4, 5]
+    for name, value in unbroken.network.state_dict().items():
+        torch.testing.assert_close(resumed.network.state_dict()[name], value, rtol=0, atol=0, msg=name)
+    np.testing.assert_array_equal(resumed.log_prior, unbroken.log_prior)
+
+
+def test_checkpoints_hold_no_pickle(tmp_path: Path) -> None:
+    tree = {"a": {0: torch.ones(2), "b": [1, (2.5, None)]}, "c": True}
+    io = SafeCheckpointIO()
+    io.save_checkpoint(tree, tmp_path / "x.ckpt")
+    back = io.load_checkpoint(tmp_path / "x.ckpt")
+    assert (
+        back["a"]["b"] == [1, (2.5, None)] and back["c"] is True and torch.equal(back["a"][0], torch.ones(2))
+    )
+    (tmp_path / "x.ckpt").write_bytes(b"\x80\x04cposix\nsystem\n")
+    with pytest.raises(ModelError, match="damaged checkpoint"):
+        io.load_checkpoint(tmp_path / "x.ckpt")
+    with pytest.raises(TypeError, match="object"):
+        io.save_checkpoint({"a": object()}, tmp_path / "y.ckpt")
+
+
+def test_unusable_utterances_are_named_and_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = list(tone_cuts(tmp_path / "wav", 2))
+    short = cut_of(tmp_path / "wav", "hurried", np.ones(1600) * 0.1, "MID LOW HIGH MID LOW HIGH")
+    foreign = cut_of(tmp_path / "wav", "foreign", np.ones(8000) * 0.1, "LOUD")
+    broken = cut_of(tmp_path / "wav", "broken", np.ones(8000) * 0.1, "LOW")
+    (tmp_path / "wav" / "broken.wav").write_bytes(b"no audio")
+    cuts = CutSet.from_cuts([*good, short, foreign, broken])
+    kept = Utterances(cuts, Targets("characters", LEXICON), RATE, tmp_path / "audio", "train")
+    assert kept.ids == ["tone0", "tone1"]
+    said = capsys.readouterr().err
+    assert "hurried: has 20 frames for labels that need 26" in said
+    assert "foreign" in said and "broken.wav" in said and "3 of 5 utterances left out" in said
+    with pytest.raises(DataError, match="no usable utterance in train"):
+        Ctc(CtcSettings(**SMALL), LEXICON).fit(
+            CutSet.from_cuts([short]), CutSet.from_cuts(good), tmp_path / "w"
+        )
+
+
+def test_batches_cover_every_utterance_once_at_about_equal_duration() -> None:
+    seconds = np.random.default_rng(0).uniform(1, 9, 200)
+    batches = Batches(seconds, 40.0, (0.9, 1.0, 1.1), seed=0)
+    first = list(batches)
+    assert first == list(batches) and len(first) == len(batches) == round(seconds.sum() / 40)
+    assert sorted(i for b in first for i, _ in b) == list(range(200))
+    durations = [sum(seconds[i] / s for i, s in b) for b in first]
+    assert 30 < min(durations) and max(durations) < 50
+    padded = sum(len(b) * max(seconds[i] / s for i, s in b) for b in first)
+    assert sum(durations) / padded > 0.85
+    batches.set_epoch(1)
+    assert list(batches) != first and len(list(batches)) == len(first)
+
+
+def test_a_speed_that_leaves_too_few_frames_is_not_applied(tmp_path: Path) -> None:
+    # 26 frames of 40 ms for 25 labels and a blank between equal ones; 10% faster leaves 24
+    cut = cut_of(tmp_path, "tight", np.ones(int(1.04 * RATE)) * 0.1, "MID MID MID MID MID MIID")
+    utterances = Utterances(
+        CutSet.from_cuts([cut]), Targets("characters", LEXICON), RATE, tmp_path / "a", "train"
+    )
+    assert utterances[[(0, 1.1)]].samples.tolist() == [int(1.04 * RATE)]
+    assert utterances[[(0, 0.9)]].samples.tolist() == [pytest.approx(int(1.04 * RATE) / 0.9, abs=2)]
+
+
+def test_fewer_hours_get_more_passes_but_less_work() -> None:
+    hours = [0.05, 0.1, 0.5, 1.0, 2.27, 10.0, 100.0]
+    passes = [epochs_for(h, CtcSettings()) for h in hours]
+    assert passes == sorted(passes, reverse=True)
+    work = [h * p for h, p in zip(hours, passes, strict=True)]
+    assert work == sorted(work)
+    assert epochs_for(1.0, CtcSettings(epochs=3)) == 3
+
+
+def test_gradient_reaches_the_front_end() -> None:
+    network = Network(CtcSettings(**SMALL), 5).train()
+    log_probs, frames = network(torch.randn(2, RATE) * 0.1, torch.tensor([RATE, RATE // 2]))
+    log_probs[:, : int(frames.min()), 1].sum().backward()
+    gradient = network.frontend.filters.grad
+    assert gradient is not None and torch.isfinite(gradient).all() and (gradient.abs().amax((1, 2)) > 0).all()
