@@ -85,15 +85,20 @@ class GmmHmm:
         if self.lexicon is None:
             raise ModelError("a loaded model has no lexicon to train with", fix="make a new one")
         workdir = Path(workdir)
-        self.native_rate = min(SAMPLE_RATE, native_rate(train))
-        # one task a core: BLAS must not start threads of its own below them
-        with threadpool_limits(1), ThreadPoolExecutor(torch.get_num_threads()) as pool:
-            sets = []
-            for name, cuts in (("train", train), ("dev", dev)):
-                folder, rates = workdir / "features" / name, (SAMPLE_RATE, self.native_rate)
-                store = FeatureStore.create(cuts, folder, self.settings.features, rates, pool)
-                sets.append(training.Transcribed(store, self.states, self.lexicon))
-            self._parameters = training.train(self.settings, self.states, sets[0], sets[1], workdir, pool)
+        self.native_rate = min(SAMPLE_RATE, native_rate(train, SAMPLE_RATE))
+        threads = torch.get_num_threads()
+        # one task a core: neither BLAS nor torch may start threads of its own below them
+        torch.set_num_threads(1)
+        try:
+            with threadpool_limits(1), ThreadPoolExecutor(threads) as pool:
+                sets = []
+                for name, cuts in (("train", train), ("dev", dev)):
+                    folder, rates = workdir / "features" / name, (SAMPLE_RATE, self.native_rate)
+                    store = FeatureStore.create(cuts, folder, self.settings.features, rates, pool)
+                    sets.append(training.Transcribed(store, self.states, self.lexicon))
+                self._parameters = training.train(self.settings, self.states, sets[0], sets[1], workdir, pool)
+        finally:
+            torch.set_num_threads(threads)
 
     def emit(self, waveforms: Sequence[np.ndarray], sample_rate: int) -> list[Emissions]:
         """Log likelihoods of the states; cepstra are normalised over the given utterances of one speaker."""

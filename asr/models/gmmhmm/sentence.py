@@ -34,7 +34,7 @@ class Sentence:
     pause
         (nodes,) 1 + index of the pause that begins here, 0 elsewhere.
     canonical
-        Nodes of the first pronunciations with silence at both ends: the flat start.
+        Nodes of the first pronunciations with a short pause at both ends: the flat start.
     words
         Number of words.
     shortest
@@ -72,11 +72,10 @@ class Sentence:
         for i in range(len(words) + 1):
             heads = [(n, 0.0, NO_PAUSE) for n in ends]
             for k, token in enumerate((SILENCE, SHORT_PAUSE)):
-                begin = len(columns)
                 end = chain([token], [(n, 0.0, NO_PAUSE + 1 + k) for n in ends], 1 + k)
                 heads.append((end, 0.0, FREE))
-                if token == SILENCE and i in (0, len(words)):
-                    canonical += range(begin, end + 1)
+                if token == SHORT_PAUSE and i in (0, len(words)):
+                    canonical.append(end)
             if i == len(words):
                 arcs.append(heads)
                 break

@@ -41,7 +41,7 @@ class GmmHmmSettings(Settings):
     gaussians: int = Field(default=2000, ge=1)
     frames_per_gaussian: float = Field(default=50, gt=0)
     power: float = Field(default=0.5, ge=0, le=1)
-    first_passes: int = Field(default=6, ge=1)
+    first_passes: int = Field(default=10, ge=1)
     passes: int = Field(default=3, ge=1)
     last_passes: int = Field(default=5, ge=1)
     variance_floor: float = Field(default=0.01, gt=0, le=1)

@@ -105,14 +105,14 @@ class FeatureStore:
         return mean, norm.squares / norm.frames - mean**2
 
 
-def native_rate(cuts: CutSet) -> int:
+def native_rate(cuts: CutSet, fallback: int) -> int:
     """The lowest sample rate in Hz that a recording was made at, seen through lazy resampling."""
     rates = [
         int(t.get("source_sampling_rate", c.sampling_rate)) if isinstance(t, dict) else c.sampling_rate
         for c in cuts
         for t in (c.recording.transforms or [None])
     ]
-    return min(rates)
+    return min(rates, default=fallback)
 
 
 def _cepstra(

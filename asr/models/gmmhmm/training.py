@@ -21,7 +21,7 @@ from asr.files import content_hash, replacing, write_text
 from asr.models.gmmhmm.mixtures import Mixtures, MixtureStatistics
 from asr.models.gmmhmm.sentence import Sentence, Weights, best_path, posteriors
 from asr.models.gmmhmm.settings import GmmHmmSettings
-from asr.models.gmmhmm.states import FIRST_PAUSES, FIRST_STAY, Parameters, States
+from asr.models.gmmhmm.states import FIRST_PAUSES, FIRST_STAY, SHORT_PAUSE, SILENCE, Parameters, States
 from asr.models.gmmhmm.store import FeatureStore
 from asr.progress import bar, console
 from asr.text.lexicon import Lexicon
@@ -190,6 +190,23 @@ def plan(settings: GmmHmmSettings, states: int) -> list[int]:
     return [size for size, n in zip(sizes, passes, strict=True) for _ in range(n)]
 
 
+def flat_start(
+    states: States, train: Transcribed, mean: np.ndarray, variance: np.ndarray, pool: Executor
+) -> Parameters:
+    """One Gaussian a state, from sentences cut into equally long states.
+
+    All of silence starts as its middle state: five states at each end of a sentence of one short word would
+    take half of it, and keep the word.
+    """
+    n = len(states.units)
+    start = Parameters(Mixtures.flat(n, mean, variance), np.full(n, FIRST_STAY), np.array(FIRST_PAUSES))
+    cut = train.statistics(start, "flat", pool).estimate(start, 0.01 * variance)
+    like = np.arange(n)
+    like[list(states.columns[SILENCE])] = states.columns[SHORT_PAUSE][0]
+    mixtures = Mixtures(np.ones(n), cut.mixtures.means[like], cut.mixtures.variances[like], np.arange(n + 1))
+    return Parameters(mixtures, start.stay, start.pauses)
+
+
 def train(
     settings: GmmHmmSettings,
     states: States,
@@ -218,10 +235,7 @@ def train(
     resume = _Resume(workdir, settings, states, train)
     parameters, occupancy, rows = resume.load()
     if parameters is None:
-        flat = Mixtures.flat(len(states.units), mean, np.maximum(variance, floor))
-        parameters = Parameters(flat, np.full(len(states.units), FIRST_STAY), np.array(FIRST_PAUSES))
-        parameters = train.statistics(parameters, "flat", pool).estimate(parameters, floor)
-        parameters = Parameters(parameters.mixtures, parameters.stay, np.array(FIRST_PAUSES))
+        parameters = flat_start(states, train, mean, np.maximum(variance, floor), pool)
     with bar() as progress:
         task = progress.add_task("training", total=len(schedule), completed=len(rows))
         for number in range(len(rows), len(schedule)):
