@@ -59,11 +59,17 @@ class CorpusSettings(Settings):
         return self.folder or Path("data") / f"{self.name}-{digest[:6]}"
 
     def prepared(self) -> Path:
-        """The prepared folder, made now if need be."""
+        """The prepared folder, made now if need be; ConfigError names an option the corpus does not take."""
         folder = self.where()
         if not (folder / "corpus.json").exists():
-            sources = [] if self.source is None else [self.source]
-            preparer(self.name).prepare(*sources, folder, **self.options)
+            entry = preparer(self.name)
+            unknown = sorted(set(self.options) - set(entry.options))
+            if unknown:
+                takes = ", ".join(entry.options) or "none"
+                raise ConfigError(
+                    f"corpus.options: {unknown[0]!r} is unknown", fix=f"{self.name} takes: {takes}"
+                )
+            entry.prepare(self.source, folder, **self.options)
         return folder
 
 

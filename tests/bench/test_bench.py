@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from asr.bench import COLUMNS, load_bench, plan, run_bench, write_results
+from asr.bench import COLUMNS, CorpusSettings, load_bench, plan, run_bench, write_results
+from asr.data.corpora import Preparer
 from asr.errors import ConfigError, UsageError
 from asr.experiment import Cell
 
@@ -170,6 +171,24 @@ def test_bad_bench_file_is_refused(tmp_path, fields, says):
 def test_unknown_recipe_is_refused_before_anything_runs(tmp_path):
     with pytest.raises(ConfigError, match="no recipe 'kaldi'"):
         plan([Cell(Path("c"), "kaldi", 0.1, 0)], tmp_path)
+
+
+def test_corpus_is_prepared_once_and_per_options(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    calls = []
+
+    def prepare(self, source, target, **options):
+        calls.append((source, options))
+        target.mkdir(parents=True)
+        (target / "corpus.json").write_text("{}")
+
+    monkeypatch.setattr(Preparer, "prepare", prepare)
+    some = CorpusSettings(name="synth", options={"hours": 0.1})
+    other = CorpusSettings(name="synth", options={"hours": 0.2})
+    assert some.prepared() == some.prepared() == some.where() != other.prepared()
+    assert calls == [(None, {"hours": 0.1}), (None, {"hours": 0.2})]
+    with pytest.raises(ConfigError, match="'hour' is unknown; synth takes: hours, seed"):
+        CorpusSettings(name="synth", options={"hour": 1}).prepared()
 
 
 def test_quick_bench_is_there_and_valid(tmp_path):
