@@ -29,7 +29,7 @@ def section(bench: Path, recipe: str) -> list[str]:
     return [
         f"## {row['corpus']}",
         "",
-        f"Test split: {row['utterances']} utterances, {row['words']} words, scored once. Scales tuned on dev.",
+        f"Test split: {row['utterances']} utterances, {row['words']} words, scored once; dev tuned scales.",
         "",
         "| " + " | ".join(head) + " |",
         "|---|" + "---:|" * (len(head) - 1),
@@ -50,9 +50,9 @@ def main() -> None:
     for recipe in recipe_names():
         lines = [f"# Results of {recipe}", ""]
         lines += [
-            "WER is that of the search with lexicon and language model; greedy figures are the network alone.",
-            "Intervals (95%) are bootstrapped over utterances. RTF is seconds of one core for a second of audio,",
-            "features, model and search together. Training seconds are wall-clock.",
+            "WER is that of the search with lexicon and language model; greedy figures are the network",
+            "alone. Intervals (95%) are bootstrapped over utterances. RTF is seconds of one core for a",
+            "second of audio: features, model and search. Training seconds are wall-clock.",
             "",
         ]
         for bench in benches:

@@ -42,6 +42,8 @@ def main() -> None:
     if debug:
         arguments.remove("--debug")
     named = [name for name in COMMANDS if name in arguments[:1]]
+    # forward and backward pass have a thread pool each; threads that wait by spinning take the other's cores
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         code = app(named or COMMANDS)(args=arguments, standalone_mode=False)
     except AsrError as e:
