@@ -20,12 +20,14 @@ from asr.decode.align import align
 from asr.decode.linear import Linear
 from asr.decode.linear import best_path as shared_best_path
 from asr.errors import DataError
-from asr.models.gmmhmm import training
+from asr.models.gmmhmm import training, transcribed
 from asr.models.gmmhmm.mixtures import Mixtures
 from asr.models.gmmhmm.model import GmmHmm
+from asr.models.gmmhmm.resume import Resume
 from asr.models.gmmhmm.sentence import Sentence, Weights, best_path, posteriors
 from asr.models.gmmhmm.settings import GmmHmmSettings
 from asr.models.gmmhmm.states import Parameters, States
+from asr.models.gmmhmm.transform import Scatter, lda, mllt, splice
 from asr.text.lexicon import Lexicon
 
 RATE = 16000
@@ -234,7 +236,7 @@ def test_posteriors_sum_to_one(words, seed, more):
 def test_forward_score_equals_hmmlearns(fitted):
     """A chain of one phoneme: our sum over all paths is hmmlearn's score."""
     model, _ = fitted
-    x = np.random.default_rng(5).normal(0, 1, (30, 39))
+    x = np.random.default_rng(5).normal(0, 1, (30, model.parameters.mixtures.means.shape[1]))
     for phone, columns in model.states.columns.items():
         n = len(columns)
         hmm = model.phoneme_model(phone)
@@ -261,14 +263,15 @@ def test_forward_score_equals_hmmlearns(fitted):
 # training ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("transform", ["lda", "none"])
 @pytest.mark.parametrize("estimation", ["baum-welch", "viterbi"])
-def test_likelihood_does_not_fall_between_passes(tones, tmp_path, estimation):
-    model = GmmHmm(SMALL.model_copy(update={"estimation": estimation}), LEXICON)
+def test_likelihood_does_not_fall_between_passes(tones, tmp_path, estimation, transform):
+    model = GmmHmm(SMALL.model_copy(update={"estimation": estimation, "transform": transform}), LEXICON)
     model.fit(tones[0], tones[0], tmp_path)
     rows = rows_of(tmp_path)
     assert len(rows) == len(training.plan(model.settings, len(model.units)))
     for before, after in itertools.pairwise(rows):
-        if before["gaussians"] == after["gaussians"]:
+        if all(before[name] == after[name] for name in ("features", "gaussians")):
             assert float(after["log_likelihood"]) >= float(before["log_likelihood"]) - 1e-4
     parameters = model.parameters
     assert all(np.isfinite(a).all() for a in parameters.tensors().values())
@@ -301,19 +304,20 @@ def test_more_frames_get_more_gaussians():
     assert list(np.diff(grown.start)) == [20, 2]
 
 
-def test_resumed_training_equals_an_unbroken_one(tones, fitted, tmp_path, monkeypatch):
-    real = training._Resume.save
+@pytest.mark.parametrize("at", [6, 10, 15])
+def test_resumed_training_equals_an_unbroken_one(tones, fitted, tmp_path, monkeypatch, at):
+    real = Resume.save
 
     def killed(self, parameters, occupancy, rows):
         real(self, parameters, occupancy, rows)
-        if len(rows) == 6:
+        if len(rows) == at:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(training._Resume, "save", killed)
+    monkeypatch.setattr(Resume, "save", killed)
     with pytest.raises(KeyboardInterrupt):
         GmmHmm(SMALL, LEXICON).fit(tones[0], tones[0], tmp_path)
-    monkeypatch.setattr(training._Resume, "save", real)
-    assert len(rows_of(tmp_path)) == 6
+    monkeypatch.setattr(Resume, "save", real)
+    assert len(rows_of(tmp_path)) == at
     model = GmmHmm(SMALL, LEXICON)
     model.fit(tones[0], tones[0], tmp_path)
     for name, array in fitted[0].parameters.tensors().items():
@@ -337,7 +341,7 @@ def test_a_state_of_other_settings_is_not_taken_up(tones, tmp_path):
 
 
 def test_workers_do_not_change_the_numbers(tones, fitted, tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "CHUNK", 300)
+    monkeypatch.setattr(transcribed, "CHUNK", 300)
     results = []
     for threads in (1, 3):
         torch.set_num_threads(threads)
@@ -351,7 +355,9 @@ def test_workers_do_not_change_the_numbers(tones, fitted, tmp_path, monkeypatch)
 def test_words_are_found_where_the_tones_are(tones, tmp_path):
     cuts, spans = tones
     lexicon = Lexicon({word: ways[:1] for word, ways in LEXICON.entries.items()})
-    model = GmmHmm(SMALL.model_copy(update={"first_passes": 20, "gaussians": 1}), lexicon)
+    model = GmmHmm(
+        SMALL.model_copy(update={"first_passes": 20, "gaussians": 1, "transform": "none"}), lexicon
+    )
     model.fit(cuts, cuts, tmp_path)
     for cut in itertools.islice(cuts, 5):
         (e,) = model.emit([cut.load_audio()[0]], RATE)
@@ -359,6 +365,52 @@ def test_words_are_found_where_the_tones_are(tones, tmp_path):
         for word, (start, end) in zip(found.words, spans[cut.id], strict=True):
             assert abs(word.start_s - start) < 0.05
             assert abs(word.start_s + word.duration_s - end) < 0.05
+
+
+# transforms ------------------------------------------------------------------------------------------------
+
+
+def labelled(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Frames of four classes that differ in two of six dimensions, with correlated noise in all."""
+    rng = np.random.default_rng(seed)
+    state = np.sort(rng.integers(0, 4, 4000))
+    centres = np.zeros((4, 6))
+    centres[:, :2] = [[0, 0], [4, 0], [0, 4], [4, 4]]
+    noise = rng.standard_normal((4000, 6)) @ rng.normal(0, 1, (6, 6))
+    return (centres[state] + noise).astype(np.float32), state
+
+
+def test_lda_equals_scikit_learns():
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
+    x, state = labelled()
+    ours = lda(Scatter.of(x, state, np.ones(len(x), np.float32), 4), 2)
+    theirs = LinearDiscriminantAnalysis(solver="eigen").fit(x, state).scalings_[:, :2].T
+    for a, b in zip(ours, theirs, strict=True):
+        assert abs(a @ b) / np.linalg.norm(a) / np.linalg.norm(b) == pytest.approx(1, abs=1e-3)
+
+
+def test_mllt_makes_diagonal_covariances_more_likely():
+    x, state = labelled(1)
+    scatter = Scatter.of(x, state, np.ones(len(x), np.float32), 4)
+
+    def log_likelihood(matrix: np.ndarray) -> float:
+        share, _, covariance = scatter.covariances()
+        variance = np.einsum("ij,sjk,ik->si", matrix, covariance, matrix)
+        return np.linalg.slogdet(matrix)[1] - 0.5 * share @ np.log(variance).sum(axis=1)
+
+    plain = np.eye(6)
+    rotated = mllt(scatter, plain)
+    # one covariance is shared by all classes here, so that it can be made diagonal entirely
+    share, _, covariance = scatter.covariances()
+    full = -0.5 * share @ np.linalg.slogdet(covariance)[1]
+    assert log_likelihood(rotated) > log_likelihood(plain) + 0.1
+    assert log_likelihood(rotated) == pytest.approx(full, abs=0.02)
+
+
+def test_splice_repeats_the_edges():
+    x = np.arange(6, dtype=np.float32).reshape(3, 2)
+    np.testing.assert_array_equal(splice(x, 1), [[0, 1, 0, 1, 2, 3], [0, 1, 2, 3, 4, 5], [2, 3, 4, 5, 4, 5]])
 
 
 # data that could break it ------------------------------------------------------------------------------

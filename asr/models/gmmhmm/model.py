@@ -21,12 +21,13 @@ from asr.config import parse
 from asr.decode.topology import Topology
 from asr.emissions import Emissions
 from asr.errors import ModelError
-from asr.features.mfcc import FRAME_SHIFT_S, SpeakerNorm, add_deltas, mfcc
+from asr.features.mfcc import FRAME_SHIFT_S, SpeakerNorm, mfcc
 from asr.files import replacing, write_json
 from asr.models.gmmhmm import training
 from asr.models.gmmhmm.settings import GmmHmmSettings
 from asr.models.gmmhmm.states import Parameters, States
 from asr.models.gmmhmm.store import FeatureStore, native_rate
+from asr.models.gmmhmm.transcribed import Transcribed
 from asr.text.lexicon import Lexicon
 from asr.text.units import Units
 
@@ -95,7 +96,7 @@ class GmmHmm:
                 for name, cuts in (("train", train), ("dev", dev)):
                     folder, rates = workdir / "features" / name, (SAMPLE_RATE, self.native_rate)
                     store = FeatureStore.create(cuts, folder, self.settings.features, rates, pool)
-                    sets.append(training.Transcribed(store, self.states, self.lexicon))
+                    sets.append(Transcribed(store, self.states, self.lexicon))
                 self._parameters = training.train(self.settings, self.states, sets[0], sets[1], workdir, pool)
         finally:
             torch.set_num_threads(threads)
@@ -109,10 +110,11 @@ class GmmHmm:
                 given = torch.from_numpy(np.asarray(waveform, dtype=np.float32))
                 waveform = torchaudio.functional.resample(given, sample_rate, SAMPLE_RATE).numpy()
             rows.append(mfcc(waveform, SAMPLE_RATE, features, self.native_rate))
+        p = self.parameters
         mean, factor = SpeakerNorm.of(rows, features.cepstra).scale(features.variance)
         return [
             Emissions(
-                self.parameters.mixtures.log_likelihoods(add_deltas((x - mean) * factor)),
+                p.mixtures.log_likelihoods(p.features((x - mean) * factor)),
                 self.units,
                 FRAME_SHIFT_S,
                 "likelihood",

@@ -31,6 +31,9 @@ class GmmHmmSettings(Settings):
         Passes after each doubling of the Gaussians.
     last_passes
         Passes with all Gaussians.
+    transform
+        ``lda``: once first models are trained, features are made anew from `context` frames each side, by
+        LDA and MLLT to `dimensions`; ``none``: cepstra with deltas throughout.
     variance_floor
         Smallest variance as a fraction of that of all frames.
     """
@@ -44,4 +47,7 @@ class GmmHmmSettings(Settings):
     first_passes: int = Field(default=10, ge=1)
     passes: int = Field(default=3, ge=1)
     last_passes: int = Field(default=5, ge=1)
+    transform: Literal["lda", "none"] = "lda"
+    context: int = Field(default=4, ge=0, le=15)
+    dimensions: int = Field(default=40, ge=2)
     variance_floor: float = Field(default=0.01, gt=0, le=1)

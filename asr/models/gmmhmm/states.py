@@ -9,7 +9,9 @@ from functools import cached_property
 import numpy as np
 
 from asr.decode.topology import Topology
+from asr.features.mfcc import add_deltas
 from asr.models.gmmhmm.mixtures import Mixtures
+from asr.models.gmmhmm.transform import splice
 from asr.text.units import Units
 
 SILENCE, SHORT_PAUSE = "SIL", "SP"
@@ -63,11 +65,21 @@ class Parameters:
         (states,) probability of the self-loop.
     pauses
         (2,) probability of silence and of the short pause between words, before the first, after the last.
+    transform
+        (dimensions, cepstra of several frames) what makes features of cepstra; None for cepstra with deltas.
     """
 
     mixtures: Mixtures
     stay: np.ndarray
     pauses: np.ndarray
+    transform: np.ndarray | None = None
+
+    def features(self, cepstra: np.ndarray) -> np.ndarray:
+        """(frames, dimensions) float32 of normalised cepstra (frames, cepstra)."""
+        if self.transform is None:
+            return add_deltas(cepstra)
+        context = (self.transform.shape[1] // cepstra.shape[1] - 1) // 2
+        return splice(cepstra, context) @ self.transform.T.astype(np.float32)
 
     def topology(self, states: States) -> Topology:
         """The same as the search sees it."""
@@ -84,18 +96,18 @@ class Parameters:
         """Named arrays for a safetensors file."""
         m = self.mixtures
         arrays = {"weights": m.weights, "means": m.means, "variances": m.variances, "start": m.start}
-        return {
-            k: np.ascontiguousarray(v)
-            for k, v in {**arrays, "stay": self.stay, "pauses": self.pauses}.items()
-        }
+        arrays |= {"stay": self.stay, "pauses": self.pauses}
+        arrays |= {} if self.transform is None else {"transform": self.transform}
+        return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
 
     @classmethod
     def of(cls, tensors: Mapping[str, np.ndarray]) -> Parameters:
         """The inverse of `tensors`; KeyError names a missing array."""
         mixtures = Mixtures(*(tensors[n] for n in ("weights", "means", "variances", "start")))  # type: ignore[arg-type]
-        return cls(mixtures, tensors["stay"], tensors["pauses"])
+        return cls(mixtures, tensors["stay"], tensors["pauses"], tensors.get("transform"))
 
     def count(self) -> int:
         """Number of trained numbers; weights and self-loops that follow from others are not counted."""
         m = self.mixtures
-        return 2 * m.means.size + m.components - m.states + self.stay.size + self.pauses.size
+        transform = 0 if self.transform is None else self.transform.size
+        return 2 * m.means.size + m.components - m.states + self.stay.size + self.pauses.size + transform

@@ -15,7 +15,7 @@ from lhotse.cut import Cut
 
 from asr.data.audio import load_cut
 from asr.errors import AudioError, DataError
-from asr.features.mfcc import MfccSettings, SpeakerNorm, add_deltas, mfcc
+from asr.features.mfcc import MfccSettings, SpeakerNorm, mfcc
 from asr.files import content_hash, replacing, write_json
 from asr.progress import console, track
 
@@ -34,7 +34,7 @@ class Entry:
 
 
 class FeatureStore:
-    """Normalised cepstra with deltas of every utterance, by index.
+    """Normalised cepstra of every utterance, by index.
 
     Parameters
     ----------
@@ -92,17 +92,11 @@ class FeatureStore:
     def __len__(self) -> int:
         return len(self.entries)
 
-    def features(self, i: int) -> np.ndarray:
-        """(frames, 3 cepstra) float32 of utterance i."""
+    def cepstra(self, i: int) -> np.ndarray:
+        """(frames, cepstra) float32 of utterance i, normalised."""
         e = self.entries[i]
         mean, factor = self._scale[e.speaker]
-        return add_deltas((self._raw[e.begin : e.begin + e.frames] - mean) * factor)
-
-    def moments(self) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and variance of all frames, each (3 cepstra,)."""
-        norm = SpeakerNorm.of((self.features(i) for i in range(len(self))), 3 * self.settings.cepstra)
-        mean = norm.total / norm.frames
-        return mean, norm.squares / norm.frames - mean**2
+        return (self._raw[e.begin : e.begin + e.frames] - mean) * factor
 
 
 def native_rate(cuts: CutSet, fallback: int) -> int:
