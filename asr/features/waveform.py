@@ -58,6 +58,8 @@ class LearnedFilterbank(nn.Module):
     et al. 2021, "LEAF: a learnable frontend for audio classification", section 3.
     """
 
+    scale: torch.Tensor
+
     def __init__(
         self,
         channels: int = 64,
