@@ -33,7 +33,7 @@ from asr.record import RunRecord
 
 COLUMNS = (
     "corpus", "recipe", "hours", "text_words", "seed", "setting", "split", "utterances", "words",
-    "sub", "del", "ins", "wer", "wer_low", "wer_high", "cer", "per", "greedy_wer",
+    "sub", "del", "ins", "wer", "wer_low", "wer_high", "cer", "per", "greedy_wer", "greedy_cer",
     "train_s", "decode_rtf", "peak_mb", "params",
 )  # fmt: skip
 
