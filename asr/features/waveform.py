@@ -79,6 +79,7 @@ class LearnedFilterbank(nn.Module):
         scale = np.sqrt((filters**2).mean(axis=1, keepdims=True))
         self.filters = nn.Parameter(torch.from_numpy(filters / scale)[:, None])
         self.register_buffer("scale", torch.from_numpy(scale)[:, None], persistent=True)
+        self.scale: torch.Tensor
         window = np.hanning(round(POOL_FRAMES * OVERSAMPLING) + 2)[1:-1]
         self.smoothing = nn.Parameter(
             torch.log(torch.tensor(window, dtype=torch.float32)).repeat(channels, 1)

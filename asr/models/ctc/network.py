@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 from torch import nn
 
@@ -9,6 +11,9 @@ from asr.features.logmel import SHIFT_S, LogMel
 from asr.features.waveform import LearnedFilterbank
 from asr.models.ctc.augment import mask_features
 from asr.models.ctc.settings import CtcSettings
+
+# oneDNN keeps compiled kernels and their buffers for a thousand shapes by default: gigabytes, as batches vary
+os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "128")
 
 SUBSAMPLING = 4
 FRAME_SHIFT_S = SHIFT_S * SUBSAMPLING

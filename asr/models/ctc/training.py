@@ -23,7 +23,7 @@ from asr.errors import ModelError
 from asr.files import write_json
 from asr.models.ctc.batches import Batch, Batches, Utterances
 from asr.models.ctc.checkpoint import SafeCheckpointIO
-from asr.models.ctc.network import Network
+from asr.models.ctc.network import FRAME_SHIFT_S, MINIMUM_FRAMES, Network
 from asr.models.ctc.settings import CtcSettings
 from asr.progress import bar, console
 
@@ -67,9 +67,9 @@ class Training(L.LightningModule):
         self.errors = self.reference = 0
         self.running = math.nan
 
-    def on_train_epoch_start(self) -> None:
-        """Draw masks and dropout from (seed, epoch), so that a resumed run equals an unbroken one."""
-        torch.manual_seed(self.seed * 1_000_003 + self.current_epoch)
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Draw masks and dropout from (seed, step), so that a resumed run equals an unbroken one."""
+        torch.manual_seed(self.seed * 1_000_003 + self.global_step)
 
     def _loss(self, log_probs: torch.Tensor, frames: torch.Tensor, batch: Batch) -> torch.Tensor:
         sums = torch.nn.functional.ctc_loss(
@@ -210,7 +210,7 @@ def train(
     ModelError
         If the loss stops being a number, or the checkpoint is damaged.
     """
-    total_s = float(train.seconds.sum())
+    total_s = float(np.maximum(train.seconds, MINIMUM_FRAMES * FRAME_SHIFT_S).sum())
     epochs = epochs_for(total_s / 3600, settings)
     every = max(1, epochs // VALIDATIONS)
     epochs = -(-epochs // every) * every  # the last epoch is validated too
