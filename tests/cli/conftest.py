@@ -78,7 +78,8 @@ class BeepSystem:
 def system(monkeypatch):
     """The fake recogniser in place of the one a model folder would hold."""
     fake = BeepSystem()
-    for module in ("transcribe", "align"):
+    # align first: it takes load_system from transcribe when it is imported, and must take the real one
+    for module in ("align", "transcribe"):
         monkeypatch.setattr(f"asr.cli.{module}.load_system", lambda *_: fake)
     return fake
 
