@@ -27,7 +27,7 @@ from asr.models.ctc.network import FRAME_SHIFT_S, MINIMUM_FRAMES, Network
 from asr.models.ctc.settings import CtcSettings
 from asr.progress import bar, console
 
-VALIDATIONS = 40  # at most, spread over the epochs: each costs a pass over dev
+VALIDATIONS = 20  # at most, spread over the epochs: each costs a pass over dev
 STEPS_A_PASS = 8  # a tiny set is cut into smaller batches, down to this many
 
 
