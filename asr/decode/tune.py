@@ -19,7 +19,7 @@ from asr.score import score_texts
 GRID: dict[str, tuple[float, ...]] = {
     "acoustic_scale": tuple(round(0.05 * 2 ** (k / 2), 3) for k in range(12)),
     "word_penalty": tuple(k / 2 for k in range(-6, 7)),
-    "prior_scale": (0.0, 0.15, 0.3, 0.45, 0.6),
+    "prior_scale": (0.0, 0.15, 0.3, 0.45, 0.6, 0.75, 0.9),
 }
 COARSE_STEPS = (2, 4, 2)
 COARSE_UTTERANCES = 100
