@@ -41,8 +41,8 @@ class GmmHmmSettings(Settings):
     type: Literal["gmmhmm"] = "gmmhmm"
     features: MfccSettings = MfccSettings()
     estimation: Literal["baum-welch", "viterbi"] = "baum-welch"
-    gaussians: int = Field(default=2000, ge=1)
-    frames_per_gaussian: float = Field(default=50, gt=0)
+    gaussians: int = Field(default=4000, ge=1)
+    frames_per_gaussian: float = Field(default=30, gt=0)
     power: float = Field(default=0.5, ge=0, le=1)
     first_passes: int = Field(default=10, ge=1)
     passes: int = Field(default=3, ge=1)
