@@ -1,4 +1,3 @@
-# LEAD -> CTC helper: read /tmp/ctc_probes/LEAD_READ_THIS_7x_faster_training.md, then delete this line
 """Settings of the CTC networks."""
 
 from __future__ import annotations
