@@ -33,8 +33,8 @@ from asr.record import RunRecord
 
 COLUMNS = (
     "corpus", "recipe", "hours", "text_words", "seed", "setting", "split", "utterances", "words",
-    "sub", "del", "ins", "wer", "wer_low", "wer_high", "cer", "per", "greedy_wer", "greedy_cer",
-    "train_s", "decode_rtf", "peak_mb", "params",
+    "sub", "del", "ins", "wer", "wer_low", "wer_high", "cer", "unadapted_wer", "per",
+    "greedy_wer", "greedy_cer", "train_s", "decode_rtf", "peak_mb", "params",
 )  # fmt: skip
 
 Row = dict[str, Any]

@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from lhotse import CutSet
@@ -19,7 +19,6 @@ from asr.decode.hypothesis import Hypothesis
 from asr.emissions import Emissions
 from asr.errors import AudioError
 from asr.files import write_json, write_text
-from asr.models.base import AcousticModel
 from asr.progress import console, track
 from asr.score import score_texts
 from asr.system import System
@@ -30,9 +29,10 @@ POOL_S = 120.0  # seconds of one speaker emitted together: enough to adapt to, s
 
 def speaker_batches(cuts: CutSet) -> list[list[Cut]]:
     """Cuts of one speaker each, at most about POOL_S seconds together, in a fixed order."""
-    ordered = sorted(cuts, key=lambda c: (c.supervisions[0].speaker or "", c.id))
+    # an unknown speaker may be a different one each time
+    ordered = sorted(cuts, key=lambda c: (c.supervisions[0].speaker or c.id, c.id))
     batches = []
-    for _, group in itertools.groupby(ordered, key=lambda c: c.supervisions[0].speaker or ""):
+    for _, group in itertools.groupby(ordered, key=lambda c: c.supervisions[0].speaker or c.id):
         batch: list[Cut] = []
         for cut in group:
             if batch and sum(c.duration for c in batch) + cut.duration > POOL_S:
@@ -43,8 +43,29 @@ def speaker_batches(cuts: CutSet) -> list[list[Cut]]:
     return batches
 
 
-def emissions_of(model: AcousticModel, cuts: CutSet, what: str) -> Iterator[tuple[Cut, Emissions, float]]:
-    """Each cut with its emissions and the seconds they took; unreadable audio is named and left out."""
+class Emitted(NamedTuple):
+    """One utterance's emissions.
+
+    Attributes
+    ----------
+    first
+        The text of the first search, where there was one for the sake of adaptation.
+    seconds
+        What all of that took.
+    """
+
+    cut: Cut
+    emissions: Emissions
+    first: str | None
+    seconds: float
+
+
+def emissions_of(system: System, cuts: CutSet, what: str, adapted: bool = True) -> Iterator[Emitted]:
+    """Each cut with its emissions; unreadable audio is named and left out.
+
+    `adapted`: to each cut's speaker, where the model does that, and as the system's settings search.
+    """
+    model = system.model
     for batch in track(speaker_batches(cuts), what):
         readable, waveforms = [], []
         for cut in batch:
@@ -54,10 +75,13 @@ def emissions_of(model: AcousticModel, cuts: CutSet, what: str) -> Iterator[tupl
             except AudioError as problem:
                 console.print(f"asr: {problem}", style="yellow", markup=False)
         began = time.perf_counter()
-        emissions = model.emit(waveforms, model.sample_rate) if readable else []
+        if adapted:
+            emissions, first = system.emissions(waveforms, model.sample_rate)
+        else:
+            emissions, first = model.emit(waveforms, model.sample_rate), None
         seconds = (time.perf_counter() - began) / max(1, len(readable))
-        for cut, e in zip(readable, emissions, strict=True):
-            yield cut, e, seconds
+        for k, (cut, e) in enumerate(zip(readable, emissions, strict=True)):
+            yield Emitted(cut, e, first[k] if first else None, seconds)
 
 
 def evaluate(system: System, cuts: CutSet, folder: Path, phones: dict[str, list[str]]) -> dict[str, Any]:
@@ -88,12 +112,15 @@ def evaluate(system: System, cuts: CutSet, folder: Path, phones: dict[str, list[
         speakers = {c.id: c.supervisions[0].speaker for c in cuts}
         hypotheses: dict[str, Hypothesis] = {}
         tokens: dict[str, list[str]] = {}
+        unadapted: dict[str, str] = {}
         _ = system.graph  # built outside the timing: it is made once a system
         seconds = 0.0
-        for cut, emissions, emit_s in emissions_of(system.model, cuts, "decoding"):
+        for cut, emissions, first, emit_s in emissions_of(system, cuts, "decoding"):
             began = time.perf_counter()
             hypotheses[cut.id] = system.decode(emissions)
             seconds += emit_s + time.perf_counter() - began
+            if first is not None:
+                unadapted[cut.id] = first
             if emissions.kind == "posterior":
                 tokens[cut.id] = greedy(emissions)
     finally:
@@ -113,6 +140,7 @@ def evaluate(system: System, cuts: CutSet, folder: Path, phones: dict[str, list[
         "wer_low": _rounded(words.interval[0]),
         "wer_high": _rounded(words.interval[1]),
         "cer": _rounded(characters.scores.rate),
+        "unadapted_wer": _rounded(score_texts(references, unadapted).scores.rate) if unadapted else None,
         "per": None,
         "greedy_wer": None,
         "greedy_cer": None,

@@ -230,10 +230,13 @@ def search_lexicon(model: AcousticModel, lexicon: Lexicon, lm: Path) -> Lexicon:
 def tune_on(system: System, dev: CutSet, utterances: int, seed: int) -> list[dict[str, Any]]:
     """Set the system's scales by the word errors on (at most `utterances` of) dev; return what was tried."""
     cuts = sorted(dev, key=lambda c: content_hash(f"{seed}{c.id}"))[:utterances]
-    pairs = [
-        (e, c.supervisions[0].text) for c, e, _ in emissions_of(system.model, CutSet.from_cuts(cuts), "dev")
-    ]
-    system.settings, tried = tune(
-        [e for e, _ in pairs], [t for _, t in pairs], system.graph, system.settings, system.model.log_prior
-    )
+    model, tried = system.model, []
+    # a model that adapts is searched twice: its scales are first tuned without, then with adaptation
+    for adapted in (False, True) if model.adapts else (False,):
+        found = list(emissions_of(system, CutSet.from_cuts(cuts), "dev", adapted))
+        texts = [e.cut.supervisions[0].text for e in found]
+        system.settings, more = tune(
+            [e.emissions for e in found], texts, system.graph, system.settings, model.log_prior
+        )
+        tried += more
     return tried

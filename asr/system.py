@@ -14,7 +14,7 @@ from asr.config import parse
 from asr.decode.align import Alignment, align
 from asr.decode.graph import Graph
 from asr.decode.hypothesis import Hypothesis
-from asr.decode.search import SearchSettings, search
+from asr.decode.search import SearchSettings, beam_search, scaled, search
 from asr.emissions import Emissions
 from asr.errors import ModelError
 from asr.files import replacing, write_json
@@ -70,9 +70,23 @@ class System:
         """The best words for one utterance's emissions."""
         return search(emissions, self.graph, self.settings, log_prior=self.model.log_prior)
 
+    def emissions(
+        self, waveforms: Sequence[np.ndarray], sample_rate: int
+    ) -> tuple[list[Emissions], list[str] | None]:
+        """Emissions of several utterances of one speaker, each (samples,) float32 in -1..1.
+
+        Where the model adapts to speakers: after a first search, together with the texts that one found.
+        """
+        emissions = self.model.emit(waveforms, sample_rate)
+        if not self.model.adapts or not emissions:
+            return emissions, None
+        paths = [beam_search(scaled(e, self.settings), self.graph, self.settings) for e in emissions]
+        columns = [path.columns for path in paths]
+        return self.model.adapt(waveforms, sample_rate, columns), [" ".join(p.words) for p in paths]
+
     def transcribe(self, waveforms: Sequence[np.ndarray], sample_rate: int) -> list[Hypothesis]:
         """Words of several utterances of one speaker, each (samples,) float32 in -1..1."""
-        return [self.decode(e) for e in self.model.emit(waveforms, sample_rate)]
+        return [self.decode(e) for e in self.emissions(waveforms, sample_rate)[0]]
 
     def align(self, waveform: np.ndarray, sample_rate: int, text: str) -> Alignment:
         """Times of the words of a known text in one waveform.
@@ -84,6 +98,10 @@ class System:
         """
         words = normalize(text, self.language).split()
         (emissions,) = self.model.emit([waveform], sample_rate)
+        found = align(emissions, self.model.topology, self.lexicon, words)
+        if not self.model.adapts:
+            return found
+        (emissions,) = self.model.adapt([waveform], sample_rate, [found.columns])
         return align(emissions, self.model.topology, self.lexicon, words)
 
     def save(self, folder: Path) -> None:

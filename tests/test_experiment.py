@@ -17,7 +17,7 @@ from asr.system import System
 
 # seconds of training, not figures to be proud of: the path is what is tested
 QUICK = {
-    "mfcc_hmm": ("model.gaussians=300", "model.last_passes=1"),
+    "mfcc_hmm": ("model.gaussians=300", "model.passes=8"),
     "phoneme_ctc": (
         "model.epochs=2",
         "model.width=32",

@@ -9,23 +9,28 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import kaldifst
 import numpy as np
+import scipy.sparse
+import scipy.sparse.csgraph
 
 from asr.decode.arcs import Arcs
-from asr.decode.topology import Topology, topology_fst
-from asr.errors import LanguageModelError, LexiconError, SearchError
+from asr.decode.topology import Topology, pronunciations, topology_fst
+from asr.errors import LanguageModelError, SearchError
 from asr.files import cache_folder, content_hash, replacing, write_json
 from asr.text.lexicon import Lexicon
 from asr.text.ngram import NGram
 
 _MARKS = {"<s>", "</s>", "<unk>", "<UNK>"}
-VERSION = 1  # part of the cache key: raise it when the same input gives another graph
+# Transitions are scored at every frame, as emissions are, and weighed as weakly: at full weight they would
+# outweigh emissions that are scaled by a tenth (in Kaldi, too, --self-loop-scale is 0.1).
+TRANSITION_SCALE = 0.1
+VERSION = 3  # part of the cache key: raise it when the same input gives another graph
 
 
 @dataclass(frozen=True)
@@ -101,8 +106,7 @@ class Graph:
             except (SearchError, ValueError):
                 pass  # a damaged cache entry is made again
         grammar, missing = grammar_fst(lm, words)
-        fst = compose(topology, lexicon, words, grammar)
-        arcs = Arcs.of(fst)
+        arcs = compose(topology, lexicon, words, grammar)
         if len(arcs.final) == 0:
             raise SearchError("topology, lexicon and language model have no sentence in common", path=lm)
         report = {"states": len(arcs.final), "arcs": len(arcs.next), **missing}
@@ -115,41 +119,11 @@ class Graph:
 def _key(topology: Topology, lexicon: Lexicon, lm: Path) -> str:
     parts = [str(VERSION), topology.kind, repr(topology.tokens), repr(topology.states), repr(topology.blank)]
     parts += [topology.stay.tobytes().hex(), topology.leave.tobytes().hex(), repr(topology.pauses)]
+    if topology.context is not None:
+        parts += [topology.context.tobytes().hex(), repr(topology.classes), repr(topology.boundary)]
     parts += [repr(sorted(lexicon.entries.items())), repr(sorted(lexicon.probabilities.items()))]
     parts.append(content_hash(lm))
     return content_hash(*parts)
-
-
-Pronunciations = dict[str, list[tuple[tuple[int, ...], float]]]
-
-
-def pronunciations(lexicon: Lexicon, words: Iterable[str], topology: Topology) -> Pronunciations:
-    """Token labels (index + 1) and cost (0 without probabilities) of every way to say each of `words`.
-
-    Raises
-    ------
-    LexiconError
-        Names the word that is not in the lexicon, or the token that is not in the topology.
-    """
-    label = {token: i + 1 for i, token in enumerate(topology.tokens)}
-    found: Pronunciations = {}
-    for word in words:
-        if word in found:
-            continue
-        if word not in lexicon.entries:
-            raise LexiconError(
-                f"word {word!r} is not in the lexicon", fix="add its pronunciation to the lexicon"
-            )
-        try:
-            spelled = [tuple(label[t] for t in p) for p in lexicon.entries[word]]
-        except KeyError as e:
-            raise LexiconError(
-                f"word {word!r} is pronounced with {e.args[0]!r}, which the model does not know",
-                fix="use the lexicon the model was trained with",
-            ) from e
-        chances = lexicon.probabilities.get(word, (1.0,) * len(spelled))
-        found[word] = [(p, -math.log(c)) for p, c in zip(spelled, chances, strict=True) if c > 0]
-    return found
 
 
 def grammar_fst(lm: Path, words: Sequence[str]) -> tuple[kaldifst.StdVectorFst, dict[str, int]]:
@@ -183,19 +157,141 @@ def grammar_fst(lm: Path, words: Sequence[str]) -> tuple[kaldifst.StdVectorFst, 
 
 def compose(
     topology: Topology, lexicon: Lexicon, words: Sequence[str], grammar: kaldifst.StdVectorFst
-) -> kaldifst.StdVectorFst:
-    """T ∘ min(det(L ∘ G)) without disambiguation symbols."""
+) -> Arcs:
+    """T ∘ min(det(C ∘ det(L ∘ G))) without disambiguation symbols; C only where neighbours matter."""
     lexical, first_extra = lexicon_fst(topology, lexicon, words)
     kaldifst.arcsort(grammar, "ilabel")
     kaldifst.arcsort(lexical, "olabel")
     fst = kaldifst.compose(lexical, grammar)
     kaldifst.determinize_star(fst)
+    if topology.context is not None:
+        fst, first_extra = _in_context(fst, topology, first_extra)
+        kaldifst.determinize_star(fst)
     kaldifst.minimize_encoded(fst, delta=1e-5)
     arcs = Arcs.of(fst)
     label = np.where(arcs.ilabel >= first_extra, 0, arcs.ilabel).astype(np.int32)
-    plain = kaldifst.StdVectorFst(Arcs(**{**vars(arcs), "ilabel": label}).fst())
-    kaldifst.arcsort(plain, "ilabel")
-    return kaldifst.compose(topology_fst(topology), plain)
+    plain = replace(arcs, ilabel=label)
+    if topology.kind == "hmm":
+        return spelled(plain, topology)
+    through = kaldifst.StdVectorFst(plain.fst())
+    kaldifst.arcsort(through, "ilabel")
+    return Arcs.of(kaldifst.compose(topology_fst(topology), through))
+
+
+def _in_context(
+    fst: kaldifst.StdVectorFst, topology: Topology, first_extra: int
+) -> tuple[kaldifst.StdVectorFst, int]:
+    """Chains + 1 in place of tokens + 1, and the first of the disambiguation symbols, which move up.
+
+    Triphones that share a chain become one label here, so that determinisation merges them.
+    """
+    context = topology.context
+    assert context is not None
+    extras = sorted({int(x) for x in Arcs.of(fst).ilabel if x >= first_extra})
+    fst, windows = kaldifst.compose_context(extras, 3, 1, fst)
+    table = np.zeros(len(windows), np.int32)
+    first = len(topology.states) + 1
+    # label 0 stands for no neighbour; the one window of that alone marks the start of a sentence
+    classes = np.array([topology.boundary, *(topology.classes[t] for t in range(len(topology.tokens)))])
+    for label, window in enumerate(windows):
+        if len(window) == 3:
+            table[label] = 1 + context[classes[window[0]], window[1] - 1, classes[window[2]]]
+        elif window:
+            table[label] = first + max(0, -window[0] - first_extra + 1)
+    arcs = Arcs.of(fst)
+    return kaldifst.StdVectorFst(replace(arcs, ilabel=table[arcs.ilabel]).fst()), first
+
+
+def spelled(arcs: Arcs, topology: Topology) -> Arcs:
+    """Every label chain + 1 of a graph spelled out as its columns + 1, with their transitions.
+
+    A chain that leads to a state is spelled once, however many arcs carry it there. Its way out is an arc
+    without input, unless going straight on takes no more arcs.
+
+    Reference: Mohri, Pereira and Riley 2002, "Weighted finite-state transducers in speech recognition",
+    section 3.1.
+    """
+    lengths = np.array([len(chain) for chain in topology.states])
+    offsets = np.cumsum([0, *lengths])[:-1]
+    columns = np.concatenate([np.asarray(chain, np.int32) for chain in topology.states])
+    stay, leave = (
+        -np.float32(TRANSITION_SCALE) * x.astype(np.float32) for x in (topology.stay, topology.leave)
+    )
+    states, source = len(arcs.final), arcs.source
+    emitting = arcs.ilabel > 0
+    chain = arcs.ilabel - 1
+    key = arcs.next.astype(np.int64) * len(lengths) + chain
+    pairs, pair = np.unique(key[emitting], return_inverse=True)
+    to, which = (pairs // len(lengths)).astype(np.int32), pairs % len(lengths)
+    begin = states + np.cumsum([0, *lengths[which]])
+    # every emitting state: its column, and whether it is the last of its chain
+    node = np.arange(begin[-1] - states)
+    owner = np.repeat(np.arange(len(pairs)), lengths[which])
+    column = columns[offsets[which][owner] + node - (begin[owner] - states)]
+    last = begin[1:] - 1
+    inner = np.setdiff1d(node + states, last, assume_unique=True)
+
+    entry = np.zeros(len(source), np.int32)
+    entry[emitting] = begin[pair]
+    label = np.zeros(len(source), np.int32)
+    label[emitting] = columns[offsets[chain[emitting]]] + 1
+    target = np.where(emitting, entry, arcs.next)
+    out = leave[column[last - states]]
+
+    ways_in, ways_out = np.bincount(to, minlength=states), np.diff(arcs.first)
+    straight = ways_in * ways_out <= ways_in + ways_out
+    # arcs out of each such state, once for each chain that ends there
+    on = np.flatnonzero(straight[to])
+    count = ways_out[to[on]]
+    ahead = np.repeat(arcs.first[to[on]] - np.cumsum(count) + count, count) + np.arange(count.sum())
+    behind = np.repeat(on, count)
+    off = np.flatnonzero(~straight[to])
+    zeros = np.zeros(len(node), np.int32)
+    rows = [
+        (source, target, label, arcs.olabel, arcs.weight),
+        (node + states, node + states, column + 1, zeros, stay[column]),
+        (
+            inner,
+            inner + 1,
+            column[inner + 1 - states] + 1,
+            zeros[: len(inner)],
+            leave[column[inner - states]],
+        ),
+        (last[off], to[off], zeros[: len(off)], zeros[: len(off)], out[off]),
+        (last[behind], target[ahead], label[ahead], arcs.olabel[ahead], arcs.weight[ahead] + out[behind]),
+    ]
+    f, t, i, o, w = (np.concatenate(x) for x in zip(*rows, strict=True))
+    final = np.concatenate([arcs.final, np.full(len(node), np.inf, np.float32)])
+    final[last[on]] = arcs.final[to[on]] + out[on]
+    return _reachable(arcs.start, final, f, t, i, o, w)
+
+
+def _reachable(
+    start: int,
+    final: np.ndarray,
+    source: np.ndarray,
+    to: np.ndarray,
+    ilabel: np.ndarray,
+    olabel: np.ndarray,
+    weight: np.ndarray,
+) -> Arcs:
+    """The graph of these arcs, without the states that the start does not lead to."""
+    links = scipy.sparse.csr_array((np.ones(len(to), np.float32), (source, to)), shape=(len(final),) * 2)
+    kept = np.sort(scipy.sparse.csgraph.breadth_first_order(links, start, return_predecessors=False))
+    number = np.full(len(final), -1, np.int64)
+    number[kept] = np.arange(len(kept))
+    mine = np.flatnonzero(number[source] >= 0)
+    order = mine[np.argsort(number[source[mine]], kind="stable")]
+    first = np.searchsorted(number[source[order]], np.arange(len(kept) + 1))
+    return Arcs(
+        int(number[start]),
+        first.astype(np.int64),
+        final[kept].astype(np.float32),
+        ilabel[order].astype(np.int32),
+        olabel[order].astype(np.int32),
+        weight[order].astype(np.float32),
+        number[to[order]].astype(np.int32),
+    )
 
 
 def lexicon_fst(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import kaldifst
@@ -11,7 +11,7 @@ import numba
 import numpy as np
 
 from asr.decode.arcs import Arcs
-from asr.decode.graph import pronunciations
+from asr.decode.pieces import NO_PAUSE, START, Pieces, open_costs
 from asr.decode.topology import Topology, topology_fst
 from asr.text.lexicon import Lexicon
 
@@ -41,45 +41,67 @@ class Linear:
 
     @classmethod
     def build(cls, topology: Topology, lexicon: Lexicon, words: Sequence[str]) -> Linear:
-        """Compose the topology with the sentence.
+        """Spell the pieces of the sentence as columns.
 
         Raises
         ------
         LexiconError
             Names a word without a pronunciation or a token outside the topology.
         """
-        spoken = pronunciations(lexicon, words, topology)
-        none = 1.0 - sum(p for _, p in topology.pauses)
-        pauses = [(topology.tokens.index(t) + 1, -math.log(p)) for t, p in topology.pauses if p > 0]
-        slots: list[Slot] = []
-        lines: list[str] = []
-        # every hub has a twin that is reached through a pause; there is no epsilon arc anywhere
-        hub, state = 0, 1
-        for i in range(len(words) + 1):
-            ways = [(hub, -math.log(none))] if none > 0 else []
-            if pauses:
-                for label, cost in pauses:
-                    slots.append(Slot(-1, topology.tokens[label - 1]))
-                    lines.append(f"{hub} {state} {label} {len(slots)} {cost}")
-                ways.append((state, 0.0))
-                state += 1
-            if i == len(words):
-                lines += [f"{at} {cost}" for at, cost in ways]
-                break
-            end, state = state, state + 1
-            for p, chance in spoken[words[i]]:
-                heads = [(at, cost + chance) for at, cost in ways]
-                for n, label in enumerate(p):
-                    slots.append(Slot(i, topology.tokens[label - 1]))
-                    last = n + 1 == len(p)
-                    to = end if last else state
-                    lines += [f"{at} {to} {label} {len(slots)} {cost}" for at, cost in heads]
-                    heads = [(to, 0.0)]
-                    state += 0 if last else 1
-            hub = end
-        sentence = kaldifst.compile("\n".join(lines) + "\n", acceptor=False)
-        kaldifst.arcsort(sentence, "ilabel")
-        return cls(Arcs.of(kaldifst.compose(topology_fst(topology), sentence)), tuple(slots))
+        pieces = Pieces.of(topology, lexicon, words)
+        slots = tuple(Slot(p.word, topology.tokens[p.token]) for p in pieces.pieces)
+        if topology.kind == "ctc":
+            return cls(_through_ctc(topology, pieces), slots)
+        chains = [topology.states[topology.chain(p.left, p.token, p.right)] for p in pieces.pieces]
+        cost, stay, leave = open_costs(topology), (-topology.stay).tolist(), (-topology.leave).tolist()
+        rows: list[tuple[int, int, int, int, float]] = []  # from, to, column, output label, cost
+        final = {0: cost[NO_PAUSE]} if not words else {}
+        last, state = {START: 0}, 1
+        for n, (piece, chain) in enumerate(zip(pieces.pieces, chains, strict=True)):
+            for b in piece.before:
+                out = 0.0 if b == START else leave[chains[b][-1]]
+                rows.append((last[b], state, chain[0], n + 1, out + piece.cost + cost[piece.kind]))
+            for i, column in enumerate(chain):
+                rows.append((state + i, state + i, column, 0, stay[column]))
+                if i + 1 < len(chain):
+                    rows.append((state + i, state + i + 1, chain[i + 1], 0, leave[column]))
+            state += len(chain)
+            last[n] = state - 1
+        for n, kind in pieces.ends:
+            final[last[n]] = leave[chains[n][-1]] + cost[kind]
+        return cls(_arcs(rows, final, state), slots)
+
+
+def _arcs(rows: Sequence[tuple[int, int, int, int, float]], final: Mapping[int, float], states: int) -> Arcs:
+    """(from, to, column, output label, cost) as a graph from state 0; infinite costs are no arcs."""
+    rows = sorted(r for r in rows if r[4] < math.inf)
+    source, to, column, label, cost = np.array(rows).reshape(-1, 5).T
+    ends = np.full(states, np.inf, np.float32)
+    ends[list(final)] = list(final.values())
+    first = np.searchsorted(source, np.arange(states + 1)).astype(np.int64)
+    return Arcs(
+        0,
+        first,
+        ends,
+        (column + 1).astype(np.int32),
+        label.astype(np.int32),
+        cost.astype(np.float32),
+        to.astype(np.int32),
+    )
+
+
+def _through_ctc(topology: Topology, pieces: Pieces) -> Arcs:
+    """The pieces composed with the CTC topology: blanks between them depend on what they are."""
+    ends = dict(pieces.ends)
+    lines = []
+    for n, piece in enumerate(pieces.pieces):
+        lines += [f"{b + 1} {n + 1} {piece.token + 1} {n + 1} {piece.cost}" for b in piece.before]
+    lines += [f"{n + 1} 0" for n in ends] or ["0 0"]
+    # text begins with the start state
+    lines.sort(key=lambda line: not line.startswith("0 "))
+    sentence = kaldifst.compile("\n".join(lines) + "\n", acceptor=False)
+    kaldifst.arcsort(sentence, "ilabel")
+    return Arcs.of(kaldifst.compose(topology_fst(topology), sentence))
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import functools
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
 import kaldifst
 import numpy as np
 
+from asr.errors import LexiconError
+from asr.text.lexicon import Lexicon
 from asr.text.units import Units
 
 
@@ -24,7 +28,7 @@ class Topology:
     tokens
         The symbols lexicon entries are written in, in order, pauses included.
     states
-        For each token its columns in order; a CTC token has exactly one.
+        For each token its columns in order; a CTC token has exactly one. With `context`: distinct chains.
     stay
         (columns,) natural log probability of the self-loop of each column; zeros for CTC.
     leave
@@ -34,6 +38,13 @@ class Topology:
     pauses
         (token, probability) of the optional pauses between words, at the start and at the end. The rest of
         the probability is "no pause". Empty for CTC, whose blank takes that part.
+    context
+        (classes, tokens, classes) index in `states` of the chain of each token between two neighbours; None
+        where a token is the same everywhere, and token i is chain i.
+    classes
+        What each token counts as for its neighbours: short and long pauses are the same there.
+    boundary
+        The class before the first and after the last token.
     """
 
     kind: Literal["ctc", "hmm"]
@@ -43,6 +54,25 @@ class Topology:
     leave: np.ndarray
     blank: int | None = None
     pauses: tuple[tuple[str, float], ...] = field(default=())
+    context: np.ndarray | None = None
+    classes: tuple[int, ...] = ()
+    boundary: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.classes:
+            object.__setattr__(self, "classes", (0,) * len(self.tokens))
+
+    @functools.cached_property
+    def free(self) -> frozenset[int]:
+        """The tokens that do not depend on their neighbours."""
+        if self.context is None:
+            return frozenset(range(len(self.tokens)))
+        same = (self.context == self.context[:1, :, :1]).all(axis=(0, 2))
+        return frozenset(np.flatnonzero(same).tolist())
+
+    def chain(self, left: int, token: int, right: int) -> int:
+        """Index in `states` of a token between neighbours of two classes."""
+        return token if self.context is None else int(self.context[left, token, right])
 
     @classmethod
     def ctc(cls, units: Units, blank: int = 0) -> Topology:
@@ -53,50 +83,59 @@ class Topology:
 
 
 def topology_fst(topology: Topology) -> kaldifst.StdVectorFst:
-    """The transducer from columns to tokens, sorted by output label; shared, so not to be altered.
+    """The transducer from columns to tokens of a CTC topology; shared, so not to be altered.
 
-    Input labels are column + 1, output labels are token index + 1, costs are negative natural logs. It has no
-    epsilon inputs, so every arc takes one frame: the way from the last state of one token to the first of the
-    next is one arc for each pair, which keeps the "blank between equal tokens" rule of CTC exact.
+    Input labels are column + 1, output labels are token index + 1, costs are zero. It has no epsilon inputs,
+    so every arc takes one frame: the way from one token to the next is one arc for each pair, which keeps the
+    "blank between equal tokens" rule exact. Sorted by output label.
 
-    Reference: Miao, Gowayyed and Metze 2015 (EESEN), section 3.2, for the CTC token transducer; Mohri,
-    Pereira and Riley 2002 for the HMM one.
+    Reference: Miao, Gowayyed and Metze 2015 (EESEN), section 3.2.
     """
-    return _compiled(
-        topology.kind == "ctc",
-        topology.states,
-        tuple((-topology.stay).tolist()),
-        tuple((-topology.leave).tolist()),
-        topology.blank,
-    )
+    assert topology.kind == "ctc" and topology.blank is not None
+    return _compiled(tuple(chain[0] for chain in topology.states), topology.blank)
 
 
 @functools.lru_cache(maxsize=4)
-def _compiled(
-    ctc: bool,
-    states: tuple[tuple[int, ...], ...],
-    stay: tuple[float, ...],
-    leave: tuple[float, ...],
-    blank: int | None,
-) -> kaldifst.StdVectorFst:
-    lines = ["0"]
-    if blank is not None:
-        lines.append(f"0 0 {blank + 1} 0 0")
-    starts = np.cumsum([1, *(len(chain) for chain in states)])[:-1].tolist()
-    for k, (chain, start) in enumerate(zip(states, starts, strict=True)):
-        last = start + len(chain) - 1
-        lines.append(f"0 {start} {chain[0] + 1} {k + 1} 0")
-        for i, column in enumerate(chain):
-            lines.append(f"{start + i} {start + i} {column + 1} 0 {stay[column]}")
-            if i + 1 < len(chain):
-                lines.append(f"{start + i} {start + i + 1} {chain[i + 1] + 1} 0 {leave[column]}")
-        out = leave[chain[-1]]
-        lines.append(f"{last} {out}")
-        if blank is not None:
-            lines.append(f"{last} 0 {blank + 1} 0 {out}")
-        for j, (other, entry) in enumerate(zip(states, starts, strict=True)):
-            if not (ctc and j == k):
-                lines.append(f"{last} {entry} {other[0] + 1} {j + 1} {out}")
+def _compiled(columns: tuple[int, ...], blank: int) -> kaldifst.StdVectorFst:
+    lines = [f"0 0 {blank + 1} 0 0", "0"]
+    for k, column in enumerate(columns):
+        lines.append(f"0 {k + 1} {column + 1} {k + 1} 0")
+        lines.append(f"{k + 1} {k + 1} {column + 1} 0 0")
+        lines.append(f"{k + 1} 0")
+        lines.append(f"{k + 1} 0 {blank + 1} 0 0")
+        lines += [f"{k + 1} {j + 1} {c + 1} {j + 1} 0" for j, c in enumerate(columns) if j != k]
     fst = kaldifst.compile("\n".join(lines) + "\n", acceptor=False)
     kaldifst.arcsort(fst, "olabel")
     return fst
+
+
+Pronunciations = dict[str, list[tuple[tuple[int, ...], float]]]
+
+
+def pronunciations(lexicon: Lexicon, words: Iterable[str], topology: Topology) -> Pronunciations:
+    """Token labels (index + 1) and cost (0 without probabilities) of every way to say each of `words`.
+
+    Raises
+    ------
+    LexiconError
+        Names the word that is not in the lexicon, or the token that is not in the topology.
+    """
+    label = {token: i + 1 for i, token in enumerate(topology.tokens)}
+    found: Pronunciations = {}
+    for word in words:
+        if word in found:
+            continue
+        if word not in lexicon.entries:
+            raise LexiconError(
+                f"word {word!r} is not in the lexicon", fix="add its pronunciation to the lexicon"
+            )
+        try:
+            spelled = [tuple(label[t] for t in p) for p in lexicon.entries[word]]
+        except KeyError as e:
+            raise LexiconError(
+                f"word {word!r} is pronounced with {e.args[0]!r}, which the model does not know",
+                fix="use the lexicon the model was trained with",
+            ) from e
+        chances = lexicon.probabilities.get(word, (1.0,) * len(spelled))
+        found[word] = [(p, -math.log(c)) for p, c in zip(spelled, chances, strict=True) if c > 0]
+    return found

@@ -27,21 +27,33 @@ class AcousticModel(Protocol):
         Samples per second the model works at; other rates are resampled inside `emit`.
     log_prior
         (units,) natural log of the mean posterior over the training frames; None for likelihoods.
+    adapts
+        Whether `adapt` does better than `emit`, once a first search has told what was said.
     """
 
     units: Units
     topology: Topology
     sample_rate: int
     log_prior: np.ndarray | None
+    adapts: bool
 
     def fit(self, train: CutSet, dev: CutSet, workdir: Path) -> None:
         """Train on `train`, watch `dev`; resume from what an interrupted call left in `workdir`."""
         ...
 
     def emit(self, waveforms: Sequence[np.ndarray], sample_rate: int) -> list[Emissions]:
-        """Emissions of several utterances of one speaker (adaptation may pool them).
+        """Emissions of several utterances of one speaker.
 
         Each waveform is (samples,) float32 in -1..1.
+        """
+        ...
+
+    def adapt(
+        self, waveforms: Sequence[np.ndarray], sample_rate: int, columns: Sequence[np.ndarray]
+    ) -> list[Emissions]:
+        """Emissions of the same utterances, adapted to their speaker; only where `adapts`.
+
+        `columns` are the (frames,) columns on the best path of each utterance through its first emissions.
         """
         ...
 

@@ -38,7 +38,7 @@ def test_results_have_the_columns_of_the_design(tmp_path):
     header = (tmp_path / "results.csv").read_text().splitlines()[0]
     assert header == (
         "corpus,recipe,hours,text_words,seed,setting,split,utterances,words,sub,del,ins,wer,wer_low,wer_high,"
-        "cer,per,greedy_wer,greedy_cer,train_s,decode_rtf,peak_mb,params"
+        "cer,unadapted_wer,per,greedy_wer,greedy_cer,train_s,decode_rtf,peak_mb,params"
     )
     written = rows(tmp_path / "results.csv")
     assert [(r["recipe"], r["hours"]) for r in written] == [

@@ -25,7 +25,13 @@ def column_paths(topology: Topology, tokens, frames):
             if merged == wanted:
                 yield columns, tuple(owners), 0.0
         return
-    chain = [(c, i) for i, t in enumerate(tokens) for c in topology.states[topology.tokens.index(t)]]
+    numbers = [topology.tokens.index(t) for t in tokens]
+    around = [topology.boundary, *(topology.classes[n] for n in numbers), topology.boundary]
+    chain = [
+        (c, i)
+        for i, n in enumerate(numbers)
+        for c in topology.states[topology.chain(around[i], n, around[i + 2])]
+    ]
     if not chain:
         if frames == 0:
             yield (), (), 0.0

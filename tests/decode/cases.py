@@ -10,6 +10,7 @@ from asr.text.lexicon import Lexicon
 from asr.text.units import Units
 
 TOKENS = ("a", "b", "c")
+KINDS = ("ctc", "hmm", "hmm without pauses", "triphones", "triphones without pauses")
 
 
 def ctc(tokens=TOKENS) -> Topology:
@@ -27,9 +28,42 @@ def hmm(rng, tokens=TOKENS, states=2, pause=0.3) -> Topology:
     return Topology("hmm", ("SIL", *tokens), tuple(chains), log(stay), log(1 - stay), pauses=pauses)
 
 
+def triphones(rng, tokens=TOKENS, states=2, leaves=3, pause=0.3) -> Topology:
+    """Every state of a token is one of some columns, by a random rule on its neighbours; pauses are not."""
+    names = ("SIL", "SP", *tokens)
+    boundary, classes = 0, (0, 0, *range(1, len(tokens) + 1))
+    chains = {(0,): 0, (1,): 1}
+    context = np.zeros((len(tokens) + 1, len(names), len(tokens) + 1), np.int32)
+    context[:, 1] = 1
+    for t in range(2, len(names)):
+        for left, right in np.ndindex(len(tokens) + 1, len(tokens) + 1):
+            chain = tuple(
+                2 + ((t - 2) * states + i) * leaves + int(rng.integers(leaves)) for i in range(states)
+            )
+            context[left, t, right] = chains.setdefault(chain, len(chains))
+    n = 2 + len(tokens) * states * leaves
+    stay = rng.uniform(0.2, 0.8, n).astype(np.float32)
+    pauses = (("SIL", pause), ("SP", pause / 2)) if pause else ()
+    log = np.log
+    return Topology(
+        "hmm", names, tuple(chains), log(stay), log(1 - stay), pauses=pauses,
+        context=context, classes=classes, boundary=boundary,
+    )  # fmt: skip
+
+
+def topology_of(kind, rng, states, pause) -> Topology:
+    """One of KINDS."""
+    if kind == "ctc":
+        return ctc()
+    make = triphones if kind.startswith("triphones") else hmm
+    return make(rng, states=states, pause=0.0 if kind.endswith("without pauses") else pause)
+
+
 def units_of(topology: Topology) -> Units:
     if topology.kind == "ctc":
         return Units(("<blk>", *topology.tokens))
+    if topology.context is not None:
+        return Units(f"u{i}" for i in range(len(topology.stay)))
     return Units(
         f"{t}.{i}"
         for t, chain in zip(topology.tokens, topology.states, strict=True)

@@ -10,7 +10,7 @@ from asr.emissions import Emissions
 from asr.errors import LexiconError, SearchError
 from asr.text.lexicon import Lexicon
 from tests.decode.brute import sentence_paths
-from tests.decode.cases import LEXICON, ctc, emissions, hmm, one_hot, units_of
+from tests.decode.cases import KINDS, LEXICON, ctc, emissions, hmm, one_hot, topology_of, units_of
 
 CANONICAL = Lexicon({w: p[:1] for w, p in LEXICON.entries.items()})
 WEIGHTED = Lexicon(LEXICON.entries, {"C": (0.7, 0.3)})
@@ -35,12 +35,12 @@ def test_ctc_total_score_is_torchs_ctc_loss(seed):
     assert -total == pytest.approx(loss.item(), abs=1e-4)
 
 
-@pytest.mark.parametrize("kind", ["ctc", "hmm", "hmm without pauses"])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("words", [(), ("C",), ("AB", "BA"), ("A1", "C")])
 def test_total_and_best_equal_brute_force(kind, seed, words):
     rng = np.random.default_rng(seed)
-    topology = ctc() if kind == "ctc" else hmm(rng, states=1 + seed % 2, pause=0.4 if kind == "hmm" else 0.0)
+    topology = topology_of(kind, rng, 1 + seed % 2, 0.4)
     linear = Linear.build(topology, WEIGHTED, words)
     for frames in range(0, 8):
         scores = emissions(rng, topology, frames).scores

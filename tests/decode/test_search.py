@@ -1,17 +1,18 @@
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from asr.decode.graph import Graph
+from asr.decode.graph import TRANSITION_SCALE, Graph
 from asr.decode.hypothesis import Hypothesis
 from asr.decode.search import SearchSettings, beam_search, scaled, search
 from asr.emissions import Emissions
 from asr.errors import SearchError
 from asr.text.lexicon import Lexicon
 from tests.decode.brute import arpa_backoff, sentence_paths
-from tests.decode.cases import LEXICON, ctc, emissions, hmm, language_model, one_hot
+from tests.decode.cases import KINDS, LEXICON, ctc, emissions, hmm, language_model, one_hot, topology_of
 
 WIDE = SearchSettings(beam=1000.0, max_active=1_000_000)
 
@@ -27,13 +28,15 @@ def every_sentence(topology, lm, scores, penalty=0.0, longest=3):
     return found
 
 
-@pytest.mark.parametrize("kind", ["ctc", "hmm", "hmm without pauses"])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("seed", range(6))
 def test_search_equals_brute_force(kind, seed, tmp_path):
     rng = np.random.default_rng(seed)
-    topology = ctc() if kind == "ctc" else hmm(rng, states=1 + seed % 2, pause=0.3 if kind == "hmm" else 0.0)
+    topology = topology_of(kind, rng, 1 + seed % 2, 0.3)
     lm = language_model(rng, tmp_path / "lm.arpa", list(LEXICON.entries))
     graph = Graph.build(topology, LEXICON, tmp_path / "lm.arpa")
+    weak = {n: TRANSITION_SCALE * getattr(topology, n) for n in ("stay", "leave")}
+    topology = replace(topology, **weak)
     scale, penalty = rng.uniform(0.5, 2.0), rng.uniform(-2.0, 2.0)
     settings = WIDE.model_copy(update={"acoustic_scale": scale, "word_penalty": penalty})
     for frames in (1, 3, 5):

@@ -129,6 +129,14 @@ class Ctc:
                 out[i] = Emissions(row[:count].numpy().copy(), self.units, FRAME_SHIFT_S, "posterior")
         return [e for e in out if e is not None]
 
+    adapts = False
+
+    def adapt(
+        self, waveforms: Sequence[np.ndarray], sample_rate: int, columns: Sequence[np.ndarray]
+    ) -> list[Emissions]:
+        """A network of all speakers has nothing to adapt: what `emit` gives."""
+        return self.emit(waveforms, sample_rate)
+
     def save(self, folder: Path) -> None:
         """Write model.safetensors, units.txt and model.json below `folder`."""
         folder = Path(folder)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import heapq
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import numba
 import numpy as np
 
+NEGLIGIBLE = -40.0  # log weight beside the best component that adds nothing to a sum
 BLOCK = 512  # frames evaluated at a time: bounds memory at BLOCK x components
 
 
@@ -52,6 +56,7 @@ class Mixtures:
     variances: np.ndarray
     start: np.ndarray
     _projection: dict[np.dtype, np.ndarray] = field(default_factory=dict, compare=False, repr=False)
+    _rows: tuple[np.ndarray, np.ndarray, np.ndarray] | None = field(default=None, compare=False, repr=False)
 
     @classmethod
     def flat(cls, states: int, mean: np.ndarray, variance: np.ndarray) -> Mixtures:
@@ -105,39 +110,75 @@ class Mixtures:
             scores = rows @ expanded(frames[t : t + BLOCK]).T
             best = np.maximum.reduceat(scores, start, axis=0)
             scores -= np.repeat(best, counts, axis=0)
+            np.maximum(scores, NEGLIGIBLE, out=scores)
             np.exp(scores, out=scores)
             best += np.log(np.add.reduceat(scores, start, axis=0))
             out[t : t + BLOCK] = best.T
         return out
 
-    def statistics(self, frames: np.ndarray, state: np.ndarray, weight: np.ndarray) -> MixtureStatistics:
-        """Moments of frames given to states.
+    def statistics(
+        self, frames: np.ndarray, state: np.ndarray, weight: np.ndarray, moved: np.ndarray | None = None
+    ) -> tuple[float, MixtureStatistics]:
+        """Weighted log likelihood and moments of frames given to states.
 
         Parameters
         ----------
         frames
-            (pairs, dimensions), one row for each (frame, state) pair.
+            (pairs, dimensions) float32, one row for each (frame, state) pair.
         state
-            (pairs,) the state each row is given to, in ascending order.
+            (pairs,) the state each row is given to.
         weight
-            (pairs,) posterior probability of that state at that frame.
+            (pairs,) float32 posterior probability of that state at that frame.
+        moved
+            (pairs, dimensions) float32: the same frames in another feature space. Components explain
+            `frames`, and the moments are those of `moved`.
         """
         out = MixtureStatistics.zeros(self)
-        size = frames.shape[1]
-        bounds = np.searchsorted(state, np.arange(self.states + 1))
-        projection = self.projection(frames.dtype)
-        for s in np.flatnonzero(np.diff(bounds)):
-            rows, mine = slice(bounds[s], bounds[s + 1]), slice(self.start[s], self.start[s + 1])
-            x = expanded(frames[rows])
-            posterior = x @ projection[:, mine]
-            posterior -= posterior.max(axis=1, keepdims=True)
-            np.exp(posterior, out=posterior)
-            posterior *= (weight[rows] / posterior.sum(axis=1))[:, None]
-            moments = posterior.T @ x
-            out.first[mine] = moments[:, :size]
-            out.second[mine] = moments[:, size:-1]
-            out.occupancy[mine] = moments[:, -1]
-        return out
+        total = _moments(
+            frames,
+            frames if moved is None else moved,
+            state,
+            weight,
+            self.start,
+            *self._by_component(),
+            out.occupancy,
+            out.first,
+            out.second,
+        )
+        return total, out
+
+    def pulls(self, frames: np.ndarray, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Expected precision, and precision times mean, of the component that explains each frame.
+
+        Both are (frames, dimensions) float32, for (frames, dimensions) float32 given to (frames,) states: all
+        that linear transforms of features are estimated from.
+        """
+        precision, target = np.empty_like(frames), np.empty_like(frames)
+        linear, quadratic, constant = self._by_component()
+        _pulls(frames, state, self.start, linear, quadratic, constant, precision, target)
+        return precision, target
+
+    def _by_component(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Rows of `projection`, contiguous by component."""
+        if self._rows is None:
+            rows, size = self.projection(np.dtype("f4")).T, self.means.shape[1]
+            parts = (rows[:, :size], rows[:, size:-1], rows[:, -1])
+            object.__setattr__(self, "_rows", tuple(np.ascontiguousarray(p) for p in parts))
+        assert self._rows is not None
+        return self._rows
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """Named arrays for a safetensors file."""
+        return {n: getattr(self, n) for n in ("weights", "means", "variances", "start")}
+
+    @classmethod
+    def of(cls, tensors: Mapping[str, np.ndarray]) -> Mixtures:
+        """The inverse of `tensors`; KeyError names a missing array."""
+        return cls(*(tensors[n] for n in ("weights", "means", "variances", "start")))  # type: ignore[arg-type]
+
+    def moved(self, matrix: np.ndarray) -> Mixtures:
+        """The same with means multiplied by a (dimensions, dimensions) matrix, after the features were."""
+        return Mixtures(self.weights, self.means @ matrix.T, self.variances, self.start)
 
     def updated(self, statistics: MixtureStatistics, floor: np.ndarray, fewest: float) -> Mixtures:
         """Maximum likelihood parameters; variances no lower than `floor` (dimensions,).
@@ -208,3 +249,56 @@ class Mixtures:
 def expanded(frames: np.ndarray) -> np.ndarray:
     """[x, x^2, 1] of each frame: (frames, 2 dimensions + 1)."""
     return np.concatenate([frames, frames * frames, np.ones((len(frames), 1), frames.dtype)], axis=1)
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def _explain(x, a, b, linear, quadratic, constant, scores):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """Posteriors of components a .. b - 1 into `scores`; returns the log likelihood of the frame."""
+    best = np.float32(-1e30)
+    for m in range(a, b):
+        v = np.float32(0.0)
+        for d in range(len(x)):
+            v += x[d] * (linear[m, d] + x[d] * quadratic[m, d])
+        v += constant[m]
+        scores[m - a] = v
+        best = max(best, v)
+    total = np.float32(0.0)
+    for k in range(b - a):
+        # far below the best: denormal numbers would take most of the time
+        scores[k] = math.exp(scores[k] - best) if scores[k] - best > NEGLIGIBLE else np.float32(0.0)
+        total += scores[k]
+    for k in range(b - a):
+        scores[k] /= total
+    return best + math.log(total)
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def _moments(frames, moved, state, weight, start, linear, quadratic, constant, occupancy, first, second):  # type: ignore[no-untyped-def]  # pragma: no cover
+    scores = np.empty(np.max(np.diff(start)), np.float32)
+    total = 0.0
+    for n in range(len(frames)):
+        a, b, w, y = start[state[n]], start[state[n] + 1], weight[n], moved[n]
+        total += w * _explain(frames[n], a, b, linear, quadratic, constant, scores)
+        for m in range(a, b):
+            p = w * scores[m - a]
+            if p > 1e-7:
+                occupancy[m] += p
+                for d in range(len(y)):
+                    first[m, d] += p * y[d]
+                    second[m, d] += p * y[d] * y[d]
+    return total
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def _pulls(frames, state, start, linear, quadratic, constant, precision, target):  # type: ignore[no-untyped-def]  # pragma: no cover
+    scores = np.empty(np.max(np.diff(start)), np.float32)
+    for n in range(len(frames)):
+        a, b = start[state[n]], start[state[n] + 1]
+        _explain(frames[n], a, b, linear, quadratic, constant, scores)
+        for d in range(frames.shape[1]):
+            p = t = np.float32(0.0)
+            for m in range(a, b):
+                p -= np.float32(2.0) * scores[m - a] * quadratic[m, d]
+                t += scores[m - a] * linear[m, d]
+            precision[n, d] = p
+            target[n, d] = t

@@ -23,15 +23,18 @@ from asr.emissions import Emissions
 from asr.errors import ModelError
 from asr.features.mfcc import FRAME_SHIFT_S, SpeakerNorm, mfcc
 from asr.files import replacing, write_json
-from asr.models.gmmhmm import training
+from asr.models.gmmhmm.mixtures import Mixtures
 from asr.models.gmmhmm.settings import GmmHmmSettings
-from asr.models.gmmhmm.states import Parameters, States
+from asr.models.gmmhmm.states import SILENCE, Parameters
 from asr.models.gmmhmm.store import FeatureStore, native_rate
+from asr.models.gmmhmm.training import Ladder
 from asr.models.gmmhmm.transcribed import Transcribed
+from asr.models.gmmhmm.transform import RowStatistics, affine, fmllr
 from asr.text.lexicon import Lexicon
 from asr.text.units import Units
 
 SAMPLE_RATE = 16000
+ADAPTATIONS = 2  # rounds of explaining and transforming a speaker's frames
 
 
 class GmmHmm:
@@ -54,14 +57,9 @@ class GmmHmm:
         self.settings = settings
         self.lexicon: Lexicon | None = lexicon
         self.seed = seed
-        self.states = States(lexicon.phones())
+        self.phones = lexicon.phones()
         self.native_rate = SAMPLE_RATE
         self._parameters: Parameters | None = None
-
-    @property
-    def units(self) -> Units:
-        """The HMM states, columns of the emissions."""
-        return self.states.units
 
     @property
     def parameters(self) -> Parameters:
@@ -71,12 +69,22 @@ class GmmHmm:
         return self._parameters
 
     @property
+    def units(self) -> Units:
+        """The HMM states, columns of the emissions."""
+        return self.parameters.states.units
+
+    @property
     def topology(self) -> Topology:
         """How phonemes and pauses pass through the states, with the trained transitions."""
-        return self.parameters.topology(self.states)
+        return self.parameters.topology
+
+    @property
+    def adapts(self) -> bool:
+        """Whether `adapt` changes anything."""
+        return self.parameters.unadapted is not None
 
     def fit(self, train: CutSet, dev: CutSet, workdir: Path) -> None:
-        """Train on `train`, log the likelihood of `dev`; goes on from what is in `workdir`.
+        """Train on `train`; goes on from what is in `workdir`.
 
         Raises
         ------
@@ -92,43 +100,74 @@ class GmmHmm:
         torch.set_num_threads(1)
         try:
             with threadpool_limits(1), ThreadPoolExecutor(threads) as pool:
-                sets = []
-                for name, cuts in (("train", train), ("dev", dev)):
-                    folder, rates = workdir / "features" / name, (SAMPLE_RATE, self.native_rate)
-                    store = FeatureStore.create(cuts, folder, self.settings.features, rates, pool)
-                    sets.append(Transcribed(store, self.states, self.lexicon))
-                self._parameters = training.train(self.settings, self.states, sets[0], sets[1], workdir, pool)
+                rates = (SAMPLE_RATE, self.native_rate)
+                store = FeatureStore.create(train, workdir / "features", self.settings.features, rates, pool)
+                said = Transcribed(store, self.phones, self.lexicon, workdir / "alignment.i32")
+                self._parameters = Ladder(self.settings, said, workdir, pool).climb()
         finally:
             torch.set_num_threads(threads)
 
     def emit(self, waveforms: Sequence[np.ndarray], sample_rate: int) -> list[Emissions]:
         """Log likelihoods of the states; cepstra are normalised over the given utterances of one speaker."""
-        features = self.settings.features
+        mixtures = self.parameters.unadapted or self.parameters.mixtures
+        return [self._emissions(mixtures, x) for x in self._features(waveforms, sample_rate)]
+
+    def adapt(
+        self, waveforms: Sequence[np.ndarray], sample_rate: int, columns: Sequence[np.ndarray]
+    ) -> list[Emissions]:
+        """Emissions in the speaker's own feature space.
+
+        Parameters
+        ----------
+        waveforms, sample_rate
+            As for `emit`.
+        columns
+            (frames,) the column that each frame of each utterance was recognised as.
+
+        Reference
+        ---------
+        Gales 1998, "Maximum likelihood linear transformations for HMM-based speech recognition".
+        """
+        p = self.parameters
+        features = self._features(waveforms, sample_rate)
+        if p.unadapted is None or p.prior is None:
+            return [self._emissions(p.mixtures, x) for x in features]
+        frames, state = np.concatenate(features), np.concatenate(columns)
+        spoken = state < p.states.silence[0]
+        frames, state = frames[spoken], state[spoken]
+        transform, mixtures = None, p.unadapted
+        for _ in range(ADAPTATIONS):
+            rows = RowStatistics.of(mixtures, affine(frames, transform), state, frames)
+            transform = fmllr(rows.with_prior(p.prior.astype(float), self.settings.adaptation_frames))
+            mixtures = p.mixtures
+        return [self._emissions(p.mixtures, affine(x, transform)) for x in features]
+
+    def _features(self, waveforms: Sequence[np.ndarray], sample_rate: int) -> list[np.ndarray]:
+        settings = self.settings.features
         rows = []
         for waveform in waveforms:
             if sample_rate != SAMPLE_RATE:
                 given = torch.from_numpy(np.asarray(waveform, dtype=np.float32))
                 waveform = torchaudio.functional.resample(given, sample_rate, SAMPLE_RATE).numpy()
-            rows.append(mfcc(waveform, SAMPLE_RATE, features, self.native_rate))
-        p = self.parameters
-        mean, factor = SpeakerNorm.of(rows, features.cepstra).scale(features.variance)
-        return [
-            Emissions(
-                p.mixtures.log_likelihoods(p.features((x - mean) * factor)),
-                self.units,
-                FRAME_SHIFT_S,
-                "likelihood",
-            )
-            for x in rows
-        ]
+            rows.append(mfcc(waveform, SAMPLE_RATE, settings, self.native_rate))
+        mean, factor = SpeakerNorm.of(rows, settings.cepstra).scale(settings.variance)
+        return [self.parameters.features((x - mean) * factor) for x in rows]
 
-    def phoneme_model(self, phone: str) -> GMMHMM:
-        """A trained phoneme, or ``SIL``, as an hmmlearn object.
+    def _emissions(self, mixtures: Mixtures, features: np.ndarray) -> Emissions:
+        return Emissions(mixtures.log_likelihoods(features), self.units, FRAME_SHIFT_S, "likelihood")
+
+    def phoneme_model(self, phone: str, left: str = SILENCE, right: str = SILENCE) -> GMMHMM:
+        """A trained phoneme between two others, or ``SIL``, as an hmmlearn object.
 
         hmmlearn knows no exit from a model, so the last state keeps its exit probability for itself. States
         with fewer Gaussians than others repeat their last one with its weight shared: the same density.
         """
-        columns = list(self.states.columns[phone])
+        topology, around = (
+            self.topology,
+            [self.parameters.states.tokens.index(x) for x in (left, phone, right)],
+        )
+        classes = topology.classes
+        columns = list(topology.states[topology.chain(classes[around[0]], around[1], classes[around[2]])])
         mixtures, n = self.parameters.mixtures, len(columns)
         begin, end = mixtures.start[columns], mixtures.start[1:][columns]
         most = int((end - begin).max())
@@ -154,7 +193,7 @@ class GmmHmm:
         with replacing(folder / "model.safetensors") as temporary:
             safetensors.numpy.save_file(self.parameters.tensors(), temporary)
         self.units.save(folder / "units.txt")
-        head = {"settings": self.settings.model_dump(mode="json"), "phones": self.states.phones}
+        head = {"settings": self.settings.model_dump(mode="json"), "phones": self.phones}
         write_json(folder / "model.json", {**head, "native_rate": self.native_rate, "seed": self.seed})
 
     @classmethod
@@ -172,9 +211,9 @@ class GmmHmm:
             tensors = safetensors.numpy.load_file(folder / "model.safetensors")
             model = cls.__new__(cls)
             model.settings = parse(GmmHmmSettings, head["settings"], folder / "model.json")
-            model.states = States(tuple(head["phones"]))
+            model.phones = tuple(head["phones"])
             model.native_rate, model.seed, model.lexicon = head["native_rate"], head["seed"], None
-            model._parameters = Parameters.of(tensors)
+            model._parameters = Parameters.of(tensors, model.phones)
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as e:
             raise ModelError(f"no usable GMM-HMM ({e})", path=folder, fix="train it again") from e
         if model._parameters.mixtures.states != len(model.units):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -13,41 +14,77 @@ from safetensors import SafetensorError, safe_open
 
 from asr.files import content_hash, replacing, write_text
 from asr.models.gmmhmm.settings import GmmHmmSettings
-from asr.models.gmmhmm.states import Parameters, States
+from asr.models.gmmhmm.states import Parameters
 from asr.models.gmmhmm.transcribed import Transcribed
 from asr.progress import console
 
 
+@dataclass
+class Progress:
+    """Where a training stands after a pass.
+
+    Attributes
+    ----------
+    parameters
+        None before the first pass.
+    occupancy
+        (components,) frames that each explained in the last pass.
+    floor
+        (dimensions,) smallest variance in this step.
+    rows
+        The metrics of the passes so far.
+    """
+
+    parameters: Parameters | None = None
+    occupancy: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    floor: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    rows: list[dict[str, str]] = field(default_factory=list)
+
+
 class Resume:
-    """The state of a training: the parameters after the last whole pass, the metrics so far."""
+    """The files of a training; the transforms of its speakers are kept with the utterances."""
 
-    def __init__(self, workdir: Path, settings: GmmHmmSettings, states: States, train: Transcribed) -> None:
+    def __init__(self, workdir: Path, settings: GmmHmmSettings, train: Transcribed) -> None:
+        self.workdir, self.train = workdir, train
         self.path = workdir / "state.safetensors"
-        self.metrics = workdir / "metrics.csv"
-        ids = (f"{train.store.entries[i].id} {train.store.entries[i].text}" for i in train.sentences)
-        self.key = content_hash(settings.model_dump_json(), " ".join(states.units), *ids)
+        self.phones = train.states.phones
+        ids = (f"{train.store.entries[i].id} {train.store.entries[i].text}" for i in train.numbers)
+        self.key = content_hash(settings.model_dump_json(), " ".join(self.phones), *ids)
 
-    def load(self) -> tuple[Parameters | None, np.ndarray, list[dict[str, str]]]:
-        """Parameters, occupancy of the components, metrics; nothing if the state is of another training."""
+    def load(self) -> Progress | None:
+        """Where an earlier call stopped; None if there was none, or it was of another training."""
         try:
             with safe_open(self.path, "numpy") as file:
                 head = file.metadata() or {}
-                if head.get("key") == self.key:
-                    tensors = {k: file.get_tensor(k) for k in file.keys()}
-                    return Parameters.of(tensors), tensors["occupancy"], json.loads(head["rows"])
+                if head.get("key") != self.key:
+                    return None
+                tensors = {k: file.get_tensor(k) for k in file.keys()}
+            speakers = json.loads(head["speakers"])
+            self.train.speakers = {name: tensors[f"speaker.{k}"] for k, name in enumerate(speakers)}
+            parameters = Parameters.of(tensors, self.phones)
+            return Progress(parameters, tensors["occupancy"], tensors["floor"], json.loads(head["rows"]))
         except FileNotFoundError:
-            pass
+            return None
         except (SafetensorError, KeyError, json.JSONDecodeError):
             console.print(f"asr: {self.path} is damaged, training starts again", markup=False)
-        return None, np.zeros(0), []
+            return None
 
-    def save(self, parameters: Parameters, occupancy: np.ndarray, rows: list[dict[str, str]]) -> None:
+    def save(self, now: Progress) -> None:
         """Write both files; the state holds the metrics too, so that the two can never disagree."""
-        head = {"key": self.key, "rows": json.dumps(rows)}
+        assert now.parameters is not None
+        speakers = self.train.speakers
+        head = {"key": self.key, "rows": json.dumps(now.rows), "speakers": json.dumps(list(speakers))}
+        tensors = {**now.parameters.tensors(), "occupancy": now.occupancy, "floor": now.floor}
+        tensors |= {f"speaker.{k}": matrix for k, matrix in enumerate(speakers.values())}
         with replacing(self.path) as temporary:
-            safetensors.numpy.save_file({**parameters.tensors(), "occupancy": occupancy}, temporary, head)
+            safetensors.numpy.save_file(tensors, temporary, head)
         text = io.StringIO()
-        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+        writer = csv.DictWriter(text, list(now.rows[0]), lineterminator="\n")
         writer.writeheader()
-        writer.writerows(rows)
-        write_text(self.metrics, text.getvalue())
+        writer.writerows(now.rows)
+        write_text(self.workdir / "metrics.csv", text.getvalue())
+
+    def keep(self, step: str, parameters: Parameters) -> None:
+        """Write what a finished step found, for those who want to compare steps."""
+        with replacing(self.workdir / f"{step}.safetensors") as temporary:
+            safetensors.numpy.save_file(parameters.tensors(), temporary)

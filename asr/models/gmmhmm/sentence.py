@@ -9,119 +9,152 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
-from asr.models.gmmhmm.states import SHORT_PAUSE, SILENCE, Parameters, States
+from asr.decode.pieces import FREE, START, Pieces
+from asr.decode.topology import Topology
+from asr.models.gmmhmm.states import PHONE_STATES, Parameters, States
 from asr.text.lexicon import Lexicon
 
 NEGLIGIBLE = -12.0  # log posterior that counts as none
-# what an arc costs besides its fixed weight: nothing, the probability of no pause, or of a pause
-FREE, NO_PAUSE = 0, 1
 
 
 @dataclass(frozen=True)
 class Sentence:
     """All ways to say a sentence: every pronunciation of a word, optional pauses around words.
 
-    A node is one emitting state at one place of the sentence. What training changes (self-loops, pauses) is
-    left open and filled in by `Weights.of`, so a sentence is compiled once.
+    A node is one emitting state at one place of the sentence. What training changes (how states are tied,
+    self-loops, pauses) is left open and filled in by `Weights.of`, so a sentence is compiled once.
 
     Attributes
     ----------
-    columns
-        (nodes,) the emission column of each node.
-    first, source, fixed, kind
-        Arcs into node n are first[n] .. first[n + 1] - 1: where from, log weight, and the open part. Node
-        number ``len(columns)`` is the end; source -1 is the start.
+    keys
+        (nodes,) the key of each node, see `States`.
+    piece
+        (nodes,) the piece of the sentence it belongs to.
     pause
         (nodes,) 1 + index of the pause that begins here, 0 elsewhere.
+    first, source, fixed, kind
+        Arcs into node n are first[n] .. first[n + 1] - 1: where from, log weight, and the open part. Node
+        number ``len(keys)`` is the end; source -1 is the start.
     canonical
-        Nodes of the first pronunciations with a short pause at both ends: the flat start.
+        Nodes of the first pronunciations with a short pause at both ends: the flat start. None in contexts.
     words
         Number of words.
     shortest
         The fewest frames the sentence can take.
     """
 
-    columns: np.ndarray
+    keys: np.ndarray
+    piece: np.ndarray
+    pause: np.ndarray
     first: np.ndarray
     source: np.ndarray
     fixed: np.ndarray
     kind: np.ndarray
-    pause: np.ndarray
     canonical: np.ndarray
     words: int
     shortest: int
 
     @classmethod
-    def build(cls, states: States, lexicon: Lexicon, words: Sequence[str]) -> Sentence:
-        """Compile a sentence; KeyError names a word that is not in the lexicon."""
-        columns: list[int] = []
-        arcs: list[list[tuple[int, float, int]]] = []  # into each node
+    def build(cls, states: States, topology: Topology, lexicon: Lexicon, words: Sequence[str]) -> Sentence:
+        """Compile a sentence, in the contexts that `topology` tells apart; LexiconError names a bad word."""
+        pieces = Pieces.of(topology, lexicon, words)
+        keys: list[int] = []
+        owner: list[int] = []
         pause: list[int] = []
-        canonical: list[int] = []
-        shortest = 0
-
-        def chain(tokens: Sequence[str], heads: list[tuple[int, float, int]], begins: int = 0) -> int:
-            for column in (c for t in tokens for c in states.columns[t]):
-                columns.append(column)
-                arcs.append(heads)
-                pause.append(begins)
-                heads, begins = [(len(columns) - 1, 0.0, FREE)], 0
-            return len(columns) - 1
-
-        ends = [-1]  # last nodes of the word before
-        for i in range(len(words) + 1):
-            heads = [(n, 0.0, NO_PAUSE) for n in ends]
-            for k, token in enumerate((SILENCE, SHORT_PAUSE)):
-                end = chain([token], [(n, 0.0, NO_PAUSE + 1 + k) for n in ends], 1 + k)
-                heads.append((end, 0.0, FREE))
-                if token == SHORT_PAUSE and i in (0, len(words)):
-                    canonical.append(end)
-            if i == len(words):
-                arcs.append(heads)
-                break
-            ways = lexicon.entries[words[i]]
-            chances = lexicon.probabilities.get(words[i], (1 / len(ways),) * len(ways))
-            ends = []
-            for way, chance in zip(ways, chances, strict=True):
-                begin = len(columns)
-                chance = math.log(max(chance, 1e-10))
-                ends.append(chain(way, [(n, w + chance, kind) for n, w, kind in heads]))
-                if len(ends) == 1:
-                    canonical += range(begin, ends[0] + 1)
-            shortest += min(sum(len(states.columns[t]) for t in way) for way in ways)
-        flat = [arc for into in arcs for arc in into]
+        arcs: list[tuple[int, float, int]] = []
+        first = [0]
+        last = {START: START}
+        for n, p in enumerate(pieces.pieces):
+            arcs += [(last[b], -p.cost, p.kind) for b in p.before]
+            first.append(len(arcs))
+            key = states.key(p.left, p.token, p.right, 0)
+            length = states.length(p.token)
+            for i in range(1, length):
+                arcs.append((len(keys) + i - 1, 0.0, FREE))
+                first.append(len(arcs))
+            keys += range(key, key + length)
+            owner += [n] * length
+            pause += [0 if p.word >= 0 else p.way + 1, *[0] * (length - 1)]
+            last[n] = len(keys) - 1
+        arcs += [(last[n], 0.0, kind) for n, kind in pieces.ends]
+        first.append(len(arcs))
+        source, fixed, kind = zip(*arcs, strict=True)
         return cls(
-            columns=np.array(columns, np.int32),
-            first=np.cumsum([0, *map(len, arcs)], dtype=np.int32),
-            source=np.array([s for s, _, _ in flat], np.int32),
-            fixed=np.array([w for _, w, _ in flat], np.float32),
-            kind=np.array([k for _, _, k in flat], np.int8),
+            keys=np.array(keys, np.int32),
+            piece=np.array(owner, np.int32),
             pause=np.array(pause, np.int8),
-            canonical=np.array(canonical, np.int32),
+            first=np.array(first, np.int32),
+            source=np.array(source, np.int32),
+            fixed=np.array(fixed, np.float32),
+            kind=np.array(kind, np.int8),
+            canonical=_canonical(pieces, np.array(owner), len(words))
+            if topology.context is None
+            else np.zeros(0, np.int32),
             words=len(words),
-            shortest=shortest,
+            shortest=sum(PHONE_STATES * min(map(len, lexicon.entries[word])) for word in words),
         )
 
     def flat_path(self, frames: int) -> np.ndarray:
         """(frames,) nodes: the canonical pronunciation, every state equally long."""
         return self.canonical[np.arange(frames) * len(self.canonical) // frames]
 
+    def spoken(self, states: States, nodes: np.ndarray) -> np.ndarray:
+        """Keys of a path (frames,) of nodes, with the neighbours that it really has."""
+        pieces = self.piece[nodes]
+        begins = np.flatnonzero(np.diff(pieces, prepend=-1))
+        _, token, _, _ = states.parts(self.keys[nodes[begins]])
+        _, _, _, position = states.parts(self.keys[nodes])
+        edge = len(states.phones)
+        around = np.concatenate([[edge], np.minimum(token, edge), [edge]])
+        run = np.repeat(np.arange(len(begins)), np.diff(begins, append=len(nodes)))
+        return states.key(around[run], token[run], around[run + 2], position).astype(np.int32)
+
+
+def _canonical(pieces: Pieces, owner: np.ndarray, words: int) -> np.ndarray:
+    """Nodes of every word's first pronunciation between two short pauses."""
+    mine: list[list[int]] = [[] for _ in range(words)]
+    pauses = []
+    for n, p in enumerate(pieces.pieces):
+        if p.word >= 0 and p.way == 0:
+            mine[p.word].append(n)
+        elif p.word < 0 and p.way == 1:
+            pauses.append(n)
+    # a word's first token is there twice: after no pause, and after one
+    path = [n for i, word in enumerate(mine) for n in (word[i == 0], *word[2:])]
+    chosen = [pauses[0], *path, pauses[-1]]
+    first = np.searchsorted(owner, chosen)
+    return np.concatenate(
+        [np.arange(a, b) for a, b in zip(first, np.searchsorted(owner, chosen, "right"), strict=True)]
+    ).astype(np.int32)
+
 
 @dataclass(frozen=True)
 class Weights:
-    """The log weights of one sentence under some parameters: self-loops (nodes,) and arcs (arcs,)."""
+    """What parameters make of a sentence.
 
+    Attributes
+    ----------
+    columns
+        (nodes,) the state of each node.
+    stay
+        (nodes,) log probability of its self-loop.
+    arcs
+        (arcs,) log weights; leaving a node is part of the arcs out of it.
+    """
+
+    columns: np.ndarray
     stay: np.ndarray
     arcs: np.ndarray
 
     @classmethod
     def of(cls, sentence: Sentence, parameters: Parameters) -> Weights:
-        """Fill in what training has found; leaving a node is part of the arcs out of it."""
-        stay = parameters.stay[sentence.columns]
+        """Fill in what training has found."""
+        columns = parameters.states.columns[sentence.keys]
+        stay = parameters.stay[columns]
         leave = np.append(np.log1p(-stay), 0.0)  # source -1, the start, finds the zero at the end
         none = max(1.0 - float(parameters.pauses.sum()), 1e-10)
         kinds = np.log([1.0, none, *np.maximum(parameters.pauses, 1e-10)])
-        return cls(np.log(stay), sentence.fixed + kinds[sentence.kind] + leave[sentence.source])
+        return cls(columns, np.log(stay), sentence.fixed + kinds[sentence.kind] + leave[sentence.source])
 
 
 def best_path(sentence: Sentence, weights: Weights, scores: np.ndarray) -> tuple[float, np.ndarray]:

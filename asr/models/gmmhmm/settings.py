@@ -9,6 +9,8 @@ from pydantic import Field
 from asr.config import Settings
 from asr.features.mfcc import MfccSettings
 
+STEPS = ("mono", "tri", "lda", "sat")
+
 
 class GmmHmmSettings(Settings):
     """How phoneme models are built and trained.
@@ -17,37 +19,44 @@ class GmmHmmSettings(Settings):
     ----------
     features
         Cepstra and their normalisation.
-    estimation
-        ``baum-welch`` sums over all paths of a sentence, ``viterbi`` takes the best one.
+    step
+        The last step of the training: ``mono`` phonemes, ``tri`` phonemes in context with tied states,
+        ``lda`` LDA and MLLT over neighbouring frames, ``sat`` speaker-adaptive training with fMLLR.
+    leaves
+        Tied states, silence not counted; None: by `frames_per_leaf`.
+    frames_per_leaf
+        Training frames for each tied state of 1 h of audio; their number grows with the square root of it.
+    fewest_frames
+        No split of a tied state leaves fewer frames than this on a side.
     gaussians
-        Total number of Gaussians that mixture splitting ends with.
+        Total number of Gaussians that training ends with; None: by `frames_per_gaussian`.
     frames_per_gaussian
-        No state gets more than one Gaussian for so many of its frames: small budgets end with fewer.
+        Training frames for each Gaussian, and no state gets more than one for so many of its own.
     power
         A state's share of the Gaussians grows with its frames to this power.
-    first_passes
-        Passes over the data with one Gaussian a state.
     passes
-        Passes after each doubling of the Gaussians.
-    last_passes
-        Passes with all Gaussians.
-    transform
-        ``lda``: once first models are trained, features are made anew from `context` frames each side, by
-        LDA and MLLT to `dimensions`; ``none``: cepstra with deltas throughout.
+        Passes over the data of each step.
+    context
+        Frames each side that LDA looks at.
+    dimensions
+        Features that LDA keeps.
+    adaptation_frames
+        A speaker's transform is drawn towards none as if by so many frames.
     variance_floor
         Smallest variance as a fraction of that of all frames.
     """
 
     type: Literal["gmmhmm"] = "gmmhmm"
     features: MfccSettings = MfccSettings()
-    estimation: Literal["baum-welch", "viterbi"] = "baum-welch"
-    gaussians: int = Field(default=4000, ge=1)
-    frames_per_gaussian: float = Field(default=30, gt=0)
-    power: float = Field(default=0.5, ge=0, le=1)
-    first_passes: int = Field(default=10, ge=1)
-    passes: int = Field(default=3, ge=1)
-    last_passes: int = Field(default=5, ge=1)
-    transform: Literal["lda", "none"] = "lda"
-    context: int = Field(default=4, ge=0, le=15)
+    step: Literal["mono", "tri", "lda", "sat"] = "sat"
+    leaves: int | None = Field(default=None, ge=1)
+    frames_per_leaf: float = Field(default=1200, gt=0)
+    fewest_frames: float = Field(default=60, ge=1)
+    gaussians: int | None = Field(default=None, ge=1)
+    frames_per_gaussian: float = Field(default=180, gt=0)
+    power: float = Field(default=0.25, ge=0, le=1)
+    passes: int = Field(default=20, ge=6)
+    context: int = Field(default=3, ge=0, le=15)
     dimensions: int = Field(default=40, ge=2)
+    adaptation_frames: float = Field(default=300, ge=0)
     variance_floor: float = Field(default=0.01, gt=0, le=1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -21,14 +21,21 @@ FIRST_PAUSES = (0.25, 0.25)
 FIRST_STAY = 0.5
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class States:
     """Three states in a row for each phoneme, five for silence; the short pause is silence's middle state.
+
+    A place in a sentence has a key, ``((left * tokens + token) * classes + right) * 5 + position``, whether
+    states are tied or not: `columns` tells the state. Classes are the phonemes in order and, last, a pause or
+    the edge of the sentence.
 
     Attributes
     ----------
     phones
         The phonemes, pauses not included.
+    leaves
+        (phones, 3, classes, classes) int32 state of each phoneme and position between two neighbours; None:
+        one for all neighbours.
 
     Reference
     ---------
@@ -36,21 +43,103 @@ class States:
     """
 
     phones: tuple[str, ...]
+    leaves: np.ndarray | None = None
+
+    @property
+    def classes(self) -> int:
+        """Number of kinds of neighbours."""
+        return len(self.phones) + 1
+
+    @property
+    def tokens(self) -> tuple[str, ...]:
+        """Phonemes and pauses."""
+        return (*self.phones, SILENCE, SHORT_PAUSE)
+
+    @cached_property
+    def tied(self) -> np.ndarray:
+        """`leaves`, also where there are none."""
+        if self.leaves is not None:
+            return self.leaves
+        plain = np.arange(PHONE_STATES * len(self.phones), dtype=np.int32).reshape(-1, PHONE_STATES, 1, 1)
+        return np.broadcast_to(plain, (len(self.phones), PHONE_STATES, self.classes, self.classes))
 
     @cached_property
     def units(self) -> Units:
-        """Columns of the emissions: ``AH_0``, ``AH_1``, ..., ``SIL_4``."""
-        symbols = [f"{p}_{i}" for p in self.phones for i in range(PHONE_STATES)]
+        """Columns of the emissions: ``AH_0``, or ``AH_0.0``, ``AH_0.1`` if tied; ``SIL_4`` comes last."""
+        symbols = []
+        for phone, positions in zip(self.phones, self.tied, strict=True):
+            for i, table in enumerate(positions):
+                n = len(np.unique(table))
+                symbols += [f"{phone}_{i}"] if self.leaves is None else [f"{phone}_{i}.{k}" for k in range(n)]
         return Units([*symbols, *(f"{SILENCE}_{i}" for i in range(SILENCE_STATES))])
 
     @cached_property
-    def columns(self) -> dict[str, tuple[int, ...]]:
-        """The states each token passes through."""
-        columns = {
-            p: tuple(range(PHONE_STATES * i, PHONE_STATES * (i + 1))) for i, p in enumerate(self.phones)
-        }
-        silence = tuple(range(PHONE_STATES * len(self.phones), len(self.units)))
-        return {**columns, SILENCE: silence, SHORT_PAUSE: (silence[SILENCE_STATES // 2],)}
+    def silence(self) -> tuple[int, ...]:
+        """The columns of silence."""
+        return tuple(range(len(self.units) - SILENCE_STATES, len(self.units)))
+
+    @cached_property
+    def columns(self) -> np.ndarray:
+        """(keys,) int32 column of each key; -1 where a token has no such position."""
+        n = len(self.phones)
+        table = np.full((self.classes, n + 2, self.classes, SILENCE_STATES), -1, np.int32)
+        table[:, :n, :, :PHONE_STATES] = self.tied.transpose(2, 0, 3, 1)
+        table[:, n] = self.silence
+        table[:, n + 1, :, 0] = self.silence[SILENCE_STATES // 2]
+        return table.ravel()
+
+    def key(self, left, token, right, position):  # type: ignore[no-untyped-def]
+        """The key of a place, for numbers or arrays."""
+        return ((left * len(self.tokens) + token) * self.classes + right) * SILENCE_STATES + position
+
+    def parts(self, keys: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Left, token, right and position of keys."""
+        shape = (self.classes, len(self.tokens), self.classes, SILENCE_STATES)
+        return np.unravel_index(keys, shape)
+
+    def length(self, token: int) -> int:
+        """Number of states of a token."""
+        return {len(self.phones): SILENCE_STATES, len(self.phones) + 1: 1}.get(token, PHONE_STATES)
+
+    @cached_property
+    def skeletons(self) -> tuple[Topology, Topology]:
+        """Tokens without states, for pieces of sentences: as if no neighbours mattered, as if all did."""
+        n = len(self.phones)
+        context = np.zeros((n + 1, n + 2, n + 1), np.int32)
+        context[:, :n] = 1 + np.arange((n + 1) * n * (n + 1)).reshape(n + 1, n, n + 1)
+        none = np.zeros(0, np.float32)
+        pauses = ((SILENCE, FIRST_PAUSES[0]), (SHORT_PAUSE, FIRST_PAUSES[1]))
+        alike = Topology(
+            "hmm", self.tokens, (), none, none, pauses=pauses, classes=(*range(n + 1), n), boundary=n
+        )
+        return alike, replace(alike, context=context)
+
+    def topology(self, stay: np.ndarray, pauses: np.ndarray) -> Topology:
+        """The states as the search sees them, with (columns,) self-loop and (2,) pause probabilities."""
+        n = len(self.phones)
+        spelled = self.columns.reshape(self.classes, n + 2, self.classes, SILENCE_STATES)
+        chains: dict[tuple[int, ...], int] = {}
+        if self.leaves is None:
+            context = None
+            for token in range(n + 2):
+                chains[tuple(spelled[0, token, 0, : self.length(token)].tolist())] = token
+        else:
+            flat = spelled.reshape(-1, SILENCE_STATES)
+            distinct, which = np.unique(flat, axis=0, return_inverse=True)
+            context = which.reshape(spelled.shape[:3]).astype(np.int32)
+            for row in distinct.tolist():
+                chains[tuple(c for c in row if c >= 0)] = len(chains)
+        return Topology(
+            kind="hmm",
+            tokens=self.tokens,
+            states=tuple(chains),
+            stay=np.log(stay).astype(np.float32),
+            leave=np.log1p(-stay).astype(np.float32),
+            pauses=((SILENCE, float(pauses[0])), (SHORT_PAUSE, float(pauses[1]))),
+            context=context,
+            classes=(*range(n + 1), n),
+            boundary=n,
+        )
 
 
 @dataclass(frozen=True)
@@ -59,6 +148,8 @@ class Parameters:
 
     Attributes
     ----------
+    states
+        The states and how they are tied.
     mixtures
         Emission densities, one mixture a state.
     stay
@@ -67,12 +158,20 @@ class Parameters:
         (2,) probability of silence and of the short pause between words, before the first, after the last.
     transform
         (dimensions, cepstra of several frames) what makes features of cepstra; None for cepstra with deltas.
+    unadapted
+        After speaker-adaptive training: densities for speakers that no transform is known for yet.
+    prior
+        (dimensions, dimensions + 1, dimensions + 1) what keeps a speaker's transform small, see
+        `RowStatistics.with_prior`.
     """
 
+    states: States
     mixtures: Mixtures
     stay: np.ndarray
     pauses: np.ndarray
     transform: np.ndarray | None = None
+    unadapted: Mixtures | None = None
+    prior: np.ndarray | None = None
 
     def features(self, cepstra: np.ndarray) -> np.ndarray:
         """(frames, dimensions) float32 of normalised cepstra (frames, cepstra)."""
@@ -81,33 +180,39 @@ class Parameters:
         context = (self.transform.shape[1] // cepstra.shape[1] - 1) // 2
         return splice(cepstra, context) @ self.transform.T.astype(np.float32)
 
-    def topology(self, states: States) -> Topology:
+    @cached_property
+    def topology(self) -> Topology:
         """The same as the search sees it."""
-        return Topology(
-            kind="hmm",
-            tokens=tuple(states.columns),
-            states=tuple(states.columns.values()),
-            stay=np.log(self.stay).astype(np.float32),
-            leave=np.log1p(-self.stay).astype(np.float32),
-            pauses=((SILENCE, float(self.pauses[0])), (SHORT_PAUSE, float(self.pauses[1]))),
-        )
+        return self.states.topology(self.stay, self.pauses)
 
     def tensors(self) -> dict[str, np.ndarray]:
         """Named arrays for a safetensors file."""
-        m = self.mixtures
-        arrays = {"weights": m.weights, "means": m.means, "variances": m.variances, "start": m.start}
-        arrays |= {"stay": self.stay, "pauses": self.pauses}
-        arrays |= {} if self.transform is None else {"transform": self.transform}
+        arrays = {"stay": self.stay, "pauses": self.pauses, **self.mixtures.tensors()}
+        if self.unadapted is not None:
+            arrays |= {f"unadapted.{name}": array for name, array in self.unadapted.tensors().items()}
+        more = {"transform": self.transform, "prior": self.prior, "leaves": self.states.leaves}
+        arrays |= {name: array for name, array in more.items() if array is not None}
         return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
 
     @classmethod
-    def of(cls, tensors: Mapping[str, np.ndarray]) -> Parameters:
+    def of(cls, tensors: Mapping[str, np.ndarray], phones: tuple[str, ...]) -> Parameters:
         """The inverse of `tensors`; KeyError names a missing array."""
-        mixtures = Mixtures(*(tensors[n] for n in ("weights", "means", "variances", "start")))  # type: ignore[arg-type]
-        return cls(mixtures, tensors["stay"], tensors["pauses"], tensors.get("transform"))
+        unadapted = {
+            k.removeprefix("unadapted."): v for k, v in tensors.items() if k.startswith("unadapted.")
+        }
+        return cls(
+            States(phones, tensors.get("leaves")),
+            Mixtures.of(tensors),
+            tensors["stay"],
+            tensors["pauses"],
+            tensors.get("transform"),
+            Mixtures.of(unadapted) if unadapted else None,
+            tensors.get("prior"),
+        )
 
     def count(self) -> int:
         """Number of trained numbers; weights and self-loops that follow from others are not counted."""
-        m = self.mixtures
-        transform = 0 if self.transform is None else self.transform.size
-        return 2 * m.means.size + m.components - m.states + self.stay.size + self.pauses.size + transform
+        numbers = self.stay.size + self.pauses.size + (0 if self.transform is None else self.transform.size)
+        for m in (self.mixtures, self.unadapted):
+            numbers += 0 if m is None else 2 * m.means.size + m.components - m.states
+        return numbers

@@ -8,9 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from asr.models.gmmhmm.mixtures import MixtureStatistics
-from asr.models.gmmhmm.sentence import Sentence, Weights, best_path, posteriors
+from asr.models.gmmhmm.sentence import Sentence, Weights, posteriors
 from asr.models.gmmhmm.states import Parameters
-from asr.models.gmmhmm.transform import Scatter, splice
 
 FEWEST_FRAMES = 5.0  # a Gaussian explained by fewer keeps its parameters
 STAY_RANGE = (0.01, 0.99)
@@ -45,28 +44,33 @@ class Statistics:
         self.log_likelihood += other.log_likelihood
         return self
 
-    def estimate(self, parameters: Parameters, floor: np.ndarray) -> Parameters:
-        """The parameters that make these counts most likely."""
+    def transitions(self, parameters: Parameters) -> Parameters:
+        """The same parameters with the self-loops and pauses that make these counts most likely."""
+        if not self.slots:
+            return parameters
         stay = np.where(self.occupancy > 0, self.stays / np.maximum(self.occupancy, 1e-9), parameters.stay)
-        pauses = np.maximum(self.pauses / max(self.slots, 1), 1e-4)
+        pauses = np.maximum(self.pauses / self.slots, 1e-4)
         pauses *= min(1.0, LARGEST_PAUSES / pauses.sum())
+        return replace(parameters, stay=np.clip(stay, *STAY_RANGE), pauses=pauses)
+
+    def estimate(self, parameters: Parameters, floor: np.ndarray) -> Parameters:
+        """All parameters that make these counts most likely."""
         mixtures = parameters.mixtures.updated(self.mixtures, floor, FEWEST_FRAMES)
-        return replace(parameters, mixtures=mixtures, stay=np.clip(stay, *STAY_RANGE), pauses=pauses)
+        return replace(self.transitions(parameters), mixtures=mixtures)
+
+    def visited(self, sentence: Sentence, weights: Weights, visits: np.ndarray, stays: np.ndarray) -> None:
+        """Count the (nodes,) expected frames and self-loops of one utterance."""
+        columns = len(self.occupancy)
+        self.occupancy += np.bincount(weights.columns, visits, columns)
+        self.stays += np.bincount(weights.columns, stays, columns)
+        self.pauses += np.bincount(sentence.pause, visits - stays, 3)[1:]
+        self.slots += sentence.words + 1
 
 
-@dataclass(frozen=True)
-class Occupied:
-    """Which frames belong to which states: (pairs,) frame numbers, ascending states and posteriors."""
-
-    row: np.ndarray
-    state: np.ndarray
-    weight: np.ndarray
-
-
-def occupied(
-    parameters: Parameters, sentences: Sequence[Sentence], features: Sequence[np.ndarray], how: str
-) -> tuple[Statistics, Occupied]:
-    """Align utterances with their sentences; the statistics are those of everything but the mixtures.
+def gather(
+    parameters: Parameters, sentences: Sequence[Sentence], features: Sequence[np.ndarray], flat: bool
+) -> Statistics:
+    """Expected counts over all paths of some sentences.
 
     Parameters
     ----------
@@ -76,63 +80,35 @@ def occupied(
         The composite HMM of each utterance.
     features
         (frames, dimensions) float32 of each utterance.
-    how
-        ``baum-welch``, ``viterbi``, or ``flat`` for equally long states.
+    flat
+        Cut each utterance into equally long states instead.
     """
     out = Statistics.zeros(parameters)
-    columns = parameters.mixtures.states
     rows, states, weights = [], [], []
     for sentence, x in zip(sentences, features, strict=True):
-        if how == "flat":
-            score, nodes = 0.0, sentence.flat_path(len(x))
+        log_weights = Weights.of(sentence, parameters)
+        if flat:
+            t, nodes, score = np.arange(len(x)), sentence.flat_path(len(x)), 0.0
+            weight, visits = np.ones(len(x)), np.bincount(nodes, minlength=len(sentence.keys))
+            stays = visits - (visits > 0)
         else:
-            used, compact = np.unique(sentence.columns, return_inverse=True)
-            scores = parameters.mixtures.log_likelihoods(x, used)[:, compact]
-            log_weights = Weights.of(sentence, parameters)
-        if how == "baum-welch":
+            scores = scores_of(parameters, log_weights, x)
             score, posterior, stays = posteriors(sentence, log_weights, scores)
             t, nodes = np.nonzero(posterior)
             weight, visits = posterior[t, nodes], posterior.sum(axis=0)
-        else:
-            if how == "viterbi":
-                score, nodes = best_path(sentence, log_weights, scores)
-            t, weight = np.arange(len(x)), np.ones(len(x))
-            visits = np.bincount(nodes, minlength=len(sentence.columns))
-            stays = visits - (visits > 0)
         rows.append(out.frames + t)
-        states.append(sentence.columns[nodes])
+        states.append(log_weights.columns[nodes])
         weights.append(weight)
-        out.occupancy += np.bincount(sentence.columns, visits, columns)
-        out.stays += np.bincount(sentence.columns, stays, columns)
-        out.pauses += np.bincount(sentence.pause, visits - stays, 3)[1:]
-        out.slots += sentence.words + 1
+        out.visited(sentence, log_weights, visits, stays)
         out.log_likelihood += score
         out.frames += len(x)
-    state = np.concatenate(states)
-    order = np.argsort(state, kind="stable")
-    weight = np.concatenate(weights)[order].astype(np.float32)
-    return out, Occupied(np.concatenate(rows)[order], state[order], weight)
-
-
-def gather(
-    parameters: Parameters, sentences: Sequence[Sentence], cepstra: Sequence[np.ndarray], how: str
-) -> Statistics:
-    """Statistics of some utterances, given as normalised cepstra; see `occupied`."""
-    features = [parameters.features(c) for c in cepstra]
-    out, pairs = occupied(parameters, sentences, features, how)
-    frames = np.concatenate(features)[pairs.row]
-    out.mixtures = parameters.mixtures.statistics(frames, pairs.state, pairs.weight)
+    pairs = np.concatenate(features)[np.concatenate(rows)]
+    weight = np.concatenate(weights).astype(np.float32)
+    _, out.mixtures = parameters.mixtures.statistics(pairs, np.concatenate(states), weight)
     return out
 
 
-def gather_scatter(
-    parameters: Parameters,
-    sentences: Sequence[Sentence],
-    cepstra: Sequence[np.ndarray],
-    how: str,
-    context: int,
-) -> Scatter:
-    """Full second moments of the same utterances' spliced cepstra, by state."""
-    _, pairs = occupied(parameters, sentences, [parameters.features(c) for c in cepstra], how)
-    frames = np.concatenate([splice(c, context) for c in cepstra])[pairs.row]
-    return Scatter.of(frames, pairs.state, pairs.weight, parameters.mixtures.states)
+def scores_of(parameters: Parameters, weights: Weights, features: np.ndarray) -> np.ndarray:
+    """(frames, nodes) log likelihoods of (frames, dimensions) float32 features in the nodes of a sentence."""
+    used, compact = np.unique(weights.columns, return_inverse=True)
+    return parameters.mixtures.log_likelihoods(features, used)[:, compact]

@@ -82,7 +82,7 @@ class FeatureStore:
             for cut, cepstra in _cepstra(cuts, settings, rates, pool):
                 file.write(cepstra.tobytes())
                 said = cut.supervisions[0]
-                entries.append(Entry(said.id, said.speaker or "", said.text or "", begin, len(cepstra)))
+                entries.append(Entry(said.id, said.speaker or said.id, said.text or "", begin, len(cepstra)))
                 begin += len(cepstra)
         if not entries:
             raise DataError("no utterance could be read", path=folder, fix="run `asr check` on the corpus")

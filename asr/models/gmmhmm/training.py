@@ -1,8 +1,14 @@
-"""Embedded training: flat start, passes over transcripts, transforms, mixture splitting; resumable."""
+"""The ladder of the classical recipe: monophones, triphones, LDA and MLLT, speaker adaptation; resumable.
+
+Reference
+---------
+Povey et al. 2011, "The Kaldi speech recognition toolkit"; Gales and Young 2008, "The application of
+hidden Markov models in speech recognition", sections 2-5.
+"""
 
 from __future__ import annotations
 
-import itertools
+import math
 import time
 from concurrent.futures import Executor
 from dataclasses import replace
@@ -12,131 +18,248 @@ import numpy as np
 
 from asr.errors import DataError, ModelError
 from asr.models.gmmhmm.mixtures import Mixtures
-from asr.models.gmmhmm.resume import Resume
-from asr.models.gmmhmm.settings import GmmHmmSettings
-from asr.models.gmmhmm.states import FIRST_PAUSES, FIRST_STAY, SHORT_PAUSE, SILENCE, Parameters, States
+from asr.models.gmmhmm.resume import Progress, Resume
+from asr.models.gmmhmm.settings import STEPS, GmmHmmSettings
+from asr.models.gmmhmm.states import FIRST_PAUSES, FIRST_STAY, SILENCE_STATES, Parameters
+from asr.models.gmmhmm.statistics import FEWEST_FRAMES, Statistics
 from asr.models.gmmhmm.transcribed import Transcribed
 from asr.models.gmmhmm.transform import lda, mllt
-from asr.progress import bar
+from asr.models.gmmhmm.tree import grow
+from asr.progress import bar, console
 
 SMALLEST_VARIANCE = 1e-6  # of features that never change
-ALIGNING = 4  # Gaussians a state in the models that align for the transforms
+SUMMED = 6  # first passes of monophones, over all paths; the others follow the best one
+MONOPHONE_GAUSSIANS = 8  # a state, where a better step follows
+PLAIN_PASSES = 3  # of unadapted features after speaker-adaptive training
+ENOUGH = 400_000  # frames that MLLT and the prior of adaptation are estimated from
 
 
-def plan(settings: GmmHmmSettings, states: int) -> list[tuple[str, int]]:
-    """Features and total number of Gaussians of each pass: one a state, then doubling to the number set."""
-
-    def doubling(most: int, first: int, last: int) -> list[int]:
-        sizes = [states]
-        while sizes[-1] < most:
-            sizes.append(min(2 * sizes[-1], most))
-        passes = [first, *[settings.passes] * (len(sizes) - 2), last][: len(sizes)]
-        return [size for size, n in zip(sizes, passes, strict=True) for _ in range(n)]
-
-    most = settings.gaussians
-    if settings.transform == "none":
-        return [("deltas", n) for n in doubling(most, settings.first_passes, settings.last_passes)]
-    aligning = doubling(min(most, ALIGNING * states), settings.first_passes, settings.passes)
-    final = doubling(most, settings.passes, settings.last_passes)
-    return [*(("deltas", n) for n in aligning), *(("lda", n) for n in final)]
+def realigned(settings: GmmHmmSettings) -> set[int]:
+    """Passes of a step that begin with an alignment; the first one takes that of the step before."""
+    return {round(settings.passes * part) for part in (0.3, 0.6)}
 
 
-def flat_start(states: States, train: Transcribed, variance_floor: float, pool: Executor) -> Parameters:
-    """One Gaussian a state, from sentences cut into equally long states.
+def transformed(settings: GmmHmmSettings) -> set[int]:
+    """Passes of a step that begin with new estimates of its transforms."""
+    return {1, 3, 5, round(settings.passes * 0.5)}
+
+
+def sizes(settings: GmmHmmSettings, frames: int) -> tuple[int, int]:
+    """Tied states and Gaussians for a training set of so many frames."""
+    hours = frames / 360_000
+    leaves = settings.leaves or round(math.sqrt(hours) * 360_000 / settings.frames_per_leaf)
+    return leaves, settings.gaussians or max(1, round(frames / settings.frames_per_gaussian))
+
+
+class Ladder:
+    """One training: its steps, and where it stands.
+
+    Parameters
+    ----------
+    settings
+        Sizes and schedule.
+    train
+        Utterances with transcripts.
+    workdir
+        Gets ``metrics.csv``, one row a pass, and what a later call goes on from.
+    pool
+        Runs parts of the passes.
+    """
+
+    def __init__(self, settings: GmmHmmSettings, train: Transcribed, workdir: Path, pool: Executor) -> None:
+        if not train.numbers:
+            raise DataError("no training utterance could be aligned", fix="check lexicon and transcripts")
+        self.settings, self.train, self.pool = settings, train, pool
+        self.frames = sum(train.store.entries[i].frames for i in train.numbers)
+        self.leaves, self.gaussians = sizes(settings, self.frames)
+        self.resume = Resume(workdir, settings, train)
+        self.workdir = workdir
+
+    def climb(self) -> Parameters:
+        """All steps, or those that an earlier call has not finished.
+
+        Raises
+        ------
+        ModelError
+            If the likelihood is not a number.
+        """
+        steps = STEPS[: STEPS.index(self.settings.step) + 1]
+        now = self.resume.load() or Progress()
+        with bar() as progress:
+            passes = self.settings.passes
+            task = progress.add_task("training", total=passes * len(steps), completed=len(now.rows))
+            for number in range(len(now.rows), passes * len(steps)):
+                began = time.perf_counter()
+                step, k = steps[number // passes], number % passes
+                if k == 0:
+                    now = self._begin(step, now)
+                counts = self._monophones(now, k) if step == "mono" else self._tied(step, now, k)
+                if not np.isfinite(counts.log_likelihood):
+                    raise ModelError(
+                        f"training broke down in pass {number + 1}: the likelihood is not a number"
+                    )
+                now.rows.append(self._row(number, step, now, counts, began))
+                assert now.parameters is not None
+                now.occupancy = counts.mixtures.occupancy
+                now.parameters = counts.estimate(now.parameters, now.floor)
+                if step == "sat" and k + 1 == passes:
+                    now.parameters = self._unadapted(now)
+                self.resume.save(now)
+                if k + 1 == passes:
+                    self.resume.keep(step, now.parameters)
+                progress.advance(task)
+        assert now.parameters is not None
+        return now.parameters
+
+    def _begin(self, step: str, now: Progress) -> Progress:
+        """The parameters that a step starts from."""
+        settings, train = self.settings, self.train
+        if step == "mono":
+            start, floor = flat_start(train, settings.variance_floor, self.pool)
+            return replace(now, parameters=start, floor=floor)
+        assert now.parameters is not None
+        before = now.parameters
+        train.align(before, self.pool)
+        if step == "lda":
+            size = (2 * settings.context + 1) * train.store.settings.cepstra
+            statistics = train.classes(before, settings.context, self.pool)
+            before = replace(before, transform=lda(statistics, min(settings.dimensions, size)))
+        elif step == "sat":
+            before = self._adapted(before)
+        return self._tie(before, now)
+
+    def _tie(self, before: Parameters, now: Progress) -> Progress:
+        """One Gaussian for each tied state of new trees."""
+        statistics = self.train.contexts(before, self.pool)
+        total = statistics.moments.sum(axis=0)
+        size = (len(total) - 1) // 2
+        mean = total[1 : 1 + size] / total[0]
+        variance = np.maximum(total[1 + size :] / total[0] - mean**2, SMALLEST_VARIANCE)
+        floor = np.maximum(self.settings.variance_floor * variance, SMALLEST_VARIANCE)
+        phones = before.states.phones
+        states, moments = grow(phones, statistics, self.leaves, self.settings.fewest_frames, floor)
+        _, token, _, position = states.parts(statistics.keys)
+        pause = [
+            statistics.moments[(token >= len(phones)) & (position == p)].sum(axis=0)
+            for p in range(SILENCE_STATES)
+        ]
+        # the short pause is silence's middle state
+        short = statistics.moments[token == len(phones) + 1].sum(axis=0)
+        pause[0], pause[SILENCE_STATES // 2] = pause[0] - short, pause[SILENCE_STATES // 2] + short
+        moments = np.concatenate([moments, pause])
+        n = moments[:, :1]
+        seen = n[:, 0] >= FEWEST_FRAMES
+        means = np.where(seen[:, None], moments[:, 1 : 1 + size] / np.maximum(n, 1), mean)
+        spread = np.maximum(moments[:, 1 + size :] / np.maximum(n, 1) - means**2, floor)
+        variances = np.where(seen[:, None], spread, variance)
+        if not seen.all():
+            rare = sorted({states.units[c].rsplit("_", 1)[0] for c in np.flatnonzero(~seen)})
+            console.print(f"asr: hardly in the training set: {', '.join(rare)}", markup=False, soft_wrap=True)
+        mixtures = Mixtures(np.ones(len(means)), means, variances, np.arange(len(means) + 1))
+        # self-loops of the states that these were made of
+        stay = np.full(len(means), FIRST_STAY)
+        keys = np.flatnonzero(states.columns >= 0)
+        stay[states.columns[keys]] = before.stay[before.states.columns[keys]]
+        parameters = replace(before, states=states, mixtures=mixtures, stay=stay)
+        return replace(now, parameters=parameters, floor=floor, occupancy=n[:, 0])
+
+    def _monophones(self, now: Progress, k: int) -> Statistics:
+        """One pass with a state for each phoneme and position."""
+        assert now.parameters is not None
+        most = self.gaussians
+        if self.settings.step != "mono":
+            most = min(most, MONOPHONE_GAUSSIANS * now.parameters.mixtures.states)
+        if k < SUMMED:
+            return self.train.expected(now.parameters, self.pool)
+        now.parameters = self.train.align(now.parameters, self.pool).transitions(now.parameters)
+        now.parameters = self._grown(now, most, k, SUMMED)
+        return self.train.counts(now.parameters, self.pool)
+
+    def _tied(self, step: str, now: Progress, k: int) -> Statistics:
+        """One pass with tied states."""
+        assert now.parameters is not None
+        train = self.train
+        if k in realigned(self.settings):
+            now.parameters = train.align(now.parameters, self.pool).transitions(now.parameters)
+        if k in transformed(self.settings):
+            if step == "lda":
+                assert now.parameters.transform is not None
+                some = train.second_moments(now.parameters, train.sample(ENOUGH), self.pool)
+                matrix = mllt(now.parameters.mixtures, some)
+                now.parameters = replace(
+                    now.parameters,
+                    transform=matrix @ now.parameters.transform,
+                    mixtures=now.parameters.mixtures.moved(matrix),
+                )
+            elif step == "sat":
+                now.parameters = self._adapted(now.parameters)
+        if k:
+            now.parameters = self._grown(now, self.gaussians, k, 1)
+        return train.counts(now.parameters, self.pool)
+
+    def _grown(self, now: Progress, most: int, k: int, first: int) -> Parameters:
+        """More Gaussians, in equal steps until three quarters of the passes are done."""
+        assert now.parameters is not None
+        mixtures = now.parameters.mixtures
+        last = round(0.75 * self.settings.passes)
+        if k > last or mixtures.components >= most:
+            return now.parameters
+        wanted = mixtures.components + (most - mixtures.components) // (last - max(k, first) + 1)
+        return replace(
+            now.parameters,
+            mixtures=mixtures.split(
+                now.occupancy, wanted, self.settings.frames_per_gaussian, self.settings.power
+            ),
+        )
+
+    def _adapted(self, parameters: Parameters) -> Parameters:
+        """The same after every speaker's transform was estimated with them."""
+        train = self.train
+        rows = train.rows(parameters, train.sample(ENOUGH), self.pool)
+        prior = rows.outer / max(rows.frames, 1.0)
+        train.adapt(parameters, prior, self.settings.adaptation_frames, self.pool)
+        return replace(parameters, prior=prior.astype(np.float32))
+
+    def _unadapted(self, now: Progress) -> Parameters:
+        """With densities of unadapted features, for a first search: those of the adapted ones, trained on."""
+        assert now.parameters is not None
+        train, parameters = self.train, now.parameters
+        counts = train.counts(parameters, self.pool, plain=True)
+        plain = parameters.mixtures.updated(counts.mixtures, now.floor, FEWEST_FRAMES)
+        speakers, train.speakers = train.speakers, {}
+        for _ in range(PLAIN_PASSES):
+            counts = train.counts(replace(parameters, mixtures=plain), self.pool)
+            plain = plain.updated(counts.mixtures, now.floor, FEWEST_FRAMES)
+        train.speakers = speakers
+        return replace(parameters, unadapted=plain)
+
+    def _row(self, number: int, step: str, now: Progress, counts: Statistics, began: float) -> dict[str, str]:
+        assert now.parameters is not None
+        return {
+            "pass": str(number + 1),
+            "step": step,
+            "states": str(now.parameters.mixtures.states),
+            "gaussians": str(now.parameters.mixtures.components),
+            "log_likelihood": f"{counts.log_likelihood / counts.frames:.6f}",
+            "left_out": str(self.train.left_out),
+            "seconds": f"{time.perf_counter() - began:.2f}",
+        }
+
+
+def flat_start(train: Transcribed, variance_floor: float, pool: Executor) -> tuple[Parameters, np.ndarray]:
+    """One Gaussian a state, from sentences cut into equally long states; and the floor of variances.
 
     All of silence starts as its middle state: five states at each end of a sentence of one short word would
     take half of it, and keep the word.
     """
+    states = train.states
     n = len(states.units)
     mean, variance = train.moments()
     floor = np.maximum(variance_floor * variance, SMALLEST_VARIANCE)
-    variance = np.maximum(variance, floor)
-    start = Parameters(Mixtures.flat(n, mean, variance), np.full(n, FIRST_STAY), np.array(FIRST_PAUSES))
-    cut = train.statistics(start, "flat", pool).estimate(start, floor)
+    mixtures = Mixtures.flat(n, mean, np.maximum(variance, floor))
+    start = Parameters(states, mixtures, np.full(n, FIRST_STAY), np.array(FIRST_PAUSES))
+    cut = train.expected(start, pool, flat=True).estimate(start, floor).mixtures
     like = np.arange(n)
-    like[list(states.columns[SILENCE])] = states.columns[SHORT_PAUSE][0]
-    mixtures = Mixtures(np.ones(n), cut.mixtures.means[like], cut.mixtures.variances[like], np.arange(n + 1))
-    return Parameters(mixtures, start.stay, start.pauses)
-
-
-def transformed(
-    settings: GmmHmmSettings, train: Transcribed, parameters: Parameters, pool: Executor
-) -> Parameters:
-    """One Gaussian a state again, over features that LDA and MLLT make of neighbouring frames."""
-    scatter = train.scatter(parameters, settings.estimation, settings.context, pool)
-    matrix = mllt(scatter, lda(scatter, min(settings.dimensions, scatter.first.shape[1])))
-    n = parameters.mixtures.states
-    _, mean, covariance = scatter.covariances()
-    total_mean, total = train.moments(replace(parameters, transform=matrix))
-    mixtures = Mixtures.flat(n, total_mean, np.maximum(total, SMALLEST_VARIANCE))
-    seen = scatter.frames > 0
-    mixtures.means[seen] = mean @ matrix.T
-    floor = np.maximum(settings.variance_floor * total, SMALLEST_VARIANCE)
-    mixtures.variances[seen] = np.maximum(np.einsum("ij,sjk,ik->si", matrix, covariance, matrix), floor)
-    return replace(parameters, mixtures=mixtures, transform=matrix)
-
-
-def train(
-    settings: GmmHmmSettings,
-    states: States,
-    train: Transcribed,
-    dev: Transcribed,
-    workdir: Path,
-    pool: Executor,
-) -> Parameters:
-    """Estimate all parameters; goes on from ``workdir/state.safetensors`` where an earlier call left it.
-
-    ``workdir/metrics.csv`` gets one row a pass: the log likelihood per frame is that of the parameters the
-    pass began with, so it cannot fall but where features changed or Gaussians were added.
-
-    Raises
-    ------
-    DataError
-        If no utterance could be aligned.
-    ModelError
-        If the likelihood is not a number.
-    """
-    if not train.sentences:
-        raise DataError("no training utterance could be aligned", fix="check lexicon and transcripts")
-    schedule = plan(settings, len(states.units))
-    resume = Resume(workdir, settings, states, train)
-    parameters, occupancy, rows = resume.load()
-    if parameters is None:
-        parameters = flat_start(states, train, settings.variance_floor, pool)
-    floor = np.maximum(settings.variance_floor * train.moments(parameters)[1], SMALLEST_VARIANCE)
-    with bar() as progress:
-        task = progress.add_task("training", total=len(schedule), completed=len(rows))
-        steps = list(itertools.pairwise([schedule[0], *schedule, ("", 0)]))
-        for number in range(len(rows), len(schedule)):
-            began = time.perf_counter()
-            before, (features, gaussians) = steps[number]
-            if features != before[0]:
-                parameters = transformed(settings, train, parameters, pool)
-                floor = np.maximum(settings.variance_floor * train.moments(parameters)[1], SMALLEST_VARIANCE)
-            elif gaussians > before[1]:
-                grown = parameters.mixtures.split(
-                    occupancy, gaussians, settings.frames_per_gaussian, settings.power
-                )
-                parameters = replace(parameters, mixtures=grown)
-            counts = train.statistics(parameters, settings.estimation, pool)
-            if not np.isfinite(counts.log_likelihood):
-                raise ModelError(f"training broke down in pass {number + 1}: the likelihood is not a number")
-            held_out = ""
-            if dev.sentences and steps[number + 1][1] != (features, gaussians):
-                seen = dev.statistics(parameters, settings.estimation, pool)
-                held_out = f"{seen.log_likelihood / seen.frames:.6f}"
-            row = {
-                "pass": str(number + 1),
-                "features": features,
-                "gaussians": str(parameters.mixtures.components),
-                "log_likelihood": f"{counts.log_likelihood / counts.frames:.6f}",
-                "dev_log_likelihood": held_out,
-                "left_out": str(train.left_out),
-                "seconds": f"{time.perf_counter() - began:.2f}",
-            }
-            occupancy = counts.mixtures.occupancy
-            parameters = counts.estimate(parameters, floor)
-            rows.append(row)
-            resume.save(parameters, occupancy, rows)
-            progress.advance(task)
-    return parameters
+    like[list(states.silence)] = states.silence[SILENCE_STATES // 2]
+    mixtures = Mixtures(np.ones(n), cut.means[like], cut.variances[like], np.arange(n + 1))
+    return replace(start, mixtures=mixtures), floor
