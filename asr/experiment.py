@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +26,14 @@ from asr.models import factory
 from asr.models.base import AcousticModel
 from asr.models.factory import ModelSettings
 from asr.progress import console
+from asr.score import score_texts
 from asr.system import System
 from asr.text.g2p import complete
 from asr.text.lexicon import Lexicon
 from asr.text.ngram import NGram
 from asr.text.units import WORD_END
+
+STEP_UTTERANCES = 100  # of dev, that steps of a training are compared on
 
 
 class LmSettings(Settings):
@@ -142,6 +145,9 @@ def run_cell(cell: Cell, folder: Path, stage: Callable[[str], None] = lambda _: 
         )
         done["tuning"] = tune_on(system, corpus.cuts("dev"), settings.tune_utterances, cell.seed)
         done["tune_s"] = time.perf_counter() - began
+        if steps := model.steps(folder / "checkpoints"):
+            stage("each step on dev")
+            done["steps"] = steps_on(system, steps, corpus.cuts("dev"), cell.seed)
         write_json(progress, done)
         system.save(folder / "system")
 
@@ -172,6 +178,7 @@ def run_cell(cell: Cell, folder: Path, stage: Callable[[str], None] = lambda _: 
         },
         seconds={"train": done["train_s"], "tune": done["tune_s"]},
         tuning=done["tuning"],
+        steps=done.get("steps", []),
         provenance=record.provenance(),
     ).save(folder)
     return row
@@ -229,14 +236,33 @@ def search_lexicon(model: AcousticModel, lexicon: Lexicon, lm: Path) -> Lexicon:
 
 def tune_on(system: System, dev: CutSet, utterances: int, seed: int) -> list[dict[str, Any]]:
     """Set the system's scales by the word errors on (at most `utterances` of) dev; return what was tried."""
-    cuts = sorted(dev, key=lambda c: content_hash(f"{seed}{c.id}"))[:utterances]
+    cuts = some_of(dev, utterances, seed)
     model, tried = system.model, []
     # a model that adapts is searched twice: its scales are first tuned without, then with adaptation
     for adapted in (False, True) if model.adapts else (False,):
-        found = list(emissions_of(system, CutSet.from_cuts(cuts), "dev", adapted))
+        found = list(emissions_of(system, cuts, "dev", adapted))
         texts = [e.cut.supervisions[0].text for e in found]
         system.settings, more = tune(
             [e.emissions for e in found], texts, system.graph, system.settings, model.log_prior
         )
         tried += more
     return tried
+
+
+def steps_on(
+    system: System, steps: Sequence[tuple[str, AcousticModel]], dev: CutSet, seed: int
+) -> list[dict[str, Any]]:
+    """WER in percent on STEP_UTTERANCES of dev after every step of a training, with the system's scales."""
+    cuts, rows = some_of(dev, STEP_UTTERANCES, seed), []
+    references = {c.id: c.supervisions[0].text for c in cuts}
+    for name, model in steps:
+        earlier = replace(system, model=model, _graph=None)
+        found = {e.cut.id: earlier.decode(e.emissions).text for e in emissions_of(earlier, cuts, name)}
+        scores = score_texts(references, found).scores
+        rows.append({"step": name, "utterances": len(cuts), "errors": scores.errors, "wer": scores.rate})
+    return rows
+
+
+def some_of(cuts: CutSet, number: int, seed: int) -> CutSet:
+    """At most `number` of some cuts, the same ones for every recipe."""
+    return CutSet.from_cuts(sorted(cuts, key=lambda c: content_hash(f"{seed}{c.id}"))[:number])

@@ -39,6 +39,8 @@ class RunRecord:
         Wall-clock seconds by stage.
     tuning
         What was tried on dev: a list of settings with the word errors of each.
+    steps
+        Word errors on a part of dev after each step of the training, where there are several.
     provenance
         Command line, git commit, package versions, hardware and date.
     """
@@ -48,6 +50,7 @@ class RunRecord:
     budget: dict[str, Any]
     seconds: dict[str, float]
     tuning: list[dict[str, Any]] = field(default_factory=list)
+    steps: list[dict[str, Any]] = field(default_factory=list)
     provenance: dict[str, Any] = field(default_factory=dict)
 
     def save(self, folder: Path) -> None:

@@ -48,7 +48,8 @@ def finished(request: pytest.FixtureRequest, corpus: Corpus, tmp_path_factory: p
     folder = tmp_path_factory.mktemp("runs") / cell.folder_name()
     stages: list[str] = []
     row = run_cell(cell, folder, stages.append)
-    assert stages == ["lexicon and language model", "training", "tuning on dev", "scoring test"]
+    steps = ["each step on dev"] if request.param == "mfcc_hmm" else []
+    assert stages == ["lexicon and language model", "training", "tuning on dev", *steps, "scoring test"]
     return cell, folder, row
 
 
@@ -88,6 +89,9 @@ def test_record_holds_what_repeating_needs(finished) -> None:
     assert len(record.budget["sha256"]) == 64
     assert record.budget["seconds"] == pytest.approx(0.04 * 3600, abs=10)
     assert record.tuning and {"acoustic_scale", "wer"} <= record.tuning[0].keys()
+    steps = ["mono", "tri", "lda", "sat"] if row["recipe"] == "mfcc_hmm" else []
+    assert [s["step"] for s in record.steps] == steps
+    assert (row["unadapted_wer"] is not None) == bool(steps)
     assert record.provenance["packages"]["torch"].startswith("2.")
 
 

@@ -57,6 +57,10 @@ class AcousticModel(Protocol):
         """
         ...
 
+    def steps(self, workdir: Path) -> list[tuple[str, Self]]:
+        """Names and models of all steps of the training in `workdir`; empty if it has only one."""
+        ...
+
     def save(self, folder: Path) -> None:
         """Write model.safetensors, units.txt and model.json below `folder`."""
         ...

@@ -10,6 +10,7 @@ from asr.report.figures import Run
 # heading, column of results.csv, decimals
 FIGURES: tuple[tuple[str, str, int], ...] = (
     ("CER %", "cer", 1),
+    ("unadapted WER %", "unadapted_wer", 1),
     ("greedy PER %", "per", 1),
     ("greedy CER %", "greedy_cer", 1),
     ("greedy WER %", "greedy_wer", 1),

@@ -137,6 +137,10 @@ class Ctc:
         """A network of all speakers has nothing to adapt: what `emit` gives."""
         return self.emit(waveforms, sample_rate)
 
+    def steps(self, workdir: Path) -> list[tuple[str, Self]]:
+        """A network is trained in one step."""
+        return []
+
     def save(self, folder: Path) -> None:
         """Write model.safetensors, units.txt and model.json below `folder`."""
         folder = Path(folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +25,7 @@ from asr.errors import ModelError
 from asr.features.mfcc import FRAME_SHIFT_S, SpeakerNorm, mfcc
 from asr.files import replacing, write_json
 from asr.models.gmmhmm.mixtures import Mixtures
-from asr.models.gmmhmm.settings import GmmHmmSettings
+from asr.models.gmmhmm.settings import STEPS, GmmHmmSettings
 from asr.models.gmmhmm.states import SILENCE, Parameters
 from asr.models.gmmhmm.store import FeatureStore, native_rate
 from asr.models.gmmhmm.training import Ladder
@@ -186,6 +187,16 @@ class GmmHmm:
             weights[most - k :] /= k
         model.means_, model.covars_ = mixtures.means[rows], mixtures.variances[rows]
         return model
+
+    def steps(self, workdir: Path) -> list[tuple[str, Self]]:
+        """The models that each step of the training in `workdir` ended with."""
+        found = []
+        for step in STEPS[: STEPS.index(self.settings.step) + 1]:
+            model = copy.copy(self)
+            tensors = safetensors.numpy.load_file(Path(workdir) / f"{step}.safetensors")
+            model._parameters = Parameters.of(tensors, self.phones)
+            found.append((step, model))
+        return found
 
     def save(self, folder: Path) -> None:
         """Write model.safetensors, units.txt and model.json."""
