@@ -42,8 +42,9 @@ def main() -> None:
     if debug:
         arguments.remove("--debug")
     named = [name for name in COMMANDS if name in arguments[:1]]
-    # forward and backward pass have a thread pool each; threads that wait by spinning take the other's cores
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # an LSTM meets at a barrier every few microseconds, so threads spin that long before they sleep; longer, and
+    # those that wait take the cores of those that work
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     try:
         code = app(named or COMMANDS)(args=arguments, standalone_mode=False)
     except AsrError as e:

@@ -103,5 +103,9 @@ class LearnedFilterbank(nn.Module):
         padded = nn.functional.pad(waveforms, (reach // 2, reach - reach // 2))
         response = nn.functional.conv1d(padded[:, None], self.filters * self.scale, stride=self.step)
         real, imaginary = response.square().chunk(2, dim=1)
-        energy = nn.functional.conv1d(real + imaginary, window, stride=OVERSAMPLING, groups=self.channels)
-        return torch.log(energy + self.floor)
+        # planes of one row, channels last: the backward pass of a grouped Conv1d takes twice the time
+        envelope = (real + imaginary)[:, :, None].contiguous(memory_format=torch.channels_last)
+        energy = nn.functional.conv2d(
+            envelope, window[:, :, None], stride=(1, OVERSAMPLING), groups=self.channels
+        )
+        return torch.log(energy[:, :, 0] + self.floor)
