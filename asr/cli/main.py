@@ -42,8 +42,8 @@ def main() -> None:
     if debug:
         arguments.remove("--debug")
     named = [name for name in COMMANDS if name in arguments[:1]]
-    # an LSTM meets at a barrier every few microseconds, so threads spin that long before they sleep; longer, and
-    # those that wait take the cores of those that work
+    # threads of an LSTM meet at a barrier every few microseconds, so they spin that long before they sleep;
+    # longer, and those that wait take the cores of those that work
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     try:
         code = app(named or COMMANDS)(args=arguments, standalone_mode=False)

@@ -27,7 +27,7 @@ def write_report(
         Of this bench, from `asr.record.provenance`.
     """
     from asr.report.answer import answer
-    from asr.report.figures import Run, points
+    from asr.report.figures import Findings, Run
     from asr.report.markdown import results_markdown
     from asr.report.page import page
     from asr.report.plot import draw_curve, save_curve
@@ -39,13 +39,13 @@ def write_report(
             runs.append(Run.load(folder))
         except AsrError as e:
             failed[folder.name] = str(e)
-    grouped = points(runs)
-    runs = [run for point in grouped for run in point.runs]
-    sentences = answer(grouped)
+    findings = Findings.of(runs)
+    runs = [run for point in findings.points for run in point.runs]
+    sentences = answer(findings)
     if runs:
-        figure = draw_curve(grouped, f"{runs[0].row['corpus']}: word error rate against hours")
+        figure = draw_curve(findings, f"{runs[0].row['corpus']}: word error rate against hours")
         for suffix in ("png", "svg"):
             save_curve(figure, to / f"curve.{suffix}")
-    write_text(to / "RESULTS.md", results_markdown(runs, sentences, failed, provenance, "curve.svg"))
-    write_text(to / "report.html", page(grouped, sentences, failed, provenance))
+    write_text(to / "RESULTS.md", results_markdown(findings, sentences, failed, provenance, "curve.svg"))
+    write_text(to / "report.html", page(findings, sentences, failed, provenance))
     return sentences

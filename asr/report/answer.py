@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 
-from asr.report.figures import Contest, Point, contest
+from asr.report.figures import Contest, Findings, Point
+from asr.score import Comparison
+
+FURTHER = 10.0  # the forecast is for this many times the largest budget
+WORTH = 0.15  # share of the errors that so many more hours must save to be called worth it
 
 
-def answer(points: Sequence[Point]) -> list[str]:
-    """Sentences, the best recipe of each budget first.
+def answer(findings: Findings) -> list[str]:
+    """Sentences: the best recipe of each budget, the crossings, a forecast and what to do next.
 
-    A recipe is called better only where MAPSSWE and the paired bootstrap both say so at p < 0.05, without
-    correction for the number of comparisons. Two curves are said to cross only where each recipe is better
-    than the other at some budget.
+    A recipe is called better only where MAPSSWE and the paired bootstrap both say so at p < 0.05 after Holm's
+    correction for the number of comparisons in the bench.
     """
-    budgets = sorted({p.hours for p in points})
-    found = {
-        (a.recipe, b.recipe, a.hours): c
-        for a, b in itertools.combinations(points, 2)
-        if a.hours == b.hours and (c := contest(a, b)) is not None
-    }
-    lines = [_best([p for p in points if p.hours == hours], found) for hours in budgets]
-    recipes = list(dict.fromkeys(p.recipe for p in points))
-    for a, b in itertools.combinations(recipes, 2):
-        along = [found[a, b, h] for h in budgets if (a, b, h) in found]
-        if len(along) > 1:
-            lines.append(_crossing(a, b, along))
+    lines = [_best([p for p in findings.points if p.hours == h], findings.contests) for h in findings.budgets]
+    lines += [_crossing(a, b, c) for (a, b), c in findings.comparisons.items()]
+    if findings.budgets:
+        lines += _forecast(findings) + _next(findings)
     return lines
 
 
@@ -35,19 +29,14 @@ def percent(point: Point) -> str:
     return f"{point.wer:.1f}% ({point.interval.low:.1f} to {point.interval.high:.1f})"
 
 
-def _best(at: Sequence[Point], found: dict[tuple[str, str, float], Contest]) -> str:
+def _best(at: Sequence[Point], contests: Sequence[Contest]) -> str:
     ranked = sorted(at, key=lambda p: p.wer)
     best, others = ranked[0], ranked[1:]
     start = f"{best.hours:g} h: "
     if not others:
         return start + f"{best.recipe} reaches {percent(best)} WER."
-    unsure = []
-    for other in others:
-        test = found.get((best.recipe, other.recipe, best.hours)) or found.get(
-            (other.recipe, best.recipe, best.hours)
-        )
-        if test is None or test.winner is None:
-            unsure.append(other)
+    beaten = [c.b if c.winner is c.a else c.a for c in contests if c.winner is best]
+    unsure = [p for p in others if p not in beaten]
     rest = ", ".join(f"{p.recipe} {percent(p)}" for p in others)
     if not unsure:
         return f"{start}{best.recipe} is best with {percent(best)} WER; {rest}."
@@ -56,21 +45,60 @@ def _best(at: Sequence[Point], found: dict[tuple[str, str, float], Contest]) -> 
     return f"{lead}; the data cannot tell {best.recipe} from {names}."
 
 
-def _crossing(a: str, b: str, along: Sequence[Contest]) -> str:
-    sure = [(c.a.hours, c.winner.recipe) for c in along if c.winner is not None]
-    for (before, first), (after, second) in itertools.pairwise(sure):
-        if first != second:
-            where = f"between {before:g} h and {after:g} h"
-            return f"{first} and {second} cross {where}: {second} takes the lead."
-    leads = [a if c.paired.difference < 0 else b for c in along if c.paired.difference != 0]
-    swapped = len(set(leads)) > 1
-    span = f"{along[0].a.hours:g} to {along[-1].a.hours:g} h"
-    if swapped:
-        return f"{a} and {b} change places within {span}, but the data cannot tell whether they cross."
-    if len(sure) == len(along):
-        return f"{a} and {b} do not cross from {span}: {sure[0][1]} is better at every budget."
-    if not sure:
-        return f"{a} and {b}: the data cannot tell which is better at any budget from {span}."
-    unclear = ", ".join(f"{c.a.hours:g} h" for c in along if c.winner is None)
-    lead = f"{sure[0][1]} leads, but the data cannot tell at {unclear}"
-    return f"{a} and {b}: no crossing seen from {span}; {lead}."
+def _crossing(a: str, b: str, compared: Comparison) -> str:
+    span = f"from {compared.low:.2g} to {compared.high:.2g} h"
+    if compared.verdict == "none":
+        return f"{a} and {b} do not cross {span}: {compared.leader} is better all the way."
+    if compared.verdict == "unknown":
+        return f"{a} and {b}: the data cannot tell whether they cross {span}."
+    where = [
+        f"{c.second} overtakes {c.first} at {c.hours:.2g} h (95% interval {c.low:.2g} to {c.high:.2g} h)"
+        for c in compared.crossings
+    ]
+    return f"{a} and {b} cross: {', then '.join(where)}."
+
+
+def _forecast(findings: Findings) -> list[str]:
+    """What more hours would probably bring to the recipe that is best with the most of them."""
+    top = findings.budgets[-1]
+    best = min((p for p in findings.points if p.hours == top), key=lambda p: p.wer)
+    curve = findings.curves.get(best.recipe)
+    if curve is None or len(curve.hours) < 3:
+        return []
+    if curve.fit_p < 0.05:
+        return [f"No forecast: the curve of {best.recipe} is no power law (p = {curve.fit_p:.2f})."]
+    told = curve.forecast(FURTHER * top)
+    line = (
+        f"Forecast, not measured: {told.hours:g} h, ten times the most measured, would probably bring "
+        f"{best.recipe} from {best.wer:.1f}% to {told.rate:.1f}% WER "
+        f"(95% interval {told.low:.1f} to {told.high:.1f})"
+    )
+    hidden = curve.hidden()
+    if hidden is None:
+        return [line + "."]
+    held = "as" if hidden.low <= best.wer <= hidden.high else "unlike"
+    check = f"{hidden.rate:.1f}% ({hidden.low:.1f} to {hidden.high:.1f})"
+    return [f"{line}; from the smaller budgets alone it foretells {check} at {top:g} h, {held} measured."]
+
+
+def _next(findings: Findings) -> list[str]:
+    """Advice that follows from what is still open."""
+    top = findings.budgets[-1]
+    best = min((p for p in findings.points if p.hours == top), key=lambda p: p.wer)
+    advice = []
+    curve = findings.curves.get(best.recipe)
+    if curve is not None and len(curve.hours) > 2 and curve.fit_p >= 0.05:
+        told = curve.forecast(FURTHER * top)
+        if told.high < (1 - WORTH) * best.wer:
+            advice.append("more hours will pay")
+        elif told.low > (1 - WORTH) * best.wer:
+            advice.append(
+                "more hours alone will bring little: look at the worst utterances, lexicon and text"
+            )
+        else:
+            advice.append("whether more hours pay cannot be told yet: measure more budgets")
+    if min(len(p.runs) for p in findings.points) < 3:
+        advice.append("run with `--seeds 0,1,2`, since single trainings differ by chance")
+    if any(c.winner is None for c in findings.contests if c.a.hours == top):
+        advice.append("to tell the close ones apart, test on more utterances")
+    return [f"Next: {'; '.join(advice)}."] if advice else []

@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from asr.record import RunRecord
 from asr.score import (
+    Cells,
+    Comparison,
+    Curve,
     Interval,
     PairedBootstrap,
     Result,
     Scores,
     compare_bootstrap,
+    compare_curves,
+    curves,
+    holm,
     interval,
     mapsswe,
     read_decoded,
     score_texts,
 )
+
+SPEAKERS = 20  # with fewer, resampling speakers tells little: utterances are resampled instead
 
 
 @dataclass(frozen=True)
@@ -97,17 +108,20 @@ class Contest:
         Paired bootstrap of WER a minus WER b, over utterances.
     segment_p
         p-value of MAPSSWE.
+    p
+        The larger p-value of the two tests; in `Findings` corrected for the number of contests (Holm).
     """
 
     a: Point
     b: Point
     paired: PairedBootstrap
     segment_p: float
+    p: float
 
     @property
     def winner(self) -> Point | None:
-        """The better one where both tests say so at p < 0.05, else None: the data cannot tell."""
-        if max(self.paired.p, self.segment_p) >= 0.05:
+        """The better one where p < 0.05, else None: the data cannot tell."""
+        if self.p >= 0.05:
             return None
         return self.b if self.paired.difference > 0 else self.a
 
@@ -117,15 +131,101 @@ def contest(a: Point, b: Point) -> Contest | None:
     shared = [s for s in a.seeds if s in b.seeds]
     one = Point(a.recipe, a.hours, tuple(r for r in a.runs if r.row["seed"] in shared))
     two = Point(b.recipe, b.hours, tuple(r for r in b.runs if r.row["seed"] in shared))
-    ids = [i for i, s in one.by_utterance.items() if i in two.by_utterance]
+    ids = {i for i, s in one.by_utterance.items() if i in two.by_utterance}
     if not shared or not sum(one.by_utterance[i].reference for i in ids):
         return None
-    pairs = [
-        [u.pairs for r in point.runs for u in sorted(r.result.utterances, key=lambda u: u.id) if u.id in ids_]
-        for point, ids_ in ((one, set(ids)), (two, set(ids)))
+    sides = [
+        [u for r in point.runs for u in sorted(r.result.utterances, key=lambda u: u.id) if u.id in ids]
+        for point in (one, two)
     ]
-    paired = compare_bootstrap([one.by_utterance[i] for i in ids], [two.by_utterance[i] for i in ids])
-    return Contest(a, b, paired, mapsswe(*pairs).p)
+    counts_a, counts_b = ([point.by_utterance[i] for i in sorted(ids)] for point in (one, two))
+    paired = compare_bootstrap(counts_a, counts_b)
+    pairs_a, pairs_b = ([u.pairs for u in side] for side in sides)
+    segment_p = mapsswe(pairs_a, pairs_b, [u.id for u in sides[0]]).p
+    return Contest(a, b, paired, segment_p, max(paired.p, segment_p))
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Everything a bench says, worked out once.
+
+    Attributes
+    ----------
+    points
+        From `points`.
+    contests
+        Every pair of recipes at every budget, p-values corrected.
+    curves
+        Recipe → its curve, where it has two budgets or more.
+    comparisons
+        Pairs of those recipes over the range they share.
+    speakers
+        Whether the curves' intervals resample speakers rather than utterances.
+    """
+
+    points: list[Point]
+    contests: list[Contest]
+    curves: dict[str, Curve]
+    comparisons: dict[tuple[str, str], Comparison]
+    speakers: bool
+
+    @classmethod
+    def of(cls, runs: Sequence[Run]) -> Findings:
+        """Work them out."""
+        found = points(runs)
+        pairs = itertools.combinations(found, 2)
+        contests = [c for a, b in pairs if a.hours == b.hours and (c := contest(a, b)) is not None]
+        corrected = holm([c.p for c in contests])
+        contests = [replace(c, p=p) for c, p in zip(contests, corrected, strict=True)]
+        drawn, speakers = _curves(found)
+        comparisons = {
+            (a, b): compared
+            for a, b in itertools.combinations(drawn, 2)
+            if (compared := compare_curves((a, drawn[a]), (b, drawn[b]))) is not None
+        }
+        return cls(found, contests, drawn, comparisons, speakers)
+
+    @property
+    def recipes(self) -> list[str]:
+        """In order of first appearance."""
+        return list(dict.fromkeys(p.recipe for p in self.points))
+
+    @property
+    def budgets(self) -> list[float]:
+        """Hours, ascending."""
+        return sorted({p.hours for p in self.points})
+
+    def line(self, recipe: str) -> list[Point]:
+        """The points of a recipe, hours ascending."""
+        return [p for p in self.points if p.recipe == recipe]
+
+
+def _curves(found: Sequence[Point]) -> tuple[dict[str, Curve], bool]:
+    """Curve of each recipe with two budgets or more, on the utterances that all runs share; if by speaker."""
+    lines = {p.recipe: [q for q in found if q.recipe == p.recipe] for p in found}
+    lines = {recipe: line for recipe, line in lines.items() if len(line) > 1}
+    tables = {
+        id(run): {u.id: u for u in run.result.utterances}
+        for line in lines.values() for point in line for run in point.runs
+    }  # fmt: skip
+    if not tables:
+        return {}, False
+    shared = sorted(set.intersection(*(set(t) for t in tables.values())))
+    some = next(iter(tables.values()))
+    words = np.array([some[i].scores.reference for i in shared], dtype=np.int64)
+    if not words.sum():
+        return {}, False
+    cells = {
+        recipe: Cells(
+            np.array([p.hours for p in line]),
+            tuple(np.array([[tables[id(r)][i].scores.errors for r in p.runs] for i in shared]) for p in line),
+        )
+        for recipe, line in lines.items()
+    }
+    groups = [some[i].speaker for i in shared]
+    named = [g for g in groups if g is not None]
+    by_speaker = len(named) == len(groups) and len(set(named)) >= SPEAKERS
+    return curves(cells, words, named if by_speaker else None), by_speaker
 
 
 def points(runs: Sequence[Run]) -> list[Point]:

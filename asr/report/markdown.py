@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from asr.report.figures import Run
+from asr.report.figures import Findings, Run
 
 # heading, column of results.csv, decimals
 FIGURES: tuple[tuple[str, str, int], ...] = (
@@ -18,6 +18,15 @@ FIGURES: tuple[tuple[str, str, int], ...] = (
     ("decoding RTF", "decode_rtf", 4),
     ("peak MB", "peak_mb", 0),
     ("parameters", "params", 0),
+)
+
+LAWS_NOTE = (
+    "A law fits where its p is above 0.05; where one does not, crossings are sought between lines from "
+    "budget to budget. With one seed the spread between trainings is in no interval."
+)
+CONTESTS_NOTE = (
+    "Corrected: the larger of both, by Holm's method for all tests of this bench; below 0.05 one is called "
+    "better."
 )
 
 
@@ -38,7 +47,7 @@ def table(runs: Sequence[Run]) -> tuple[list[str], list[list[str]]]:
 
 
 def results_markdown(
-    runs: Sequence[Run],
+    findings: Findings,
     answer: Sequence[str],
     failed: Mapping[str, str],
     provenance: Mapping[str, Any],
@@ -48,8 +57,8 @@ def results_markdown(
 
     Parameters
     ----------
-    runs
-        The finished cells.
+    findings
+        Of the bench.
     answer
         Sentences of `asr.report.answer.answer`.
     failed
@@ -59,6 +68,7 @@ def results_markdown(
     curve
         File name of the plot, beside this file.
     """
+    runs = [run for point in findings.points for run in point.runs]
     first = runs[0].row if runs else None
     lines = [f"# {first['corpus'] if first else 'No finished cell'}", ""]
     if first:
@@ -71,6 +81,7 @@ def results_markdown(
             "",
             f"{first['split'].capitalize()} split: {first['utterances']} utterances, {first['words']} words. "
             "Intervals are bootstrapped over utterances. RTF: seconds of one core for a second of audio.",
+            *_laws(findings),
         ]
     if failed:
         lines += ["", "Failed:", "", *(f"- {cell}: {why}" for cell, why in failed.items())]
@@ -84,6 +95,66 @@ def results_markdown(
         f"- Python {provenance['python']}, {versions}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def laws(findings: Findings) -> tuple[list[str], list[list[str]]]:
+    """Headings and cells of the power laws, one row a recipe with three budgets or more."""
+    head = [
+        "recipe",
+        "law: WER % at h hours",
+        "fits, p",
+        "seeds",
+        "foretold from smaller budgets",
+        "measured",
+    ]
+    rows = []
+    for recipe, curve in findings.curves.items():
+        if len(curve.hours) < 3:
+            continue
+        scale, exponent, floor = curve.law
+        hidden = curve.hidden()
+        told = f"{hidden.rate:.1f} ({hidden.low:.1f} to {hidden.high:.1f})" if hidden else "-"
+        law = f"{float(scale):.3g}·h^-{float(exponent):.2g} + {float(floor):.3g}"
+        rows.append([recipe, law, f"{curve.fit_p:.2f}", str(curve.seeds), told, f"{curve.rates[-1]:.1f}"])
+    return head, rows
+
+
+def contests(findings: Findings) -> tuple[list[str], list[list[str]]]:
+    """Headings and cells of the pairwise tests, one row a budget and pair."""
+    head = [
+        "hours",
+        "A",
+        "B",
+        "A - B, points of WER",
+        "95% interval",
+        "p bootstrap",
+        "p MAPSSWE",
+        "p corrected",
+    ]
+    rows = [
+        [
+            f"{c.a.hours:g}", c.a.recipe, c.b.recipe, f"{c.paired.difference:+.1f}",
+            f"{c.paired.low:+.1f} to {c.paired.high:+.1f}",
+            *(f"{p:.4f}" for p in (c.paired.p, c.segment_p, c.p)),
+        ]
+        for c in findings.contests
+    ]  # fmt: skip
+    return head, rows
+
+
+def _laws(findings: Findings) -> list[str]:
+    """Both tables with what they mean."""
+    lines = []
+    for (head, rows), note in ((laws(findings), LAWS_NOTE), (contests(findings), CONTESTS_NOTE)):
+        if rows:
+            lines += ["", "| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+            lines += ["| " + " | ".join(row) + " |" for row in rows]
+            lines += ["", note]
+    if findings.curves:
+        what = "speakers" if findings.speakers else "utterances"
+        lines += ["", f"Laws, crossings and forecasts: intervals from resampled {what} and, where there are"]
+        lines[-1] += " several, seeds."
+    return lines
 
 
 def _figure(value: Any, decimals: int) -> str:

@@ -9,8 +9,8 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from asr.report.figures import Point, Run
-from asr.report.markdown import table
+from asr.report.figures import Findings, Point, Run
+from asr.report.markdown import CONTESTS_NOTE, LAWS_NOTE, contests, laws, table
 from asr.report.plot import INK, draw_curve, inline_svg
 from asr.score import Pairs, UtteranceScore
 
@@ -18,7 +18,7 @@ WORST = 8  # utterances shown for each recipe
 
 
 def page(
-    points: Sequence[Point],
+    findings: Findings,
     answer: Sequence[str],
     failed: Mapping[str, str],
     provenance: Mapping[str, Any],
@@ -27,8 +27,8 @@ def page(
 
     Parameters
     ----------
-    points
-        From `asr.report.figures.points`.
+    findings
+        Of the bench.
     answer
         Sentences of `asr.report.answer.answer`.
     failed
@@ -36,7 +36,7 @@ def page(
     provenance
         Of this bench, from `asr.record.provenance`.
     """
-    runs = [run for point in points for run in point.runs]
+    runs = [run for point in findings.points for run in point.runs]
     body = [_list("answer", answer)] if answer else []
     if failed:
         body.append("<h2>Failed</h2>" + _list("failed", [f"{cell}: {why}" for cell, why in failed.items()]))
@@ -48,7 +48,13 @@ def page(
         subtitle = (
             f"{first['split']} split, {first['utterances']} utterances, {first['words']} words · {subtitle}"
         )
-        body += [_curve(points), _table(runs), _worst(points)]
+        body += [
+            _curve(findings),
+            _table("Power laws", *laws(findings), LAWS_NOTE),
+            _table("Pair by pair", *contests(findings), CONTESTS_NOTE),
+            _table("Every cell", *table(runs), "Decoding RTF: seconds of one core for a second of audio."),
+            _worst(findings.points),
+        ]
     body.append(_origin(runs, provenance))
     frame = Template((Path(__file__).parent / "page.html").read_text(encoding="utf-8"))
     return frame.substitute(title=escape(title), subtitle=escape(subtitle), body="\n".join(body))
@@ -58,27 +64,34 @@ def _list(kind: str, items: Sequence[str]) -> str:
     return f'<div class="{kind}"><ul>' + "".join(f"<li>{escape(i)}</li>" for i in items) + "</ul></div>"
 
 
-def _curve(points: Sequence[Point]) -> str:
-    wide = inline_svg(draw_curve(points, "", ink=INK), "wide-")
-    narrow = inline_svg(draw_curve(points, "", (3.9, 3.9), ink=INK), "narrow-")
-    several = any(len(p.runs) > 1 for p in points)
-    note = "Bars: 95% interval, bootstrapped over utterances." + (" Dots: single seeds." if several else "")
+def _curve(findings: Findings) -> str:
+    wide = inline_svg(draw_curve(findings, "", ink=INK), "wide-")
+    narrow = inline_svg(draw_curve(findings, "", (3.9, 3.9), ink=INK), "narrow-")
+    notes = ["Bars: 95% interval, bootstrapped over utterances."]
+    if any(len(p.runs) > 1 for p in findings.points):
+        notes.append("Dots: single seeds.")
+    if any(len(c.hours) > 2 for c in findings.curves.values()):
+        what = "speakers" if findings.speakers else "utterances"
+        notes.append(f"Curves: power laws with their 95% band over {what} and seeds; dotted: a forecast.")
+    if any(c.crossings for c in findings.comparisons.values()):
+        notes.append("Shaded: the 95% interval of a crossing.")
     label = "Word error rate against hours of training audio; the figures are in the table below"
     return (
         f'<h2>Learning curves</h2><figure role="img" aria-label="{label}">'
         f'<div class="wide">{wide}</div><div class="narrow">{narrow}</div>'
-        f"<figcaption><small>{note}</small></figcaption></figure>"
+        f"<figcaption><small>{' '.join(notes)}</small></figcaption></figure>"
     )
 
 
-def _table(runs: Sequence[Run]) -> str:
-    head, rows = table(runs)
+def _table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]], note: str) -> str:
+    if not rows:
+        return ""
     headings = "".join(f'<th scope="col">{escape(h)}</th>' for h in head)
     body = "".join("<tr>" + "".join(f"<td>{escape(c)}</td>" for c in row) + "</tr>" for row in rows)
     return (
-        '<h2>Every cell</h2><div class="scroll" tabindex="0" role="region" aria-label="Every cell">'
+        f'<h2>{title}</h2><div class="scroll" tabindex="0" role="region" aria-label="{title}">'
         f"<table><thead><tr>{headings}</tr></thead><tbody>{body}</tbody></table></div>"
-        "<p><small>Decoding RTF: seconds of one core for a second of audio.</small></p>"
+        f"<p><small>{escape(note)}</small></p>"
     )
 
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from asr.files import replacing
-from asr.report.figures import Point
+from asr.report.figures import Findings
 
 # told apart by colour (Okabe and Ito's palette for colour-blind readers), marker and dash
 STYLES = (
@@ -24,20 +25,25 @@ STYLES = (
     ("#E69F00", "v", "-"),
     ("#56B4E9", "P", "--"),
 )
+AHEAD = 4.0  # the laws are drawn to this many times the largest budget
 INK = "#010203"  # stands for the colour of the page's text
 # text stays text; ids are the same in every run
 SAVING: Any = {"svg.fonttype": "none", "svg.hashsalt": "asr"}
 
 
 def draw_curve(
-    points: Sequence[Point], title: str, size: tuple[float, float] = (6.4, 4.4), ink: str = "black"
+    findings: Findings, title: str, size: tuple[float, float] = (6.4, 4.4), ink: str = "black"
 ) -> Figure:
-    """Draw a line per recipe over log hours, 95% intervals as bars, each seed as a dot.
+    """Draw a curve per recipe over log hours, with measured rates, intervals and crossings.
+
+    Bars are 95% intervals and small dots single seeds. A power law that fits is drawn through the rates with
+    its 95% band, dotted where it is a forecast; rates that no law fits are joined by lines. The interval of a
+    crossing is shaded.
 
     Parameters
     ----------
-    points
-        From `asr.report.figures.points`.
+    findings
+        Of the bench.
     title
         Stands above the axes.
     size
@@ -54,36 +60,56 @@ def draw_curve(
     with rc_context(settings):
         figure = Figure(figsize=size, layout="constrained")
         axes = figure.subplots()
-        recipes = list(dict.fromkeys(p.recipe for p in points))
+        recipes, hours = findings.recipes, findings.budgets
+        for compared in findings.comparisons.values():
+            for c in compared.crossings:
+                axes.axvspan(c.low, c.high, color=ink, alpha=0.07, linewidth=0)
+                axes.axvline(c.hours, color=ink, alpha=0.4, linewidth=0.8)
         for i, recipe in enumerate(recipes):
             colour, marker, dash = STYLES[i % len(STYLES)]
-            line = [p for p in points if p.recipe == recipe]
+            line = findings.line(recipe)
+            law = _draw_law(axes, findings, recipe, colour, dash)
             # a hair apart, so that equal intervals do not hide each other
             x = [p.hours * 1.02 ** (i - (len(recipes) - 1) / 2) for p in line]
             low = [max(0.0, p.wer - (p.interval.low or 0.0)) for p in line]
             high = [max(0.0, (p.interval.high or 0.0) - p.wer) for p in line]
             axes.errorbar(
-                x, [p.wer for p in line], yerr=[low, high], color=colour, marker=marker, linestyle=dash,
+                x, [p.wer for p in line], yerr=[low, high], color=colour, marker=marker,
+                linestyle="none" if law else dash,
                 capsize=3, linewidth=1.8, markersize=6, elinewidth=1.1, label=recipe,
             )  # fmt: skip
             many = [(at, p) for at, p in zip(x, line, strict=True) if len(p.runs) > 1]
             for at, p in many:
                 rates = [r.row["wer"] for r in p.runs]
                 axes.plot([at] * len(rates), rates, ".", color=colour, alpha=0.5)
-        hours = sorted({p.hours for p in points})
         axes.set_xscale("log")
         axes.set_xticks(hours)
         axes.xaxis.set_major_formatter(FuncFormatter(lambda h, _: f"{h:g}"))
         axes.xaxis.set_minor_locator(NullLocator())
         if len(hours) == 1:
             axes.set_xlim(hours[0] / 2, hours[0] * 2)
-        axes.set_ylim(bottom=0)
+        top = max((p.interval.high or p.wer for p in findings.points), default=1.0)
+        axes.set_ylim(0, max(1.0, 1.08 * top))
         axes.set_xlabel("hours of training audio (log scale)")
         axes.set_ylabel("word error rate, %")
         axes.set_title(title, fontsize=10.5)
         axes.grid(axis="y", alpha=0.25, linewidth=0.7)
         axes.legend(frameon=False)
     return figure
+
+
+def _draw_law(axes: Axes, findings: Findings, recipe: str, colour: str, dash: str) -> bool:
+    """Draw the power law of a recipe where one fits; tell whether it does."""
+    curve = findings.curves.get(recipe)
+    if curve is None or len(curve.hours) < 3 or curve.fit_p < 0.05:
+        return False
+    seen = np.geomspace(curve.hours[0], curve.hours[-1], 60)
+    ahead = np.geomspace(curve.hours[-1], AHEAD * curve.hours[-1], 30)
+    for hours, style, shade in ((seen, dash, 0.16), (ahead, ":", 0.08)):
+        low, high = np.quantile(curve.laws.at(hours), [0.025, 0.975], axis=0)
+        axes.fill_between(hours, low, high, color=colour, alpha=shade, linewidth=0)
+        axes.plot(hours, curve.law.at(hours), color=colour, linestyle=style, linewidth=1.8)
+    return True
 
 
 def save_curve(figure: Figure, path: Path) -> None:

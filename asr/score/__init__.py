@@ -4,13 +4,18 @@ Conventions: rates are in percent, counts are integers, and counts add; rates ar
 """
 
 from asr.score.align import align_characters, align_words
-from asr.score.bootstrap import Interval, PairedBootstrap, compare_bootstrap, interval
+from asr.score.bootstrap import Interval, PairedBootstrap, compare_bootstrap, holm, interval
 from asr.score.counts import Pairs, Scores, UtteranceScore
+from asr.score.curve import Cells, Comparison, Curve, Forecast, compare_curves, curves
 from asr.score.files import Transcripts, read_decoded, read_transcripts
 from asr.score.mapsswe import Mapsswe, mapsswe
 from asr.score.result import Result, score_texts
 
 __all__ = [
+    "Cells",
+    "Comparison",
+    "Curve",
+    "Forecast",
     "Interval",
     "Mapsswe",
     "PairedBootstrap",
@@ -22,6 +27,9 @@ __all__ = [
     "align_characters",
     "align_words",
     "compare_bootstrap",
+    "compare_curves",
+    "curves",
+    "holm",
     "interval",
     "mapsswe",
     "read_decoded",

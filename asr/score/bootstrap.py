@@ -58,10 +58,10 @@ def interval(
     Bisani & Ney (2004), "Bootstrap estimates for confidence intervals in ASR performance evaluation",
     section 2.
     """
-    table = _grouped([(s.errors, s.reference) for s in scores], groups)
+    table = grouped(np.array([(s.errors, s.reference) for s in scores]).reshape(-1, 2), groups)
     if not table[:, 1].sum():
         return Interval(None, None)
-    rates = np.concatenate([100.0 * d[:, 0] / np.maximum(d[:, 1], 1) for d in _resample(table, draws, seed)])
+    rates = np.concatenate([100.0 * d[:, 0] / np.maximum(d[:, 1], 1) for d in resample(table, draws, seed)])
     low, high = np.quantile(rates, [(1 - confidence) / 2, (1 + confidence) / 2])
     return Interval(float(low), float(high))
 
@@ -121,10 +121,13 @@ def compare_bootstrap(
     """
     if [s.reference for s in a] != [s.reference for s in b]:
         raise DataError("the two results were scored against different references")
-    table = _grouped([(x.errors - y.errors, x.reference) for x, y in zip(a, b, strict=True)], groups)
+    table = grouped(
+        np.array([(x.errors - y.errors, x.reference) for x, y in zip(a, b, strict=True)]).reshape(-1, 2),
+        groups,
+    )
     if not table[:, 1].sum():
         raise DataError("nothing to compare: the reference is empty")
-    deltas = np.concatenate([100.0 * d[:, 0] / np.maximum(d[:, 1], 1) for d in _resample(table, draws, seed)])
+    deltas = np.concatenate([100.0 * d[:, 0] / np.maximum(d[:, 1], 1) for d in resample(table, draws, seed)])
     low, high = np.quantile(deltas, [0.025, 0.975])
     p = min(1.0, 2 * min((deltas <= 0).mean(), (deltas >= 0).mean()))
     total = table.sum(axis=0)
@@ -133,19 +136,18 @@ def compare_bootstrap(
     )
 
 
-def _grouped(rows: Sequence[tuple[int, int]], groups: Sequence[str] | None) -> np.ndarray:
-    """Rows (errors, reference length), summed over each group if there are groups."""
-    table = np.array(rows, dtype=np.int64).reshape(-1, 2)
+def grouped(table: np.ndarray, groups: Sequence[str] | None) -> np.ndarray:
+    """Rows (utterances, columns), summed over each group if there are groups."""
     if groups is None:
         return table
     names, of = np.unique(np.asarray(groups), return_inverse=True)
-    out = np.zeros((len(names), 2), dtype=np.int64)
+    out = np.zeros((len(names), table.shape[1]), dtype=table.dtype)
     np.add.at(out, of, table)
     return out
 
 
-def _resample(table: np.ndarray, draws: int, seed: int) -> Iterator[np.ndarray]:
-    """Totals (draws, 2) of resamples with replacement, in blocks of bounded memory.
+def resample(table: np.ndarray, draws: int, seed: int) -> Iterator[np.ndarray]:
+    """Totals (draws, columns) of resamples with replacement, in blocks of bounded memory.
 
     How often each row is drawn is multinomial, so a block is one matrix product.
     """
@@ -155,3 +157,17 @@ def _resample(table: np.ndarray, draws: int, seed: int) -> Iterator[np.ndarray]:
     for start in range(0, draws, block):
         times = rng.multinomial(rows, np.full(rows, 1 / rows), size=min(block, draws - start))
         yield times @ table
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """p-values corrected for how many there are: below 0.05, the chance of any false alarm is below 0.05.
+
+    Reference
+    ---------
+    Holm 1979, "A simple sequentially rejective multiple test procedure", section 3.
+    """
+    p = np.asarray(p_values, dtype=float)
+    order = np.argsort(p, kind="stable")
+    corrected = np.empty(len(p))
+    corrected[order] = np.maximum.accumulate(np.minimum(p[order] * np.arange(len(p), 0, -1), 1.0))
+    return [float(x) for x in corrected]

@@ -37,7 +37,7 @@ class Mapsswe:
     p: float
 
 
-def mapsswe(a: Sequence[Pairs], b: Sequence[Pairs]) -> Mapsswe:
+def mapsswe(a: Sequence[Pairs], b: Sequence[Pairs], utterances: Sequence[str] | None = None) -> Mapsswe:
     """Test whether two systems err equally often on the same utterances.
 
     Errors of one system are correlated within a stretch of speech, so stretches are compared, not words. A
@@ -48,6 +48,9 @@ def mapsswe(a: Sequence[Pairs], b: Sequence[Pairs]) -> Mapsswe:
     a, b
         Alignments of the two systems with the same references, in the same order. Use sclite's alignments to
         have the numbers of NIST's sc_stats.
+    utterances
+        Name of the utterance each is an alignment of, where several seeds recognised the same ones: their
+        errors are added up, since the same speech twice is not twice the evidence.
 
     Raises
     ------
@@ -60,16 +63,22 @@ def mapsswe(a: Sequence[Pairs], b: Sequence[Pairs]) -> Mapsswe:
     section 4. As in sc_stats (SCTK, src/sclite/mtchprs.c) segments without any error are left out; unlike
     there, words that only B puts in after the last word count as well.
     """
-    errors, breaks = [], []
-    for one, two in zip(a, b, strict=True):
+    names = list(map(str, range(len(a)))) if utterances is None else utterances
+    spoken: dict[str, list[str]] = {}
+    rows: dict[str, np.ndarray] = {}
+    wrong: dict[str, np.ndarray] = {}
+    for name, one, two in zip(names, a, b, strict=True):
         (reference, words_a, inserted_a), (same, words_b, inserted_b) = _by_word(one), _by_word(two)
-        if reference != same:
+        if not reference == same == spoken.setdefault(name, reference):
             raise DataError("the two results were scored against different references")
         # row i: insertions before word i and word i itself; the last row: insertions after the last word
-        rows = np.stack([inserted_a + np.append(words_a, 0), inserted_b + np.append(words_b, 0)])
-        good_word = np.append(words_a + words_b, 1) == 0
-        good_row = (rows.sum(axis=0) == 0) & good_word
-        errors.append(rows)
+        both = np.stack([inserted_a + np.append(words_a, 0), inserted_b + np.append(words_b, 0)])
+        rows[name] = rows.get(name, 0) + both
+        wrong[name] = wrong.get(name, 0) + np.append(words_a + words_b, 1)
+    errors, breaks = list(rows.values()), []
+    for name, both in rows.items():
+        good_word = wrong[name] == 0
+        good_row = (both.sum(axis=0) == 0) & good_word
         breaks.append(np.append(True, good_word[:-1] & good_row[1:]))
     if not errors:
         return Mapsswe(0, 0.0, 0.0, 0.0, 1.0)

@@ -1,6 +1,7 @@
 import html.parser
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from asr.record import provenance
 from asr.report import write_report
 from asr.report.answer import answer
-from asr.report.figures import Run, contest, points
+from asr.report.figures import Findings, Point, Run, contest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))
 import stub
@@ -28,7 +29,7 @@ def folders(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def found(folders):
-    return points([Run.load(f) for f in folders])
+    return Findings.of([Run.load(f) for f in folders])
 
 
 @pytest.fixture(scope="module")
@@ -39,10 +40,10 @@ def written(folders, tmp_path_factory):
 
 
 def test_points_pool_the_seeds(found):
-    assert [(p.recipe, p.hours) for p in found] == [
+    assert [(p.recipe, p.hours) for p in found.points] == [
         (r, h) for r in stub.RECIPES for h in (0.1, 0.25, 0.5, 1.0)
     ]
-    point = found[0]
+    point = found.points[0]
     assert point.seeds == (0, 1)
     assert point.scores.reference == 2 * point.runs[0].row["words"]
     assert point.wer == pytest.approx(sum(r.row["wer"] for r in point.runs) / 2, abs=1e-3)
@@ -51,7 +52,7 @@ def test_points_pool_the_seeds(found):
 
 
 def test_contest_decides_only_what_the_data_can_tell(found):
-    at = {(p.recipe, p.hours): p for p in found}
+    at = {(p.recipe, p.hours): p for p in found.points}
     clear = contest(at["raw_ctc", 0.1], at["mfcc_hmm", 0.1])
     assert clear.winner.recipe == "mfcc_hmm" and clear.paired.difference > 20
     same = contest(at["mfcc_hmm", 1.0], at["mfcc_hmm", 1.0])
@@ -63,19 +64,49 @@ def test_answer_names_the_best_and_the_crossing(found):
     assert lines[0].startswith("0.1 h: mfcc_hmm is best with ")
     assert lines[3].startswith("1 h: raw_ctc is ")
     crossing = next(line for line in lines if line.startswith("mfcc_hmm and raw_ctc"))
-    assert re.search(r"cross between 0\.\d+ h and \S+ h: raw_ctc takes the lead", crossing)
+    assert re.fullmatch(
+        r"mfcc_hmm and raw_ctc cross: raw_ctc overtakes mfcc_hmm at 0\.\d+ h "
+        r"\(95% interval 0\.\d+ to 0\.\d+ h\)\.",
+        crossing,
+    )
+    assert found.comparisons["mfcc_hmm", "raw_ctc"].crossings[0].hours == pytest.approx(0.43, abs=0.1)
+    forecast = next(line for line in lines if line.startswith("Forecast, not measured: 10 h"))
+    assert "raw_ctc from " in forecast and "95% interval" in forecast
+    assert lines[-1].startswith("Next: ") and "--seeds 0,1,2" in lines[-1]
 
 
 def test_answer_admits_what_it_cannot_tell(found):
-    mfcc = [p for p in found if p.recipe == "mfcc_hmm"]
-    twin = [type(p)("twin", p.hours, p.runs) for p in mfcc]
-    lines = answer(mfcc + twin)
-    assert all("the data cannot tell" in line for line in lines)
-    assert (
-        lines[-1] == "mfcc_hmm and twin: the data cannot tell which is better at any budget from 0.1 to 1 h."
-    )
-    only = answer(mfcc)
-    assert len(only) == 4 and only[0].startswith("0.1 h: mfcc_hmm reaches ")
+    mfcc = [run for point in found.line("mfcc_hmm") for run in point.runs]
+    twins = []
+    for run in mfcc:
+        record = replace(run.record, row=run.row | {"recipe": "twin"})
+        twins.append(replace(run, record=record))
+    lines = answer(Findings.of(mfcc + twins))
+    assert all("the data cannot tell" in line for line in lines[:5])
+    assert lines[4] == "mfcc_hmm and twin: the data cannot tell whether they cross from 0.1 to 1 h."
+    assert lines[5].startswith(("Forecast, not measured", "No forecast"))
+    only = answer(Findings.of(mfcc))
+    assert only[0].startswith("0.1 h: mfcc_hmm reaches ")
+    assert not any("cross" in line for line in only)
+
+
+def test_contests_are_corrected_for_their_number(found):
+    raw = [contest(c.a, c.b).p for c in found.contests]
+    assert len(found.contests) == 12
+    assert all(c.p >= p for c, p in zip(found.contests, raw, strict=True))
+    assert max(c.p for c in found.contests) == max(raw)
+
+
+def test_seeds_of_the_same_speech_are_no_more_evidence_than_one(found):
+    """The same alignments twice give MAPSSWE twice the difference, and the same p-value."""
+    at = {(p.recipe, p.hours): p for p in found.points}
+    one, two = (Point(p.recipe, p.hours, p.runs[:1]) for p in (at["raw_ctc", 0.5], at["mfcc_hmm", 0.5]))
+    again = [
+        Point(p.recipe, p.hours, (p.runs[0], replace(p.runs[0], record=found.points[0].runs[1].record)))
+        for p in (one, two)
+    ]
+    assert 1e-4 < contest(one, two).segment_p < 1
+    assert contest(*again).segment_p == pytest.approx(contest(one, two).segment_p)
 
 
 def test_markdown_holds_what_is_needed_to_run_it_again(written):
@@ -83,9 +114,10 @@ def test_markdown_holds_what_is_needed_to_run_it_again(written):
     text = (to / "RESULTS.md").read_text()
     for line in sentences:
         assert f"- {line}\n" in text
-    assert text.count("\n| mfcc_hmm |") == 8
-    width = {line.count("|") for line in text.splitlines() if line.startswith("|")}
-    assert len(width) == 1
+    assert text.count("\n| mfcc_hmm |") == 8 + 1  # cells, and its law
+    for block in text.split("\n\n"):
+        assert len({line.count("|") for line in block.splitlines() if line.startswith("|")}) <= 1
+    assert text.count("| mfcc_hmm | raw_ctc |") == 4
     origin = provenance()
     for wanted in (origin["commit"], origin["hardware"], origin["python"], "torch 2.11", "Command: `asr"):
         assert wanted in text

@@ -1,0 +1,349 @@
+"""Learning curves: error rate against hours, how sure it is, and where two recipes change places."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from asr.errors import DataError
+from asr.score.bootstrap import grouped, resample
+
+DRAWS = 2000
+# exponents tried first: below them a curve is a logarithm, above them flat after its first budget
+EXPONENTS = np.geomspace(0.02, 4.0, 64)
+GRID = 241  # places between the smallest and the largest budget where two curves are compared
+LEVEL = 0.05
+
+
+@dataclass(frozen=True)
+class Cells:
+    """What one recipe was measured to do.
+
+    Attributes
+    ----------
+    hours
+        (budgets,) ascending.
+    errors
+        For each budget (utterances, seeds) errors; budgets may have different numbers of seeds.
+    """
+
+    hours: np.ndarray
+    errors: tuple[np.ndarray, ...]
+
+
+class PowerLaw(NamedTuple):
+    """Error rate in percent after h hours: ``scale * h ** -exponent + floor``.
+
+    Reference
+    ---------
+    Hestness et al. 2017, "Deep learning scaling is predictable, empirically", section 2.
+    """
+
+    scale: np.ndarray
+    exponent: np.ndarray
+    floor: np.ndarray
+
+    def at(self, hours: np.ndarray) -> np.ndarray:
+        """Rates (..., hours)."""
+        scale, exponent, floor = (np.asarray(x)[..., None] for x in self)
+        return scale * np.asarray(hours, dtype=float) ** -exponent + floor
+
+
+def fit_power_law(hours: np.ndarray, rates: np.ndarray, weights: np.ndarray) -> PowerLaw:
+    """Weighted least squares with scale and floor not below zero, for many curves at once.
+
+    For a given exponent the rest is linear and has a closed form, so the exponent is searched on two grids.
+
+    Parameters
+    ----------
+    hours
+        (budgets,), two or more; with two, the floor is zero.
+    rates
+        (..., budgets) in percent.
+    weights
+        (budgets,), one over the variance of each rate.
+
+    Raises
+    ------
+    DataError
+        If there are fewer than two budgets.
+    """
+    if len(hours) < 2:
+        raise DataError("a curve needs two budgets at least", fix="measure more budgets")
+    rates = np.asarray(rates, dtype=float)
+    flat = rates.reshape(-1, len(hours))
+    hours, w = np.asarray(hours, dtype=float), weights / weights.sum()
+    coarse = _best(EXPONENTS[None], hours, flat, w)
+    step = EXPONENTS[1] / EXPONENTS[0]
+    near = coarse.exponent[:, None] * step ** np.linspace(-1, 1, 25)
+    fine = _best(near.clip(EXPONENTS[0], EXPONENTS[-1]), hours, flat, w)
+    return PowerLaw(*(x.reshape(rates.shape[:-1]) for x in fine))
+
+
+def _best(exponents: np.ndarray, hours: np.ndarray, rates: np.ndarray, w: np.ndarray) -> PowerLaw:
+    """The best law of each row of rates (rows, budgets) over exponents (1 or rows, tried)."""
+    x = hours ** -exponents[..., None]
+    sx, sxx = x @ w, x**2 @ w
+    sy, syy = (rates @ w)[:, None], (rates**2 @ w)[:, None]
+    weighted = rates * w
+    sxy = weighted @ x[0].T if len(x) == 1 else np.einsum("rek,rk->re", x, weighted)
+    slope = (sxy - sy * sx) / np.maximum(sxx - sx**2, 1e-12)
+    level = sy - slope * sx
+    free = (slope >= 0) & (level >= 0) & (len(hours) > 2)
+    # else on the edge: no floor, or no slope
+    alone = sxy / sxx
+    sloped = (alone * sxy >= sy**2) | (len(hours) < 3)
+    scale = np.where(free, slope, np.where(sloped, alone, 0.0))
+    floor = np.where(free, level, np.where(sloped, 0.0, sy))
+    loss = syy - 2 * scale * sxy - 2 * floor * sy + scale**2 * sxx + 2 * scale * floor * sx + floor**2
+    row, best = np.arange(len(rates)), loss.argmin(axis=1)
+    return PowerLaw(scale[row, best], np.broadcast_to(exponents, loss.shape)[row, best], floor[row, best])
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A recipe's error rate against hours with its uncertainty.
+
+    Attributes
+    ----------
+    hours
+        (budgets,) ascending.
+    rates
+        (budgets,) in percent, seeds pooled.
+    draws
+        (draws, budgets): what the rates might have been with other test utterances and other seeds.
+    seeds
+        Fewest seeds of a budget; with one the spread between trainings is not in the draws.
+    """
+
+    hours: np.ndarray
+    rates: np.ndarray
+    draws: np.ndarray
+    seeds: int
+
+    @cached_property
+    def weights(self) -> np.ndarray:
+        """One over the variance of each rate."""
+        # a rate that no draw moves (no error at all) is as sure as the surest of the others
+        variance = self.draws.var(axis=0)
+        return 1.0 / np.maximum(variance, max(float(variance.max()) * 1e-3, 1e-6))
+
+    @cached_property
+    def law(self) -> PowerLaw:
+        """The power law through the rates."""
+        return fit_power_law(self.hours, self.rates, self.weights)
+
+    @cached_property
+    def laws(self) -> PowerLaw:
+        """The power law through each draw."""
+        return fit_power_law(self.hours, self.draws, self.weights)
+
+    @cached_property
+    def fit_p(self) -> float:
+        """How often chance alone leaves the law as far from the rates: below 0.05 it is the wrong shape."""
+        if len(self.hours) < 4:
+            return 1.0
+        at = self.law.at(self.hours)
+        off = ((self.rates - at) ** 2) @ self.weights
+        noisy = at + self.draws - self.rates
+        chance = (noisy - fit_power_law(self.hours, noisy, self.weights).at(self.hours)) ** 2 @ self.weights
+        return float((chance >= off).mean())
+
+    def between(self, hours: np.ndarray, lines: bool) -> tuple[np.ndarray, np.ndarray]:
+        """Rates (hours,) and their draws (draws, hours): the power law, or lines over log hours."""
+        if not lines:
+            return self.law.at(hours), self.laws.at(hours)
+        place = np.log(hours)
+        corners = np.log(self.hours)
+        matrix = np.stack([np.interp(place, corners, row) for row in np.eye(len(corners))])
+        return self.rates @ matrix, self.draws @ matrix
+
+    def forecast(self, hours: float) -> Forecast:
+        """The rate to expect at hours not measured, by the power law."""
+        draws = self.laws.at(np.array([hours]))[..., 0]
+        low, high = np.quantile(draws, [LEVEL / 2, 1 - LEVEL / 2])
+        return Forecast(hours, float(self.law.at(np.array([hours]))[0]), float(low), float(high))
+
+    def hidden(self) -> Forecast | None:
+        """The largest budget as the others foretell it, its own sampling error added.
+
+        None with fewer than four budgets.
+        """
+        if len(self.hours) < 4:
+            return None
+        rest = Curve(self.hours[:-1], self.rates[:-1], self.draws[:, :-1], self.seeds)
+        last = self.hours[-1:]
+        told = float(rest.law.at(last)[0])
+        # the test set is the same, so what it adds to both goes out of the difference
+        off = (rest.laws.at(last)[:, 0] - told) - (self.draws[:, -1] - self.rates[-1])
+        low, high = np.quantile(off, [LEVEL / 2, 1 - LEVEL / 2])
+        return Forecast(float(last[0]), told, told + float(low), told + float(high))
+
+
+class Forecast(NamedTuple):
+    """An error rate in percent foretold for `hours`, with its 95% interval."""
+
+    hours: float
+    rate: float
+    low: float
+    high: float
+
+
+def curves(
+    cells: Mapping[str, Cells],
+    words: np.ndarray,
+    groups: Sequence[str] | None = None,
+    *,
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> dict[str, Curve]:
+    """A curve for each recipe; all are drawn with the same test utterances, so their differences are paired.
+
+    The utterances are resampled. The spread between seeds, as a share of the rate, is pooled over a recipe's
+    budgets after what chance errors on the same utterances add to it is taken off; each draw has its own
+    estimate of it (scaled inverse chi-square), since few seeds tell it badly.
+
+    Parameters
+    ----------
+    cells
+        Recipe → its cells, utterances in the same order in all.
+    words
+        (utterances,) reference words.
+    groups
+        Speaker of each utterance, to resample speakers as wholes.
+
+    Raises
+    ------
+    DataError
+        If no word was scored.
+
+    Reference
+    ---------
+    Bisani & Ney 2004, section 2, for the utterances; Owen 2007, "The pigeonhole bootstrap", section 3, for
+    why the spread of two crossed factors (utterances and seeds) must not be counted twice.
+    """
+    if not words.sum():
+        raise DataError("nothing to draw a curve from: the reference is empty")
+    columns = [(name, e.sum(axis=1) / e.shape[1]) for name, c in cells.items() for e in c.errors]
+    table = grouped(np.stack([words, *(e for _, e in columns)], axis=1), groups)
+    totals = np.concatenate(list(resample(table, draws, seed)))
+    sampled = 100.0 * totals[:, 1:] / np.maximum(totals[:, :1], 1)
+    rates = 100.0 * table[:, 1:].sum(axis=0) / table[:, 0].sum()
+    rng = np.random.default_rng((seed, 1))
+    found = {}
+    for name, c in cells.items():
+        own = np.array([k == name for k, _ in columns])
+        counts = np.array([e.shape[1] for e in c.errors])
+        spread = _seed_spread(c, words, draws, rng)
+        noise = rng.standard_normal((draws, len(counts))) * spread[:, None] / np.sqrt(counts)
+        found[name] = Curve(c.hours, rates[own], sampled[:, own] + rates[own] * noise, int(counts.min()))
+    return found
+
+
+def _seed_spread(cells: Cells, words: np.ndarray, draws: int, rng: np.random.Generator) -> np.ndarray:
+    """(draws,) standard deviation between seeds as a share of the rate; zero where no budget has two."""
+    between = within = freedom = 0.0
+    for errors in cells.errors:
+        seeds = errors.shape[1]
+        rates = errors.sum(axis=0) / words.sum()
+        if seeds < 2 or not rates.any():
+            continue
+        residual = (errors - words[:, None] * rates) / words.sum()
+        between += (seeds - 1) * rates.var(ddof=1) / rates.mean() ** 2
+        within += (seeds - 1) * residual.var(axis=1, ddof=1).sum() / rates.mean() ** 2
+        freedom += seeds - 1
+    if not freedom:
+        return np.zeros(draws)
+    drawn = between / rng.chisquare(freedom, draws) - within / freedom
+    return np.sqrt(np.maximum(drawn, 0.0))
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """Where the second of two recipes takes the lead.
+
+    Attributes
+    ----------
+    first, second
+        Who is better below, and above.
+    hours
+        Where the curves meet.
+    low, high
+        95% interval: outside it one of the two is better at p < 0.05.
+    """
+
+    first: str
+    second: str
+    hours: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two recipes over the budgets that both were measured at.
+
+    Attributes
+    ----------
+    low, high
+        The range in hours.
+    crossings
+        Ascending; empty where none is sure.
+    leader
+        The better one at every point of the range, if one is.
+    lines
+        Whether a power law fits one of them so badly that the curves were joined by lines instead.
+    """
+
+    low: float
+    high: float
+    crossings: tuple[Crossing, ...]
+    leader: str | None
+    lines: bool
+
+    @property
+    def verdict(self) -> Literal["cross", "none", "unknown"]:
+        """What the data say: the curves cross, they do not, or it cannot be told."""
+        return "cross" if self.crossings else "none" if self.leader is not None else "unknown"
+
+
+def compare_curves(first: tuple[str, Curve], second: tuple[str, Curve]) -> Comparison | None:
+    """Find where two curves cross; None where they share no range of hours.
+
+    At each point of the range the difference of the curves has an interval, from the same draws of both. A
+    crossing lies between a stretch where one recipe is surely better and the next where the other is. Its
+    interval is every point between, where the difference may be zero.
+
+    Reference
+    ---------
+    Fieller 1954, "Some problems in interval estimation", section 3: the interval as what a test leaves.
+    """
+    (a, one), (b, two) = first, second
+    low, high = max(one.hours[0], two.hours[0]), min(one.hours[-1], two.hours[-1])
+    if not low < high:
+        return None
+    lines = min(one.fit_p, two.fit_p) < LEVEL
+    grid = np.geomspace(low, high, GRID)
+    (rate_a, draws_a), (rate_b, draws_b) = one.between(grid, lines), two.between(grid, lines)
+    least, most = np.quantile(draws_a - draws_b, [LEVEL / 2, 1 - LEVEL / 2], axis=0)
+    # 1: b is better, -1: a is
+    sure = np.where(least > 0, 1, np.where(most < 0, -1, 0))
+    where = np.flatnonzero(sure)
+    crossings = []
+    for before, after in itertools.pairwise(where):
+        if sure[before] == sure[after]:
+            continue
+        difference = (rate_a - rate_b)[before : after + 1] * sure[after]
+        up = int(np.argmax(difference > 0))
+        share = -difference[up - 1] / (difference[up] - difference[up - 1]) if up else 0.0
+        meet = grid[before + max(up - 1, 0)] * (grid[1] / grid[0]) ** share
+        names = (a, b) if sure[after] > 0 else (b, a)
+        crossings.append(Crossing(*names, float(meet), float(grid[before]), float(grid[after])))
+    always = where.size == GRID and not crossings
+    leader = (b if sure[0] > 0 else a) if always else None
+    return Comparison(float(low), float(high), tuple(crossings), leader, lines)

@@ -1,0 +1,196 @@
+"""Learning curves and crossings: laws found again, and intervals that cover what was planted."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import brentq, least_squares
+
+from asr.errors import DataError
+from asr.score import Cells, compare_curves, curves, holm
+from asr.score.curve import fit_power_law
+
+HOURS = np.array([0.1, 0.25, 0.5, 1.0, 2.27])
+# scale, exponent and floor in percent: these two cross at 0.37 h
+SLOW, FAST = (12.0, 0.3, 10.0), (10.0, 0.6, 8.0)
+
+
+def law(parameters, hours):
+    scale, exponent, floor = parameters
+    return scale * np.asarray(hours) ** -exponent + floor
+
+
+def simulate(seed, laws, seeds=3, between=(0.03, 0.06), utterances=400):
+    """Cells of recipes whose laws are known: utterances of unequal difficulty, seeds of unequal luck."""
+    rng = np.random.default_rng(seed)
+    words = rng.poisson(5, utterances) + 1
+    hard = rng.uniform(0.5, 1.5, utterances)
+    cells = {}
+    for name, parameters, spread in zip("ab", laws, between, strict=True):
+        own = hard * rng.uniform(0.9, 1.1, utterances)
+        errors = []
+        for rate in law(parameters, HOURS) / 100:
+            luck = np.exp(spread * rng.standard_normal(seeds) - spread**2 / 2)
+            errors.append(rng.binomial(words[:, None], np.minimum(1.0, rate * own[:, None] * luck)))
+        cells[name] = Cells(HOURS, tuple(errors))
+    return cells, words
+
+
+def compared(seed, laws, **how):
+    cells, words = simulate(seed, laws, **how)
+    found = curves(cells, words, draws=400, seed=seed)
+    return compare_curves(("a", found["a"]), ("b", found["b"]))
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.floats(1.0, 40.0),
+    st.floats(0.1, 2.0),
+    st.floats(0.0, 30.0),
+    st.lists(st.floats(0.1, 9), min_size=5, max_size=5),
+)
+def test_law_without_noise_is_found_again(scale, exponent, floor, weights):
+    rates = law((scale, exponent, floor), HOURS)
+    fitted = fit_power_law(HOURS, rates, np.array(weights))
+    assert np.abs(fitted.at(HOURS) - rates).max() < 0.02 * rates.max()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_fit_is_as_good_as_a_general_optimiser_finds(seed):
+    rng = np.random.default_rng(seed)
+    rates = law((rng.uniform(1, 20), rng.uniform(0.1, 1.5), rng.uniform(0, 20)), HOURS) * rng.normal(
+        1, 0.05, 5
+    )
+    weights = rng.uniform(0.5, 2, 5) / rates**2
+    fitted = fit_power_law(HOURS, rates, weights)
+    ours = ((fitted.at(HOURS) - rates) ** 2) @ weights
+    best = min(
+        2 * least_squares(
+            lambda p: (law(p, HOURS) - rates) * np.sqrt(weights),
+            (10.0, start, 5.0), bounds=((0, 0.02, 0), (np.inf, 4.0, np.inf)),
+        ).cost
+        for start in (0.1, 0.5, 2.0)
+    )  # fmt: skip
+    assert ours <= best * 1.02 + 1e-9
+    assert fitted.scale >= 0 and fitted.floor >= 0
+
+
+def test_a_curve_that_rises_is_flat_and_two_budgets_have_no_floor():
+    rising = fit_power_law(HOURS, np.array([10.0, 11, 12, 13, 14]), np.ones(5))
+    assert np.ptp(rising.at(HOURS)) < 1e-9 and rising.at(HOURS)[0] == pytest.approx(12)
+    two = fit_power_law(HOURS[:2], np.array([40.0, 20.0]), np.ones(2))
+    assert two.floor == 0 and two.at(HOURS[:2]) == pytest.approx([40, 20], rel=0.01)
+    with pytest.raises(DataError, match="two budgets"):
+        fit_power_law(HOURS[:1], np.array([40.0]), np.ones(1))
+
+
+def test_rates_and_spread_of_the_draws():
+    cells, words = simulate(0, (SLOW, FAST))
+    found = curves(cells, words)
+    a = found["a"]
+    assert a.rates == pytest.approx([100 * e.sum() / 3 / words.sum() for e in cells["a"].errors])
+    assert a.draws.mean(axis=0) == pytest.approx(a.rates, rel=0.02)
+    # the same test utterances are drawn for both
+    assert np.corrcoef(a.draws[:, 2], found["b"].draws[:, 2])[0, 1] > 0.1
+    single = curves({"a": Cells(HOURS, tuple(e[:, :1] for e in cells["a"].errors))}, words)["a"]
+    assert single.seeds == 1 and a.seeds == 3
+    with pytest.raises(DataError, match="empty"):
+        curves(cells, np.zeros_like(words))
+
+
+def test_spread_between_seeds_equals_that_of_many_trainings():
+    """The draws' standard deviation is that of the pooled rate over whole experiments made anew."""
+    rates, told = [], []
+    for seed in range(150):
+        cells, words = simulate(seed, (SLOW, FAST), between=(0.2, 0.0))
+        found = curves(cells, words, draws=200, seed=seed)
+        rates.append([found["a"].rates[0], found["b"].rates[0]])
+        told.append([found["a"].draws[:, 0].std(), found["b"].draws[:, 0].std()])
+    assert np.mean(told, axis=0) == pytest.approx(np.std(rates, axis=0), rel=0.2)
+
+
+def coverage(sims, **how):
+    truth = brentq(lambda h: law(SLOW, h) - law(FAST, h), 0.1, 2.27)
+    results = [compared(seed, (SLOW, FAST), **how) for seed in range(sims)]
+    claims = [r.crossings[0] for r in results if r.crossings]
+    assert all((c.first, c.second) == ("a", "b") for c in claims)
+    assert all(c.low <= c.hours <= c.high for c in claims)
+    return len(claims) / sims, np.mean([c.low <= truth <= c.high for c in claims])
+
+
+def test_a_planted_crossing_is_found_and_covered():
+    claimed, covered = coverage(100)
+    assert claimed > 0.95 and covered >= 0.88
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [{}, {"seeds": 1, "between": (0.0, 0.0)}], ids=["three seeds", "one seed"])
+def test_interval_of_a_planted_crossing_covers_it_in_95_of_100(how):
+    claimed, covered = coverage(1000, **how)
+    assert claimed > 0.99 and 0.93 <= covered <= 0.97
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "laws", [(SLOW, SLOW), (SLOW, (13.0, 0.3, 11.0)), (FAST, FAST)], ids=["equal", "close", "equal and fast"]
+)
+def test_no_crossing_is_claimed_where_none_was_planted(laws):
+    claims = sum(compared(seed, laws).verdict == "cross" for seed in range(1000))
+    assert claims <= 50
+
+
+def test_clear_verdicts():
+    apart = compared(1, (SLOW, (30.0, 0.3, 25.0)))
+    assert apart.verdict == "none" and apart.leader == "a" and not apart.crossings
+    twins = compared(2, (SLOW, SLOW))
+    assert twins.verdict == "unknown" and twins.leader is None
+
+
+def test_a_plateau_is_no_power_law_and_lines_still_find_the_crossing():
+    rng = np.random.default_rng(0)
+    words = np.full(600, 6)
+    rates = {"a": [0.40, 0.37, 0.34, 0.32, 0.30], "b": [0.95, 0.95, 0.90, 0.30, 0.12]}
+    cells = {
+        name: Cells(HOURS, tuple(rng.binomial(6, r, (600, 3)) for r in row)) for name, row in rates.items()
+    }
+    found = curves(cells, words)
+    assert found["a"].fit_p > 0.05 > found["b"].fit_p
+    result = compare_curves(("a", found["a"]), ("b", found["b"]))
+    (crossing,) = result.crossings
+    # on the line from (0.5 h, 0.90) to (1 h, 0.30) against the other's
+    assert result.lines and crossing.hours == pytest.approx(0.968, abs=0.02)
+    assert crossing.low < crossing.hours < crossing.high
+
+
+def test_forecast_covers_the_truth_and_hiding_the_last_budget_foretells_it():
+    ahead = inside = 0
+    for seed in range(60):
+        cells, words = simulate(seed, (SLOW, FAST))
+        curve = curves(cells, words, draws=300, seed=seed)["b"]
+        told = curve.forecast(22.7)
+        ahead += told.low <= law(FAST, 22.7) <= told.high
+        hidden = curve.hidden()
+        assert hidden.hours == 2.27
+        inside += hidden.low <= curve.rates[-1] <= hidden.high
+    assert ahead >= 54 and inside >= 53
+
+
+def test_ranges_that_do_not_meet_are_not_compared():
+    cells, words = simulate(0, (SLOW, FAST))
+    found = curves(
+        {
+            "a": Cells(HOURS[:2], cells["a"].errors[:2]),
+            "b": Cells(HOURS[2:], cells["b"].errors[2:]),
+        },
+        words,
+    )
+    assert compare_curves(("a", found["a"]), ("b", found["b"])) is None
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
+def test_holm_is_its_definition(p_values):
+    corrected = holm(p_values)
+    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
+    for rank, i in enumerate(order):
+        wanted = max(min(1.0, (len(p_values) - k) * p_values[j]) for k, j in enumerate(order[: rank + 1]))
+        assert corrected[i] == pytest.approx(wanted)
