@@ -15,7 +15,7 @@ from asr.errors import DataError, ModelError
 from asr.models.ctc.batches import Batches, Utterances
 from asr.models.ctc.checkpoint import SafeCheckpointIO
 from asr.models.ctc.model import Ctc
-from asr.models.ctc.network import FRAME_SHIFT_S, MINIMUM_FRAMES, Network
+from asr.models.ctc.network import FRAME_SHIFT_S, MINIMUM_FRAMES, Dropout, Network
 from asr.models.ctc.settings import CtcSettings
 from asr.models.ctc.targets import Targets, frames_needed
 from asr.models.ctc.training import collapse, epochs_for
@@ -276,3 +276,22 @@ def test_gradient_reaches_the_front_end() -> None:
     log_probs[:, : int(frames.min()), 1].sum().backward()
     gradient = network.frontend.filters.grad
     assert gradient is not None and torch.isfinite(gradient).all() and (gradient.abs().amax((1, 2)) > 0).all()
+
+
+def test_dropout_zeroes_its_share_and_keeps_the_mean():
+    x = torch.ones(100, 1003, requires_grad=True)
+    dropout = Dropout(0.15).train()
+    torch.manual_seed(0)
+    y = dropout(x)
+    assert (y == 0).float().mean() == pytest.approx(0.15, abs=0.005)
+    assert y.unique().tolist() == pytest.approx([0.0, 256 / 218])
+    y.sum().backward()
+    assert torch.equal(x.grad, y.detach())
+    torch.manual_seed(0)
+    assert torch.equal(dropout(x), y) and not torch.equal(dropout(x), y)
+    # neighbours and the bytes of one random word are independent
+    zeros = (y.detach() == 0).float().flatten()
+    for apart in (1, 2, 4, 7, 8):
+        both = (zeros[:-apart] * zeros[apart:]).mean()
+        assert both == pytest.approx(float(zeros.mean()) ** 2, abs=0.003)
+    assert dropout.eval()(x) is x and Dropout(0.0).train()(x) is x

@@ -44,6 +44,31 @@ class Normalise(nn.Module):
         return centred * torch.rsqrt(variance + 1e-2)
 
 
+class Dropout(nn.Module):
+    """Zeroes a share of the numbers in training and scales up the rest.
+
+    A random byte decides for each: torch's own dropout took a tenth of the training time.
+
+    Parameters
+    ----------
+    share
+        Probability of zero, to the nearest 256th.
+    """
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self.zeros = round(share * 256)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Numbers of any shape to the same."""
+        if not self.training or not self.zeros:
+            return x
+        # random_ fills 64-bit words
+        words = torch.empty(-(-x.numel() // 8), dtype=torch.int64, device=x.device).random_(-(2**63), None)
+        keep = words.view(torch.uint8)[: x.numel()] >= self.zeros
+        return x * (keep.to(x.dtype) * (256 / (256 - self.zeros))).view(x.shape)
+
+
 class Subsample(nn.Module):
     """Two strided convolutions over (channel, time) planes: 100 to 25 frames per second, then a projection.
 
@@ -88,7 +113,7 @@ class Block(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(width, width, (1, kernel), padding=(0, kernel // 2), bias=False)
         self.norm = nn.BatchNorm2d(width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
         """(batch, frames, width) to the same, zero where `inside` (batch, frames, 1) is."""
@@ -108,7 +133,7 @@ class BiLstm(nn.Module):
         self.ahead = nn.LSTM(width, width // 2, batch_first=True)
         self.back = nn.LSTM(width, width // 2, batch_first=True)
         self.norm = nn.LayerNorm(width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         """(batch, frames, width) to the same."""
@@ -145,7 +170,7 @@ class Network(nn.Module):
         self.lstms = nn.ModuleList(
             BiLstm(settings.width, settings.dropout) for _ in range(settings.lstm_layers)
         )
-        self.dropout = nn.Dropout(settings.dropout)
+        self.dropout = Dropout(settings.dropout)
         self.output = nn.Linear(settings.width, units)
 
     def forward(self, waveforms: torch.Tensor, samples: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

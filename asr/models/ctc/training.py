@@ -34,11 +34,11 @@ STEPS_A_PASS = 8  # a tiny set is cut into smaller batches, down to this many
 def epochs_for(hours: float, settings: CtcSettings) -> int:
     """Passes over a training set of `hours`: fewer hours, more passes, but less work in all.
 
-    45 passes at 2 h; passes grow with the inverse square root of the hours, and end at 600.
+    40 passes at 2 h; passes grow with the inverse square root of the hours, and end at 600.
     """
     if settings.epochs is not None:
         return settings.epochs
-    return max(4, min(600, round(settings.effort * 45.0 * math.sqrt(2.0 / hours))))
+    return max(4, min(600, round(settings.effort * 40.0 * math.sqrt(2.0 / hours))))
 
 
 def precision_of(settings: CtcSettings) -> Literal["32-true", "bf16-mixed"]:
