@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,16 @@ import pytest
 from asr.data.audio import load_cut
 from asr.data.corpora.synth import prepare
 from asr.data.corpus import Corpus
-from asr.errors import ModelError
-from asr.experiment import Cell, run_cell
+from asr.decode.align import align
+from asr.decode.topology import Topology
+from asr.emissions import Emissions
+from asr.errors import DataError, ModelError
+from asr.experiment import Cell, evaluate_split, run_cell
 from asr.record import RunRecord
+from asr.stages import Losses, attribute, certain, stages_path
 from asr.system import System
+from asr.text.lexicon import Lexicon
+from asr.text.units import BLANK, Units
 
 # seconds of training, not figures to be proud of: the path is what is tested
 QUICK = {
@@ -124,6 +131,54 @@ def test_words_of_a_known_text_get_their_times(finished, corpus: Corpus) -> None
         assert [w.text for w in found] == [w.symbol.upper() for w in true]
         errors += [abs(w.start_s - t.start) for w, t in zip(found, true, strict=True)]
     assert np.mean(errors) < 0.05, "mean distance of word starts in seconds"
+
+
+def test_stages_add_up_to_the_errors_as_scored(finished, corpus: Corpus) -> None:
+    _, folder, row = finished
+    losses = attribute(folder, corpus)
+    assert losses.words == row["words"] and losses.errors == row["sub"] + row["del"] + row["ins"]
+    assert sum(losses.stages.values()) == losses.errors
+    assert all(sum(-np.diff(e)) == e[0] for e in losses.by_utterance.values())
+    assert Losses.load(stages_path(folder, "test")) == losses
+    # the lexicon tells all but the words that sound alike apart, once the phonemes are known
+    assert 0 <= losses.stages["pronunciation"] <= 0.03 * losses.words
+    assert losses.stages["acoustics"] > 0 and losses.stages["vocabulary"] == 0
+    (folder / "decode" / "test" / "stages.json").write_text('{"words": 1, "utterances": {"a": [1, 0]}}')
+    with pytest.raises(DataError, match="run `asr stages` again"):
+        Losses.load(stages_path(folder, "test"))
+
+
+def test_words_that_the_lexicon_loses_are_put_down_to_vocabulary(
+    finished, corpus: Corpus, tmp_path: Path
+) -> None:
+    cell, folder, row = finished
+    if cell.recipe != "mfcc_hmm":
+        pytest.skip("two epochs do not teach a network words to lose")
+    shutil.copytree(folder / "system", tmp_path / "system")
+    system = System.load(tmp_path)
+    said = Counter(w for c in corpus.cuts("test") for w in c.supervisions[0].text.split())
+    gone = {w for w, _ in said.most_common(10)}
+    times = sum(said[w] for w in gone)
+    System(
+        **{
+            **{k: getattr(system, k) for k in ("name", "language", "model", "lm", "settings")},
+            "lexicon": system.lexicon.restricted([w for w in system.lexicon.entries if w not in gone]),
+        }
+    ).save(tmp_path / "system")
+    evaluate_split(System.load(tmp_path), corpus, system.lexicon, "test", tmp_path)
+    losses = attribute(tmp_path, corpus)
+    assert losses.errors >= row["sub"] + row["del"] + row["ins"] + times / 2
+    assert losses.stages["vocabulary"] >= times / 2
+
+
+def test_certain_emissions_are_the_columns_of_the_tokens() -> None:
+    lexicon = Lexicon({"CAT": [("K", "AE", "T")], "TACK": [("T", "AE", "K")]})
+    units = Units([BLANK, *lexicon.phones()])
+    topology = Topology.ctc(units)
+    like = Emissions(np.zeros((5, len(units)), np.float32), units, 0.04, "posterior")
+    sure = certain(topology, ("T", "AE", "K"), like)
+    assert align(sure, topology, lexicon, ["TACK"]).score == 0
+    assert align(sure, topology, lexicon, ["CAT"]).score <= -60
 
 
 def test_a_missing_system_is_named(tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ from asr.progress import console
 
 # each module in asr/cli/ holds one function named like its command; bench first: it is the main job
 COMMANDS = (
-    "bench", "prepare", "train", "evaluate", "transcribe", "align", "compare", "score", "check", "show",
+    "bench", "prepare", "train", "evaluate", "stages", "transcribe", "align", "compare", "score", "check",
+    "show",
 )  # fmt: skip
 
 

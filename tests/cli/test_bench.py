@@ -26,7 +26,7 @@ def test_table_page_and_answer(bench, tmp_path):
     last = done.out[done.out.index("\n0.1 h: ") :].strip().splitlines()
     assert last[0].startswith("0.1 h: mfcc_hmm is best with ")
     assert last[2].startswith("1 h: raw_ctc is ")
-    assert any(line.startswith("mfcc_hmm and raw_ctc cross between ") for line in last[3:])
+    assert any(line.startswith("mfcc_hmm and raw_ctc cross: raw_ctc overtakes ") for line in last[3:])
     out = tmp_path / "out"
     assert {"results.csv", "RESULTS.md", "curve.png", "curve.svg", "report.html"} <= {
         p.name for p in out.iterdir()
