@@ -26,10 +26,12 @@ import pydantic
 
 from asr.config import Settings, load_yaml, parse, resource
 from asr.data.corpora import preparer
+from asr.data.corpus import Corpus
 from asr.errors import AsrError, ConfigError, UsageError
 from asr.experiment import Cell, run_cell
 from asr.files import content_hash, write_text
 from asr.record import RunRecord
+from asr.stages import attribute, stages_path
 
 COLUMNS = (
     "corpus", "recipe", "hours", "text_words", "seed", "setting", "split", "utterances", "words",
@@ -83,6 +85,8 @@ class BenchSettings(Settings):
     # hours of training audio; "all" for the whole train split
     hours: tuple[float | Literal["all"], ...]
     seeds: tuple[int, ...] = (0,)
+    # whether to find out which stage lost the words, by more searches of the test split
+    stages: bool = False
     # `a.b=c` overrides under the name of a recipe, or under `all`
     set: dict[str, tuple[str, ...]] = pydantic.Field(default_factory=dict)
 
@@ -171,8 +175,10 @@ class CellState:
         return f"{Path(self.cell.recipe).stem}, {hours}, seed {self.cell.seed}"
 
 
-def plan(cells: Sequence[Cell], to: Path) -> list[CellState]:
+def plan(cells: Sequence[Cell], to: Path, *, stages: bool = False) -> list[CellState]:
     """Each cell with its run folder below `to`; finished ones carry their row.
+
+    With `stages`, a cell is finished when its losses are known, too.
 
     Raises
     ------
@@ -184,11 +190,22 @@ def plan(cells: Sequence[Cell], to: Path) -> list[CellState]:
         state = CellState(cell, to / cell.folder_name())
         if (state.folder / "record.json").exists():
             try:
-                state.row, state.state = RunRecord.load(state.folder).row, "kept"
+                row = RunRecord.load(state.folder).row
+                if not stages or stages_path(state.folder, row["split"]).exists():
+                    state.row, state.state = row, "kept"
             except AsrError as e:
                 state.state, state.error = "failed", str(e)
         states.append(state)
     return states
+
+
+def run_staged(cell: Cell, folder: Path, stage: Callable[[str], None] = lambda _: None) -> Row:
+    """`run_cell`, and which stage lost the words of its test split."""
+    row = run_cell(cell, folder, stage)
+    if not stages_path(folder, row["split"]).exists():
+        stage("finding the stages that lost words")
+        attribute(folder, Corpus.open(cell.corpus), row["split"])
+    return row
 
 
 def process() -> Executor:

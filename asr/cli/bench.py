@@ -31,6 +31,10 @@ def bench(
     to: Annotated[
         Path | None, typer.Option("--to", help="Folder of the results; runs/CONF when left out.")
     ] = None,
+    stages: Annotated[
+        bool,
+        typer.Option("--stages", help="Also find which stage lost the words: three more searches a cell."),
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List the cells and stop.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print rows and answer as JSON.")] = False,
 ) -> None:
@@ -39,7 +43,7 @@ def bench(
     With nothing but `asr bench` a small corpus is synthesised first. The same command after an interruption
     keeps what is finished. A failed cell is named and the others go on; the exit code is then 1.
     """
-    from asr.bench import load_bench, plan, run_bench
+    from asr.bench import load_bench, plan, run_bench, run_cell, run_staged
     from asr.errors import UsageError
     from asr.progress import console
     from asr.record import provenance
@@ -53,6 +57,7 @@ def bench(
         if hours
         else None,
         seeds=[_number(s, int, "--seeds") for s in seeds.split(",")] if seeds else None,
+        stages=stages or None,
         overrides=settings,
     )
     if data is None and wanted.corpus is None:
@@ -60,17 +65,17 @@ def bench(
     folder = to or Path("runs") / Path(conf).stem
     if dry_run:
         where = data or wanted.corpus.where()  # type: ignore[union-attr]
-        states = plan(wanted.cells(where), folder)
+        states = plan(wanted.cells(where), folder, stages=wanted.stages)
         for state in states:
             typer.echo(f"{state.label}: {state.state}, {state.folder}")
         return
     plan(wanted.cells(data or Path()), folder)  # complains of an unknown setting before anything is prepared
     corpus = data or wanted.corpus.prepared()  # type: ignore[union-attr]
-    states = plan(wanted.cells(corpus), folder)
+    states = plan(wanted.cells(corpus), folder, stages=wanted.stages)
     console.print(f"{len(states)} cells on {corpus}, results in {folder}", markup=False, soft_wrap=True)
     try:
         with BenchDisplay(states) as display:
-            run_bench(states, folder, display.change)
+            run_bench(states, folder, display.change, run=run_staged if wanted.stages else run_cell)
     except KeyboardInterrupt:
         console.print("stopped: the same command goes on from here")
         raise typer.Exit(130) from None

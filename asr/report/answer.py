@@ -98,7 +98,7 @@ def _next(findings: Findings) -> list[str]:
         else:
             advice.append("whether more hours pay cannot be told yet: measure more budgets")
     if min(len(p.runs) for p in findings.points) < 3:
-        advice.append("run with `--seeds 0,1,2`, since single trainings differ by chance")
+        advice.append("run with --seeds 0,1,2, since single trainings differ by chance")
     if any(c.winner is None for c in findings.contests if c.a.hours == top):
         advice.append("to tell the close ones apart, test on more utterances")
     return [f"Next: {'; '.join(advice)}."] if advice else []

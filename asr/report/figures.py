@@ -29,6 +29,7 @@ from asr.score import (
     read_decoded,
     score_texts,
 )
+from asr.stages import STAGES, Losses, stages_path
 
 SPEAKERS = 20  # with fewer, resampling speakers tells little: utterances are resampled instead
 
@@ -40,13 +41,16 @@ class Run:
     folder: Path
     record: RunRecord
     result: Result
+    losses: Losses | None
 
     @classmethod
     def load(cls, folder: Path) -> Run:
         """Read a run folder; AsrError where it is unfinished or damaged."""
         record = RunRecord.load(folder)
         decoded = read_decoded(folder, record.row["split"])
-        return cls(folder, record, score_texts(decoded.references, decoded.texts, speakers=decoded.speakers))
+        result = score_texts(decoded.references, decoded.texts, speakers=decoded.speakers)
+        path = stages_path(folder, record.row["split"])
+        return cls(folder, record, result, Losses.load(path) if path.exists() else None)
 
     @property
     def row(self) -> dict[str, Any]:
@@ -89,6 +93,15 @@ class Point:
             for u in run.result.utterances:
                 counts[u.id] = counts.get(u.id, Scores.zero()) + u.scores
         return counts
+
+    @property
+    def lost(self) -> dict[str, float] | None:
+        """Points of WER by stage, seeds pooled; None unless all runs know."""
+        known = [r.losses for r in self.runs if r.losses is not None]
+        if len(known) < len(self.runs):
+            return None
+        words = sum(k.words for k in known)
+        return {stage: 100 * sum(k.stages[stage] for k in known) / max(1, words) for stage in STAGES}
 
     @property
     def seeds(self) -> tuple[int, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from asr.report.figures import Findings, Run
+from asr.stages import STAGES
 
 # heading, column of results.csv, decimals
 FIGURES: tuple[tuple[str, str, int], ...] = (
@@ -23,6 +24,11 @@ FIGURES: tuple[tuple[str, str, int], ...] = (
 LAWS_NOTE = (
     "A law fits where its p is above 0.05; where one does not, crossings are sought between lines from "
     "budget to budget. With one seed the spread between trainings is in no interval."
+)
+LOSSES_NOTE = (
+    "Points of WER that go when a stage is put right on top of those before it: a wide search, every word of "
+    "the test in the vocabulary, a language model of the test's own transcripts, the true tokens; and what "
+    "then remains, words that the lexicon cannot tell apart. Below zero: it did harm."
 )
 CONTESTS_NOTE = (
     "Corrected: the larger of both, by Holm's method for all tests of this bench; below 0.05 one is called "
@@ -135,17 +141,31 @@ def contests(findings: Findings) -> tuple[list[str], list[list[str]]]:
         [
             f"{c.a.hours:g}", c.a.recipe, c.b.recipe, f"{c.paired.difference:+.1f}",
             f"{c.paired.low:+.1f} to {c.paired.high:+.1f}",
-            *(f"{p:.4f}" for p in (c.paired.p, c.segment_p, c.p)),
+            *("<0.0001" if p < 1e-4 else f"{p:.4f}" for p in (c.paired.p, c.segment_p, c.p)),
         ]
         for c in findings.contests
     ]  # fmt: skip
     return head, rows
 
 
+def losses(findings: Findings) -> tuple[list[str], list[list[str]]]:
+    """Headings and cells of what each stage lost, one row a budget and recipe where it is known."""
+    known = sorted((p.hours, i, p) for i, p in enumerate(findings.points) if p.lost is not None)
+    rows = [
+        [f"{hours:g}", p.recipe, *(f"{points:.1f}" for points in (p.lost or {}).values()), f"{p.wer:.1f}"]
+        for hours, _, p in known
+    ]
+    return ["hours", "recipe", *STAGES, "WER %"], rows
+
+
 def _laws(findings: Findings) -> list[str]:
-    """Both tables with what they mean."""
+    """The tables of stages, laws and contests with what they mean."""
     lines = []
-    for (head, rows), note in ((laws(findings), LAWS_NOTE), (contests(findings), CONTESTS_NOTE)):
+    for (head, rows), note in (
+        (losses(findings), LOSSES_NOTE),
+        (laws(findings), LAWS_NOTE),
+        (contests(findings), CONTESTS_NOTE),
+    ):
         if rows:
             lines += ["", "| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
             lines += ["| " + " | ".join(row) + " |" for row in rows]

@@ -10,8 +10,16 @@ from string import Template
 from typing import Any
 
 from asr.report.figures import Findings, Point, Run
-from asr.report.markdown import CONTESTS_NOTE, LAWS_NOTE, contests, laws, table
-from asr.report.plot import INK, draw_curve, inline_svg
+from asr.report.markdown import (
+    CONTESTS_NOTE,
+    LAWS_NOTE,
+    LOSSES_NOTE,
+    contests,
+    laws,
+    losses,
+    table,
+)
+from asr.report.plot import INK, draw_curve, draw_stages, inline_svg
 from asr.score import Pairs, UtteranceScore
 
 WORST = 8  # utterances shown for each recipe
@@ -50,6 +58,7 @@ def page(
         )
         body += [
             _curve(findings),
+            _stages(findings),
             _table("Power laws", *laws(findings), LAWS_NOTE),
             _table("Pair by pair", *contests(findings), CONTESTS_NOTE),
             _table("Every cell", *table(runs), "Decoding RTF: seconds of one core for a second of audio."),
@@ -83,13 +92,28 @@ def _curve(findings: Findings) -> str:
     )
 
 
+def _stages(findings: Findings) -> str:
+    wide, narrow = draw_stages(findings, ink=INK), draw_stages(findings, 3.9, INK)
+    if wide is None or narrow is None:
+        return ""
+    drawing = (
+        f'<div class="wide">{inline_svg(wide, "stages-wide-")}</div>'
+        f'<div class="narrow">{inline_svg(narrow, "stages-narrow-")}</div>'
+    )
+    label = "Points of word error rate lost by each stage; the figures are in the table below"
+    table = _table("", *losses(findings), LOSSES_NOTE)
+    figure = f'<figure role="img" aria-label="{label}">{drawing}</figure>'
+    return f"<h2>Which stage lost the words</h2>{figure}{table}"
+
+
 def _table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]], note: str) -> str:
     if not rows:
         return ""
     headings = "".join(f'<th scope="col">{escape(h)}</th>' for h in head)
     body = "".join("<tr>" + "".join(f"<td>{escape(c)}</td>" for c in row) + "</tr>" for row in rows)
     return (
-        f'<h2>{title}</h2><div class="scroll" tabindex="0" role="region" aria-label="{title}">'
+        (f"<h2>{title}</h2>" if title else "")
+        + f'<div class="scroll" tabindex="0" role="region" aria-label="{title or "Figures"}">'
         f"<table><thead><tr>{headings}</tr></thead><tbody>{body}</tbody></table></div>"
         f"<p><small>{escape(note)}</small></p>"
     )

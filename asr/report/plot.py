@@ -15,6 +15,7 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 
 from asr.files import replacing
 from asr.report.figures import Findings
+from asr.stages import STAGES
 
 # told apart by colour (Okabe and Ito's palette for colour-blind readers), marker and dash
 STYLES = (
@@ -25,6 +26,8 @@ STYLES = (
     ("#E69F00", "v", "-"),
     ("#56B4E9", "P", "--"),
 )
+# of the stages: search, vocabulary, language model, acoustics, pronunciation
+BARS = (("#999999", ""), ("#E69F00", "//"), ("#56B4E9", ""), ("#0072B2", ""), ("#CC79A7", ".."))
 AHEAD = 4.0  # the laws are drawn to this many times the largest budget
 INK = "#010203"  # stands for the colour of the page's text
 # text stays text; ids are the same in every run
@@ -110,6 +113,35 @@ def _draw_law(axes: Axes, findings: Findings, recipe: str, colour: str, dash: st
         axes.fill_between(hours, low, high, color=colour, alpha=shade, linewidth=0)
         axes.plot(hours, curve.law.at(hours), color=colour, linestyle=style, linewidth=1.8)
     return True
+
+
+def draw_stages(findings: Findings, width: float = 6.4, ink: str = "black") -> Figure | None:
+    """Draw what each stage lost as one stacked bar a budget and recipe, in points of WER; None where unknown.
+
+    A stage that did harm when put right is not drawn.
+    """
+    known = [(h, p) for h in findings.budgets for p in findings.points if p.hours == h and p.lost is not None]
+    if not known:
+        return None
+    inked = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")
+    settings: Any = dict.fromkeys(inked, ink) | {"axes.spines.top": False, "axes.spines.right": False}
+    with rc_context(settings):
+        figure = Figure(figsize=(width, 1.1 + 0.28 * len(known)), layout="constrained")
+        axes = figure.subplots()
+        left = np.zeros(len(known))
+        rows = np.arange(len(known))[::-1]
+        for stage, (colour, hatch) in zip(STAGES, BARS, strict=True):
+            points = np.array([max(0.0, (p.lost or {})[stage]) for _, p in known])
+            axes.barh(
+                rows, points, left=left, height=0.75, color=colour, hatch=hatch, edgecolor="white",
+                linewidth=0, label=stage,
+            )  # fmt: skip
+            left += points
+        axes.set_yticks(rows, [f"{h:g} h {p.recipe}" for h, p in known])
+        axes.set_xlabel("points of word error rate")
+        axes.set_xlim(left=0)
+        figure.legend(frameon=False, ncols=3 if width > 5 else 2, loc="outside upper center")
+    return figure
 
 
 def save_curve(figure: Figure, path: Path) -> None:

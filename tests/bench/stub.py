@@ -17,10 +17,12 @@ from asr.experiment import Cell
 from asr.files import write_text
 from asr.record import RunRecord, provenance
 from asr.score import score_texts
+from asr.stages import Losses, stages_path
 
 WORDS = "THE A OF AND CAT DOG RIVER SEVEN MOUNTAIN WALKED SLOWLY UNDER BRIGHT MORNING LIGHT".split()
 # error rate at one hour, and how fast it falls with the logarithm of the hours
 RECIPES = {"mfcc_hmm": (0.25, 0.1), "phoneme_ctc": (0.2, 0.4), "raw_ctc": (0.15, 0.7)}
+STAGES = True  # whether a cell knows which stage lost its words
 SLOW = float(os.environ.get("STUB_SECONDS", "0"))
 
 
@@ -49,6 +51,9 @@ def run(cell, folder, stage):
         entry = {"id": i, "text": text, "reference": references[i], "speaker": speakers[i]}
         lines.append(json.dumps(entry) + "\n")
     write_text(folder / "decode" / "test" / "hyp.jsonl", "".join(lines))
+    if STAGES:
+        lost = {u.id: (e := u.scores.errors, e, e - e // 4, e // 2, e // 8, 0) for u in result.utterances}
+        Losses(result.scores.reference, lost).save(stages_path(folder, "test"))
     scores = result.scores
     row = {
         "corpus": "toy", "recipe": cell.recipe, "hours": cell.hours, "text_words": 1000, "seed": cell.seed,

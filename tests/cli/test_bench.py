@@ -10,6 +10,8 @@ from asr import bench as module
 sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))
 import stub
 
+REAL = module.run_bench
+
 
 @pytest.fixture
 def bench(run, monkeypatch, tmp_path):
@@ -45,6 +47,19 @@ def test_failed_cell_exit_code_and_the_rest(bench, tmp_path):
     again = bench("--hours", "0.666")
     assert "phoneme_ctc, 0.666 h, seed 0: kept" in again.err
     assert "failed: mfcc_hmm, 0.666 h, seed 0" in again.out
+
+
+def test_stages_are_found_for_cells_that_lack_them(bench, monkeypatch, tmp_path):
+    asked = []
+    monkeypatch.setattr(module, "run_cell", stub.run)
+    monkeypatch.setattr(stub, "STAGES", False)
+    monkeypatch.setattr(module, "attribute", lambda run, corpus, split: asked.append((run.name, split)))
+    monkeypatch.setattr(module.Corpus, "open", lambda folder: folder)
+    monkeypatch.setattr(module, "run_bench", functools.partial(REAL, executor=stub.thread))
+    bench("--hours", "0.5", "--recipes", "raw_ctc")
+    assert asked == []
+    done = bench("--hours", "0.5", "--recipes", "raw_ctc", "--stages")
+    assert done.code == 0 and [split for _, split in asked] == ["test"]
 
 
 def test_everything_failed(bench, tmp_path):

@@ -62,7 +62,7 @@ def waves_of(cuts: CutSet) -> list[np.ndarray]:
 def test_learns_eight_utterances_of_tones(tmp_path: Path, targets: str) -> None:
     cuts = tone_cuts(tmp_path / "wav", 8)
     model = Ctc(
-        CtcSettings(targets=targets, epochs=25, learning_rate=5e-3, patience=25, **SMALL), LEXICON, seed=1
+        CtcSettings(targets=targets, epochs=40, learning_rate=5e-3, patience=40, **SMALL), LEXICON, seed=1
     )
     model.fit(cuts, cuts, tmp_path / "work")
     emissions = model.emit(waves_of(cuts), RATE)

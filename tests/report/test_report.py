@@ -123,6 +123,19 @@ def test_markdown_holds_what_is_needed_to_run_it_again(written):
         assert wanted in text
 
 
+def test_stages_are_drawn_and_add_up_to_the_error_rate(found, written):
+    for point in found.points:
+        assert sum(point.lost.values()) == pytest.approx(point.wer)
+    text = (written[0] / "RESULTS.md").read_text()
+    head = "| hours | recipe | search | vocabulary | language model | acoustics | pronunciation | WER % |"
+    rows = text[text.index(head) :].split("\n\n")[0].splitlines()[2:]
+    assert len(rows) == len(found.points) and rows[0].startswith("| 0.1 | mfcc_hmm | 0.0 | ")
+    page = (written[0] / "report.html").read_text()
+    assert "Which stage lost the words" in page and "0.25 h phoneme_ctc" in page
+    unknown = replace(found.points[0], runs=(replace(found.points[0].runs[0], losses=None),))
+    assert unknown.lost is None
+
+
 class Checker(html.parser.HTMLParser):
     """Every tag closed in order; no address outside the page."""
 

@@ -203,7 +203,7 @@ def train(
 ) -> None:
     """Train `network` in place and leave it with the weights of the best dev error.
 
-    Every epoch leaves ``checkpoints/last.ckpt`` below `workdir`; a later call goes on from there.
+    Every validation leaves ``checkpoints/last.ckpt`` below `workdir`; a later call goes on from there.
 
     Raises
     ------
@@ -219,9 +219,11 @@ def train(
     module = Training(network, settings, epochs * len(batches), seed)
     folder = workdir / "checkpoints"
     keep = ModelCheckpoint(
-        folder, "best", monitor="dev_error", mode="min", save_top_k=1, enable_version_counter=False
-    )
-    last = ModelCheckpoint(folder, "last", every_n_epochs=1, save_top_k=1, enable_version_counter=False,
+        folder, "best", monitor="dev_error", mode="min", save_top_k=1, enable_version_counter=False,
+        save_weights_only=True,
+    )  # fmt: skip
+    # not after every pass: writing one takes as long as a pass over a tiny set
+    last = ModelCheckpoint(folder, "last", every_n_epochs=every, save_top_k=1, enable_version_counter=False,
                            save_on_train_epoch_end=True)  # fmt: skip
     patience = settings.patience or max(5, VALIDATIONS // 2)
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
