@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import fcntl
+import functools
 import io
 import json
 import math
@@ -16,13 +17,14 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor, wait
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import pydantic
+import torch
 
 from asr.config import Settings, load_yaml, parse, resource
 from asr.data.corpora import preparer
@@ -30,13 +32,13 @@ from asr.data.corpus import Corpus
 from asr.errors import AsrError, ConfigError, UsageError
 from asr.experiment import Cell, run_cell
 from asr.files import content_hash, write_text
-from asr.record import RunRecord
+from asr.record import RunRecord, cores
 from asr.stages import attribute, stages_path
 
 COLUMNS = (
     "corpus", "recipe", "hours", "text_words", "seed", "setting", "split", "utterances", "words",
     "sub", "del", "ins", "wer", "wer_low", "wer_high", "cer", "unadapted_wer", "per",
-    "greedy_wer", "greedy_cer", "train_s", "decode_rtf", "peak_mb", "params",
+    "greedy_wer", "greedy_cer", "train_s", "train_cpu_s", "decode_rtf", "peak_mb", "disk_mb", "params",
 )  # fmt: skip
 
 Row = dict[str, Any]
@@ -85,6 +87,8 @@ class BenchSettings(Settings):
     # hours of training audio; "all" for the whole train split
     hours: tuple[float | Literal["all"], ...]
     seeds: tuple[int, ...] = (0,)
+    # cells at a time; each gets its share of the cores
+    jobs: int = pydantic.Field(1, ge=1)
     # whether to find out which stage lost the words, by more searches of the test split
     stages: bool = False
     # `a.b=c` overrides under the name of a recipe, or under `all`
@@ -208,15 +212,15 @@ def run_staged(cell: Cell, folder: Path, stage: Callable[[str], None] = lambda _
     return row
 
 
-def process() -> Executor:
-    """One fresh process for one cell.
+def process(threads: int = 0) -> Executor:
+    """One fresh process for one cell, with so many threads (0: one a core).
 
     Its peak memory is then the cell's own and its death the cell's alone. The fork server has imported the
     heavy packages once, so a cell starts in milliseconds.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["asr.experiment"])
-    return ProcessPoolExecutor(1, mp_context=context, initializer=_die_with_parent)
+    return ProcessPoolExecutor(1, mp_context=context, initializer=_begin, initargs=(threads,))
 
 
 def run_bench(
@@ -224,8 +228,9 @@ def run_bench(
     to: Path,
     on_change: Callable[[CellState], None] = lambda _: None,
     *,
+    jobs: int = 1,
     run: RunCell = run_cell,
-    executor: Callable[[], Executor] = process,
+    executor: Callable[[], Executor] | None = None,
 ) -> list[CellState]:
     """Run what is unfinished, rewriting results.csv whole after each cell; a failed cell stops no other.
 
@@ -236,24 +241,46 @@ def run_bench(
     to
         Folder of results.csv and the run folders.
     on_change
-        Called about twice a second, and on each change, with the running cell.
+        Called about twice a second, and on each change, with a running cell; never twice at a time.
+    jobs
+        Cells at a time; each gets its share of the cores.
     run
         Trains and scores one cell in its folder.
     executor
-        Makes the executor a cell runs in; any `concurrent.futures` one will do.
+        Makes the executor a cell runs in; any `concurrent.futures` one will do. None: `process`.
 
     Raises
     ------
     UsageError
         If another bench is writing to the same folder.
     """
+    make = executor or functools.partial(process, max(1, cores() // jobs))
+    turn = threading.Lock()
+
+    def changed(state: CellState) -> None:
+        with turn:
+            on_change(state)
+
+    def work(state: CellState) -> None:
+        if state.state == "waiting":
+            _run_one(state, changed, run, make)
+        changed(state)
+        with turn:
+            write_results(states, to / "results.csv")
+
     with _only_one(to):
         write_results(states, to / "results.csv")
-        for state in states:
-            if state.state == "waiting":
-                _run_one(state, on_change, run, executor)
-            on_change(state)
-            write_results(states, to / "results.csv")
+        pool = ThreadPoolExecutor(jobs)
+        try:
+            for future in [pool.submit(work, state) for state in states]:
+                future.result()
+        except BaseException:  # Ctrl-C: do not sit out the cells
+            pool.shutdown(wait=False, cancel_futures=True)
+            for child in multiprocessing.active_children():
+                child.terminate()
+            raise
+        finally:
+            pool.shutdown()
     return list(states)
 
 
@@ -285,10 +312,6 @@ def _run_one(
             state.row, state.error = future.result()
         except BrokenProcessPool:
             state.error = "its process was killed (out of memory?)"
-        except BaseException:  # Ctrl-C: do not sit out the cell
-            for child in multiprocessing.active_children():
-                child.terminate()
-            raise
     state.seconds = time.perf_counter() - began
     if state.error is not None:
         state.error += f"; see {state.folder / 'log.txt'}"
@@ -312,8 +335,13 @@ def _work(run: RunCell, cell: Cell, folder: Path) -> tuple[Row | None, str | Non
         return None, f"{type(e).__name__}: {e}"
 
 
-def _die_with_parent() -> None:
-    """End this process as soon as the bench is gone, be it killed: two must never write one run."""
+def _begin(threads: int) -> None:
+    """Take no more than the cell's share of the cores, and end as soon as the bench is gone, be it killed.
+
+    Two processes must never write one run.
+    """
+    if threads:
+        torch.set_num_threads(threads)
     parent = multiprocessing.parent_process()
     if parent is None:
         return

@@ -128,10 +128,11 @@ def run_cell(cell: Cell, folder: Path, stage: Callable[[str], None] = lambda _: 
         system = System.load(folder)
     else:
         stage("training")
-        began = time.perf_counter()
+        began, cpu = time.perf_counter(), time.process_time()
         model = factory.create(settings.model, lexicon, cell.seed)
         model.fit(train, corpus.cuts("dev").to_eager(), folder / "checkpoints")
         done["train_s"] = time.perf_counter() - began
+        done["train_cpu_s"] = time.process_time() - cpu
 
         stage("tuning on dev")
         began = time.perf_counter()
@@ -163,7 +164,9 @@ def run_cell(cell: Cell, folder: Path, stage: Callable[[str], None] = lambda _: 
         "split": "test",
         **figures,
         "train_s": round(done["train_s"], 1),
+        "train_cpu_s": round(done["train_cpu_s"], 1),
         "peak_mb": round(record.peak_megabytes()),
+        "disk_mb": round(sum(f.stat().st_size for f in (folder / "system").iterdir()) / 1e6, 1),
         "params": system.model.parameters_count(),
     }
     record.RunRecord(

@@ -101,6 +101,11 @@ def git_commit() -> str:
         return ""
 
 
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def hardware() -> str:
     """Processor, usable cores, memory and, if there is one, GPU, in one line."""
     model = platform.processor() or platform.machine()
@@ -109,9 +114,8 @@ def hardware() -> str:
         model = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         pass
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    line = f"{model}, {cores} cores, {memory:.0f} GiB"
+    line = f"{model}, {cores()} cores, {memory:.0f} GiB"
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
         line += f", {torch.cuda.get_device_name()}"

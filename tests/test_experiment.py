@@ -30,14 +30,12 @@ QUICK = {
         "model.width=32",
         "model.blocks=1",
         "model.lstm_layers=0",
-        "model.threads=1",
     ),
     "raw_ctc": (
         "model.epochs=2",
         "model.width=32",
         "model.blocks=1",
         "model.lstm_layers=0",
-        "model.threads=1",
     ),
 }
 

@@ -17,6 +17,7 @@ LAYERS = (
     ("asr.models",),
     ("asr.system",),
     ("asr.evaluation", "asr.experiment", "asr.record"),
+    ("asr.stages",),
     ("asr.bench", "asr.report"),
     ("asr.cli",),
 )

@@ -31,6 +31,9 @@ def bench(
     to: Annotated[
         Path | None, typer.Option("--to", help="Folder of the results; runs/CONF when left out.")
     ] = None,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", min=1, help="Cells at a time; each gets its share of the cores.")
+    ] = None,
     stages: Annotated[
         bool,
         typer.Option("--stages", help="Also find which stage lost the words: three more searches a cell."),
@@ -57,6 +60,7 @@ def bench(
         if hours
         else None,
         seeds=[_number(s, int, "--seeds") for s in seeds.split(",")] if seeds else None,
+        jobs=jobs,
         stages=stages or None,
         overrides=settings,
     )
@@ -75,7 +79,8 @@ def bench(
     console.print(f"{len(states)} cells on {corpus}, results in {folder}", markup=False, soft_wrap=True)
     try:
         with BenchDisplay(states) as display:
-            run_bench(states, folder, display.change, run=run_staged if wanted.stages else run_cell)
+            run = run_staged if wanted.stages else run_cell
+            run_bench(states, folder, display.change, jobs=wanted.jobs, run=run)
     except KeyboardInterrupt:
         console.print("stopped: the same command goes on from here")
         raise typer.Exit(130) from None

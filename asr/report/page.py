@@ -19,7 +19,7 @@ from asr.report.markdown import (
     losses,
     table,
 )
-from asr.report.plot import INK, draw_curve, draw_stages, inline_svg
+from asr.report.plot import INK, draw_cost, draw_curve, draw_stages, inline_svg
 from asr.score import Pairs, UtteranceScore
 
 WORST = 8  # utterances shown for each recipe
@@ -59,6 +59,7 @@ def page(
         body += [
             _curve(findings),
             _stages(findings),
+            _cost(findings),
             _table("Power laws", *laws(findings), LAWS_NOTE),
             _table("Pair by pair", *contests(findings), CONTESTS_NOTE),
             _table("Every cell", *table(runs), "Decoding RTF: seconds of one core for a second of audio."),
@@ -104,6 +105,18 @@ def _stages(findings: Findings) -> str:
     table = _table("", *losses(findings), LOSSES_NOTE)
     figure = f'<figure role="img" aria-label="{label}">{drawing}</figure>'
     return f"<h2>Which stage lost the words</h2>{figure}{table}"
+
+
+def _cost(findings: Findings) -> str:
+    wide, narrow = draw_cost(findings, ink=INK), draw_cost(findings, (3.9, 3.6), INK)
+    if wide is None or narrow is None:
+        return ""
+    label = "Word error rate against CPU seconds of training; the figures are in the table below"
+    return (
+        f'<h2>What it cost</h2><figure role="img" aria-label="{label}">'
+        f'<div class="wide">{inline_svg(wide, "cost-wide-")}</div>'
+        f'<div class="narrow">{inline_svg(narrow, "cost-narrow-")}</div></figure>'
+    )
 
 
 def _table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]], note: str) -> str:

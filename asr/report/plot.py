@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import re
 from pathlib import Path
 from typing import Any
@@ -54,13 +55,7 @@ def draw_curve(
     ink
         Colour of text and axes.
     """
-    inked = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")
-    settings: Any = dict.fromkeys(inked, ink) | {
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "font.size": 10.5,
-    }
-    with rc_context(settings):
+    with rc_context(_axes_in(ink)):
         figure = Figure(figsize=size, layout="constrained")
         axes = figure.subplots()
         recipes, hours = findings.recipes, findings.budgets
@@ -123,9 +118,7 @@ def draw_stages(findings: Findings, width: float = 6.4, ink: str = "black") -> F
     known = [(h, p) for h in findings.budgets for p in findings.points if p.hours == h and p.lost is not None]
     if not known:
         return None
-    inked = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")
-    settings: Any = dict.fromkeys(inked, ink) | {"axes.spines.top": False, "axes.spines.right": False}
-    with rc_context(settings):
+    with rc_context(_axes_in(ink)):
         figure = Figure(figsize=(width, 1.1 + 0.28 * len(known)), layout="constrained")
         axes = figure.subplots()
         left = np.zeros(len(known))
@@ -142,6 +135,47 @@ def draw_stages(findings: Findings, width: float = 6.4, ink: str = "black") -> F
         axes.set_xlim(left=0)
         figure.legend(frameon=False, ncols=3 if width > 5 else 2, loc="outside upper center")
     return figure
+
+
+def draw_cost(
+    findings: Findings, size: tuple[float, float] = (6.4, 4.0), ink: str = "black"
+) -> Figure | None:
+    """Draw word error rate against the CPU seconds of training, a line per recipe; None where unknown.
+
+    Each point is labelled with its hours of audio.
+    """
+    costs = {
+        recipe: [(p, [float(r.row.get("train_cpu_s") or 0) for r in p.runs]) for p in findings.line(recipe)]
+        for recipe in findings.recipes
+    }
+    if any(not s for line in costs.values() for _, seconds in line for s in seconds):
+        return None
+    with rc_context(_axes_in(ink)):
+        figure = Figure(figsize=size, layout="constrained")
+        axes = figure.subplots()
+        for (recipe, line), (colour, marker, dash) in zip(costs.items(), itertools.cycle(STYLES)):
+            x = [float(np.mean(seconds)) for _, seconds in line]
+            y = [p.wer for p, _ in line]
+            axes.plot(x, y, color=colour, marker=marker, linestyle=dash, linewidth=1.8, label=recipe)
+            for at, p in zip(x, (p for p, _ in line), strict=True):
+                axes.annotate(
+                    f"{p.hours:g} h", (at, p.wer), (4, 5), textcoords="offset points", fontsize=8, color=ink
+                )
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda s, _: f"{s:g}"))
+        axes.set_ylim(bottom=0)
+        axes.set_xlabel("CPU seconds of training (log scale)")
+        axes.set_ylabel("word error rate, %")
+        axes.grid(axis="y", alpha=0.25, linewidth=0.7)
+        axes.legend(frameon=False)
+    return figure
+
+
+def _axes_in(ink: str) -> Any:
+    """Settings of axes without a frame, in one colour."""
+    inked = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")
+    plain = {"axes.spines.top": False, "axes.spines.right": False, "font.size": 10.5}
+    return dict.fromkeys(inked, ink) | plain
 
 
 def save_curve(figure: Figure, path: Path) -> None:

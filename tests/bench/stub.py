@@ -61,7 +61,8 @@ def run(cell, folder, stage):
         "sub": scores.substitutions, "del": scores.deletions, "ins": scores.insertions,
         "wer": round(scores.rate, 3), "wer_low": round(result.interval[0], 3),
         "wer_high": round(result.interval[1], 3), "cer": 12.345, "per": None, "greedy_wer": None,
-        "greedy_cer": 1.0, "train_s": 1.0, "decode_rtf": 0.01, "peak_mb": 100, "params": 1234,
+        "greedy_cer": 1.0, "train_s": 1.0, "train_cpu_s": 100 * cell.hours, "decode_rtf": 0.01,
+        "peak_mb": 100, "disk_mb": 1.5, "params": 1234,
     }  # fmt: skip
     record = RunRecord(row, {"recipe": cell.recipe}, {"hours": cell.hours}, {"train": 1.0}, [], provenance())
     record.save(folder)

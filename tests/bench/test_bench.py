@@ -4,13 +4,15 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
-from asr.bench import COLUMNS, CorpusSettings, load_bench, plan, run_bench, write_results
+from asr.bench import COLUMNS, CorpusSettings, load_bench, plan, process, run_bench, write_results
 from asr.data.corpora import Preparer
 from asr.errors import ConfigError, UsageError
 from asr.experiment import Cell
@@ -38,7 +40,7 @@ def test_results_have_the_columns_of_the_design(tmp_path):
     header = (tmp_path / "results.csv").read_text().splitlines()[0]
     assert header == (
         "corpus,recipe,hours,text_words,seed,setting,split,utterances,words,sub,del,ins,wer,wer_low,wer_high,"
-        "cer,unadapted_wer,per,greedy_wer,greedy_cer,train_s,decode_rtf,peak_mb,params"
+        "cer,unadapted_wer,per,greedy_wer,greedy_cer,train_s,train_cpu_s,decode_rtf,peak_mb,disk_mb,params"
     )
     written = rows(tmp_path / "results.csv")
     assert [(r["recipe"], r["hours"]) for r in written] == [
@@ -200,3 +202,35 @@ def test_quick_bench_is_there_and_valid(tmp_path):
 def test_empty_table_has_a_header(tmp_path):
     write_results([], tmp_path / "r.csv")
     assert (tmp_path / "r.csv").read_text() == ",".join(COLUMNS) + "\n"
+
+
+def test_cells_run_side_by_side_and_tell_one_at_a_time(tmp_path):
+    lock, running, most, telling, told_together = threading.Lock(), [], [], [], []
+
+    def run(cell, folder, stage):
+        with lock:
+            running.append(cell)
+            most.append(len(running))
+        time.sleep(0.1)
+        with lock:
+            running.remove(cell)
+        return stub.run(cell, folder, stage)
+
+    def change(state):
+        telling.append(state)
+        told_together.append(len(telling))
+        time.sleep(0.001)
+        telling.remove(state)
+
+    states = plan(stub.cells(), tmp_path / "three")
+    run_bench(states, tmp_path / "three", change, jobs=3, run=run, executor=stub.thread)
+    assert max(most) == 3 and max(told_together) == 1
+    assert {s.state for s in states} == {"done"}
+    alone = plan(stub.cells(), tmp_path / "one")
+    run_bench(alone, tmp_path / "one", run=stub.run, executor=stub.thread)
+    assert (tmp_path / "three" / "results.csv").read_text() == (tmp_path / "one" / "results.csv").read_text()
+
+
+def test_a_cell_takes_no_more_than_its_share_of_the_cores():
+    with process(1) as pool:
+        assert pool.submit(torch.get_num_threads).result() == 1

@@ -10,14 +10,12 @@ from asr import bench as module
 sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))
 import stub
 
-REAL = module.run_bench
-
 
 @pytest.fixture
 def bench(run, monkeypatch, tmp_path):
     """Call ``bench(...)`` as `asr bench ... --data toy --to DIR` with cells that take no training."""
-    quick = functools.partial(module.run_bench, run=stub.run, executor=stub.thread)
-    monkeypatch.setattr(module, "run_bench", quick)
+    monkeypatch.setattr(module, "run_cell", stub.run)
+    monkeypatch.setattr(module, "run_bench", functools.partial(module.run_bench, executor=stub.thread))
     return lambda *arguments: run("bench", "--data", tmp_path / "toy", "--to", tmp_path / "out", *arguments)
 
 
@@ -51,11 +49,9 @@ def test_failed_cell_exit_code_and_the_rest(bench, tmp_path):
 
 def test_stages_are_found_for_cells_that_lack_them(bench, monkeypatch, tmp_path):
     asked = []
-    monkeypatch.setattr(module, "run_cell", stub.run)
     monkeypatch.setattr(stub, "STAGES", False)
     monkeypatch.setattr(module, "attribute", lambda run, corpus, split: asked.append((run.name, split)))
     monkeypatch.setattr(module.Corpus, "open", lambda folder: folder)
-    monkeypatch.setattr(module, "run_bench", functools.partial(REAL, executor=stub.thread))
     bench("--hours", "0.5", "--recipes", "raw_ctc")
     assert asked == []
     done = bench("--hours", "0.5", "--recipes", "raw_ctc", "--stages")

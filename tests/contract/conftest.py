@@ -22,7 +22,7 @@ RATE = 16000
 LEXICON = Lexicon({"LOW": [("L", "OW")], "MID": [("M", "IH", "D")], "HIGH": [("HH", "AY")]})
 TONES = {"LOW": 300.0, "MID": 900.0, "HIGH": 2500.0}
 _GMM = {"type": "gmmhmm", "gaussians": 30, "passes": 6, "frames_per_gaussian": 10}
-_CTC = {"type": "ctc", "channels": 16, "width": 32, "blocks": 1, "lstm_layers": 1, "epochs": 2, "threads": 1}
+_CTC = {"type": "ctc", "channels": 16, "width": 32, "blocks": 1, "lstm_layers": 1, "epochs": 2}
 
 # one entry for each acoustic model there is: a new one adds a line here and is under contract
 SETTINGS = {

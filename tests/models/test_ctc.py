@@ -26,8 +26,17 @@ LEXICON = Lexicon({"LOW": [("L", "OW")], "MID": [("M", "IH", "D")], "HIGH": [("H
 TONES = {"LOW": 300.0, "MID": 900.0, "HIGH": 2500.0}
 SMALL = {
     "sample_rate": RATE, "channels": 24, "width": 48, "blocks": 2, "lstm_layers": 1, "dropout": 0.0,
-    "time_masks": 0, "channel_masks": 0, "speeds": (1.0,), "threads": 1, "batch_s": 4.0,
+    "time_masks": 0, "channel_masks": 0, "speeds": (1.0,), "batch_s": 4.0,
 }  # fmt: skip
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Sums of floats depend on the number of threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def tone_cuts(folder: Path, count: int, seed: int = 0, shortest: float = 0.3) -> CutSet:

@@ -10,6 +10,7 @@ from asr.record import provenance
 from asr.report import write_report
 from asr.report.answer import answer
 from asr.report.figures import Findings, Point, Run, contest
+from asr.report.plot import draw_cost
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))
 import stub
@@ -134,6 +135,18 @@ def test_stages_are_drawn_and_add_up_to_the_error_rate(found, written):
     assert "Which stage lost the words" in page and "0.25 h phoneme_ctc" in page
     unknown = replace(found.points[0], runs=(replace(found.points[0].runs[0], losses=None),))
     assert unknown.lost is None
+
+
+def test_cost_is_drawn_where_every_run_knows_it(found, written):
+    page = (written[0] / "report.html").read_text()
+    assert "What it cost" in page and "CPU seconds of training (log scale)" in page
+    assert draw_cost(found) is not None
+    point = found.points[0]
+    older = replace(
+        point.runs[0].record, row={k: v for k, v in point.runs[0].row.items() if k != "train_cpu_s"}
+    )
+    runs = [replace(point.runs[0], record=older), *(r for p in found.points[1:] for r in p.runs)]
+    assert draw_cost(Findings.of(runs)) is None
 
 
 class Checker(html.parser.HTMLParser):

@@ -41,7 +41,7 @@ class CtcSettings(Settings):
     max_minutes: float | None = Field(None, gt=0)
     """Training stops after the epoch that passes this many minutes; None: no limit."""
     batch_s: float = Field(100.0, gt=0)
-    """Seconds of audio in a batch."""
+    """Seconds of audio in a batch; fewer hours than 1.3 get smaller ones, by `training.batch_for`."""
     learning_rate: float = Field(2e-3, gt=0)
     """Peak of the one-cycle schedule."""
     weight_decay: float = Field(1e-2, ge=0)
@@ -57,7 +57,5 @@ class CtcSettings(Settings):
     channel_mask: float = Field(0.2, ge=0, le=1)
     patience: int | None = Field(None, ge=1)
     """Stop after this many validations without a better dev error; None: half of all validations."""
-    threads: int = Field(2, ge=1)
-    """CPU threads of training."""
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
     """Of training; auto: bf16-mixed where the CPU multiplies bfloat16 itself, for half the time."""
