@@ -26,7 +26,7 @@ LEXICON = Lexicon({"LOW": [("L", "OW")], "MID": [("M", "IH", "D")], "HIGH": [("H
 TONES = {"LOW": 300.0, "MID": 900.0, "HIGH": 2500.0}
 SMALL = {
     "sample_rate": RATE, "channels": 24, "width": 48, "blocks": 2, "lstm_layers": 1, "dropout": 0.0,
-    "time_masks": 0, "channel_masks": 0, "speeds": (1.0,), "batch_s": 4.0,
+    "time_masks": 0, "channel_masks": 0, "speeds": (1.0,), "batch_s": 1.5,
 }  # fmt: skip
 
 
