@@ -153,6 +153,7 @@ def run_cell(cell: Cell, folder: Path, stage: Callable[[str], None] = lambda _: 
         system.save(folder / "system")
 
     stage("scoring test")
+    began = time.perf_counter()
     figures = evaluate_split(system, corpus, lexicon, "test", folder)
     row = {
         "corpus": corpus.name,
@@ -179,7 +180,11 @@ def run_cell(cell: Cell, folder: Path, stage: Callable[[str], None] = lambda _: 
             "seconds": round(train_s, 2),
             "sha256": budget.digest(train),
         },
-        seconds={"train": done["train_s"], "tune": done["tune_s"]},
+        seconds={
+            "train": done["train_s"],
+            "tune": done["tune_s"],
+            "test": time.perf_counter() - began,
+        },
         tuning=done["tuning"],
         steps=done.get("steps", []),
         provenance=record.provenance(),

@@ -19,6 +19,7 @@ LAYERS = (
     ("asr.evaluation", "asr.experiment", "asr.record"),
     ("asr.stages",),
     ("asr.bench", "asr.report"),
+    ("asr.estimate",),
     ("asr.cli",),
 )
 LAYER = {name: level for level, names in enumerate(LAYERS) for name in names}

@@ -38,7 +38,9 @@ def bench(
         bool,
         typer.Option("--stages", help="Also find which stage lost the words: three more searches a cell."),
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the cells and stop.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="List the cells with the time they will take, and stop.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print rows and answer as JSON.")] = False,
 ) -> None:
     """Train and score each recipe at each budget, draw the curves, say which recipe is best where.
@@ -48,6 +50,7 @@ def bench(
     """
     from asr.bench import load_bench, plan, run_bench, run_cell, run_staged
     from asr.errors import UsageError
+    from asr.estimate import estimates
     from asr.progress import console
     from asr.record import provenance
     from asr.report import write_report
@@ -70,8 +73,19 @@ def bench(
     if dry_run:
         where = data or wanted.corpus.where()  # type: ignore[union-attr]
         states = plan(wanted.cells(where), folder, stages=wanted.stages)
-        for state in states:
-            typer.echo(f"{state.label}: {state.state}, {state.folder}")
+        costs = estimates(states)
+        for state, cost in zip(states, costs, strict=True):
+            about = f", about {cost.minutes:.1f} min and {cost.megabytes:.0f} MB" if cost else ""
+            typer.echo(f"{state.label}: {state.state}{about}, {state.folder}")
+        waiting = sum(s.state == "waiting" for s in states)
+        minutes = sum(c.minutes for c in costs if c) / min(wanted.jobs, max(1, waiting))
+        told = sum(c is not None for c in costs)
+        if told:
+            typer.echo(
+                f"{told} of {waiting} waiting cells: about {minutes:.0f} minutes, {wanted.jobs} at a time"
+            )
+        elif waiting:
+            typer.echo("no estimate: no cell of these recipes is finished here yet")
         return
     plan(wanted.cells(data or Path()), folder)  # complains of an unknown setting before anything is prepared
     corpus = data or wanted.corpus.prepared()  # type: ignore[union-attr]

@@ -1,5 +1,6 @@
 import csv
 import fcntl
+import json
 import os
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import yaml
 from asr.bench import COLUMNS, CorpusSettings, load_bench, plan, process, run_bench, write_results
 from asr.data.corpora import Preparer
 from asr.errors import ConfigError, UsageError
+from asr.estimate import estimates
 from asr.experiment import Cell
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -197,6 +199,25 @@ def test_quick_bench_is_there_and_valid(tmp_path):
     bench = load_bench("quick")
     assert len(bench.recipes) == 3 and len(bench.hours) == 4 and bench.corpus.name == "synth"
     assert len(plan(bench.cells(tmp_path), tmp_path)) == 12
+
+
+def test_estimates_follow_the_finished_cells(tmp_path):
+    """Costs planted as 2 minutes times hours squared."""
+    some = plan(stub.cells(hours=(0.5, 1.0)), tmp_path)
+    run_bench(some, tmp_path, run=stub.run, executor=stub.thread)
+    for state in some:
+        path = state.folder / "record.json"
+        record = json.loads(path.read_text())
+        record["seconds"] = {"train": 100 * state.cell.hours**2, "tune": 20 * state.cell.hours**2}
+        path.write_text(json.dumps(record))
+    states = plan([*stub.cells(hours=(0.5, 1.0, 4.0)), Cell(Path("toy"), "raw_ctc")], tmp_path)
+    found = estimates(states)
+    assert found[:6] == [None] * 6 and found[9] is None
+    for cost in found[6:9]:
+        assert cost.minutes == pytest.approx(32) and cost.megabytes == pytest.approx(1.5)
+    # one budget: proportional to the hours
+    one = [s for s in states if s.cell.hours != 0.5]
+    assert estimates(one)[3].minutes == pytest.approx(8)
 
 
 def test_empty_table_has_a_header(tmp_path):

@@ -67,11 +67,17 @@ def test_everything_failed(bench, tmp_path):
 def test_dry_run_lists_cells_and_does_nothing(bench, tmp_path):
     done = bench("--dry-run", "--hours", "0.5,all", "--recipes", "raw_ctc", "--seeds", "7")
     assert done.code == 0
-    assert [line.split(",")[:3] for line in done.out.splitlines()] == [
+    *cells, told = done.out.splitlines()
+    assert told == "no estimate: no cell of these recipes is finished here yet"
+    assert [line.split(",")[:3] for line in cells] == [
         ["raw_ctc", " 0.5 h", " seed 7: waiting"],
         ["raw_ctc", " all hours", " seed 7: waiting"],
     ]
     assert not (tmp_path / "out").exists()
+    bench("--hours", "0.5,1", "--recipes", "raw_ctc")
+    done = bench("--dry-run", "--hours", "0.5,1,2", "--recipes", "raw_ctc")
+    assert "raw_ctc, 2 h, seed 0: waiting, about 0.0 min and 2 MB" in done.out
+    assert done.out.splitlines()[-1] == "1 of 1 waiting cells: about 0 minutes, 2 at a time"
 
 
 @pytest.mark.parametrize(
