@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 ROWS = 12  # of a long list that the tables show; --json has all
+COUNTERS = ("epoch", "step", "pass")  # columns of metrics.csv that are no figures
 BARS = "▁▂▃▄▅▆▇█"
 
 # what is shown: scalars are facts, mappings are sections, lists of mappings are tables
@@ -101,6 +102,8 @@ def _run(folder: Path) -> Facts:
         facts |= {"result": {k: v for k, v in record.row.items() if v is not None}, "budget": record.budget}
         facts |= {"seconds": record.seconds, "tuning": record.tuning, "provenance": record.provenance}
         facts["settings"] = record.config
+        if record.steps:
+            facts["steps on dev"] = record.steps
     else:
         facts["settings"] = _settings(str(folder / "config.yaml"))
     facts["training"] = [row for path in sorted(folder.rglob("metrics.csv")) for row in _curves(path)]
@@ -114,7 +117,17 @@ def _curves(path: Path) -> list[Facts]:
     try:
         with open(path, encoding="utf-8", newline="") as f:
             rows = list(csv.DictReader(f))
-        columns = {name: [float(r[name]) for r in rows if r[name]] for name in rows[0]} if rows else {}
+        # networks count steps; those of a GMM have names, and their figures cannot be compared
+        steps: dict[str, list[dict[str, str]]] = {}
+        for row in rows:
+            step = row.get("step") or ""
+            steps.setdefault("" if step.isdigit() else step, []).append(row)
+        columns = {
+            f"{name} of {step}" if step else name: [float(r[name]) for r in some if r[name]]
+            for step, some in steps.items()
+            for name in rows[0]
+            if name not in COUNTERS
+        }
     except (UnicodeDecodeError, ValueError, TypeError, csv.Error) as e:
         raise DataError(f"damaged ({e})", path=path) from e
     return [
@@ -128,7 +141,7 @@ def _curves(path: Path) -> list[Facts]:
             "course": _sparkline(values),
         }
         for name, values in columns.items()
-        if values and name not in ("epoch", "step")
+        if values
     ]
 
 

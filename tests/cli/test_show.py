@@ -155,6 +155,20 @@ def test_a_damaged_model_names_the_file(run, model, spoil, said):
     assert done.code == 1 and said in done.err and done.err.count("\n") == 1
 
 
+def test_the_steps_of_a_gmm_are_told_apart(run, finished):
+    (finished / "checkpoints" / "metrics.csv").write_text(
+        "pass,step,states,log_likelihood\n1,mono,122,1.5\n2,mono,122,2.5\n1,tri,450,-3.0\n"
+    )
+    found = {row["figure"]: row for row in shown(run, finished)["training"]}
+    assert list(found) == [
+        "states of mono",
+        "log_likelihood of mono",
+        "states of tri",
+        "log_likelihood of tri",
+    ]
+    assert (found["log_likelihood of mono"]["first"], found["log_likelihood of mono"]["last"]) == (1.5, 2.5)
+
+
 def test_damaged_metrics_name_the_file(run, finished):
     (finished / "checkpoints" / "metrics.csv").write_text("epoch,loss\n0,low\n")
     done = run("show", finished)
