@@ -254,6 +254,8 @@ def tune_on(system: System, dev: CutSet, utterances: int, seed: int) -> list[dic
             [e.emissions for e in found], texts, system.graph, system.settings, model.log_prior
         )
         tried += more
+        if model.adapts and not adapted:
+            system.first = system.settings
     return tried
 
 

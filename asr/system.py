@@ -44,6 +44,8 @@ class System:
         Path of the ARPA language model.
     settings
         Scales, penalty and beam tuned on dev.
+    first
+        The same of the search that finds what to adapt to; None for models that do not adapt.
     """
 
     name: str
@@ -52,6 +54,7 @@ class System:
     lexicon: Lexicon
     lm: Path
     settings: SearchSettings
+    first: SearchSettings | None = None
     _graph: Graph | None = None
 
     @property
@@ -80,7 +83,8 @@ class System:
         emissions = self.model.emit(waveforms, sample_rate)
         if not self.model.adapts or not emissions:
             return emissions, None
-        paths = [beam_search(scaled(e, self.settings), self.graph, self.settings) for e in emissions]
+        first = self.first or self.settings
+        paths = [beam_search(scaled(e, first), self.graph, first) for e in emissions]
         columns = [path.columns for path in paths]
         return self.model.adapt(waveforms, sample_rate, columns), [" ".join(p.words) for p in paths]
 
@@ -116,7 +120,8 @@ class System:
                 shutil.copyfile(self.lm, temporary)
             self.lm = target
         head = {"format": FORMAT, "name": self.name, "language": self.language}
-        write_json(folder / "system.json", {**head, "search": self.settings.model_dump()})
+        first = {"first_search": self.first.model_dump()} if self.first else {}
+        write_json(folder / "system.json", {**head, **first, "search": self.settings.model_dump()})
 
     @classmethod
     def load(cls, folder: str | Path) -> System:
@@ -142,6 +147,7 @@ class System:
             if head["format"] != FORMAT:
                 raise ModelError(f"is of format {head['format']}, this version reads {FORMAT}", path=path)
             settings = parse(SearchSettings, head["search"], path)
+            first = parse(SearchSettings, head["first_search"], path) if "first_search" in head else None
             name, language = head["name"], head["language"]
         except (json.JSONDecodeError, KeyError, TypeError) as e:
             raise ModelError(f"damaged ({e})", path=path) from e
@@ -152,4 +158,5 @@ class System:
             lexicon=Lexicon.load(folder / "lexicon.txt"),
             lm=folder / "lm.arpa.gz",
             settings=settings,
+            first=first,
         )

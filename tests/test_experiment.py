@@ -107,6 +107,7 @@ def test_the_system_folder_works_elsewhere(finished, corpus: Corpus, tmp_path: P
         not list((tmp_path / "moved").glob("*.pkl")) and (tmp_path / "moved" / "model.safetensors").exists()
     )
     system = System.load(tmp_path / "moved")
+    assert (system.first is not None) == system.model.adapts
     hyps = {h["id"]: h["text"] for h in map(json.loads, (folder / "decode" / "test" / "hyp.jsonl").open())}
     # all utterances of a speaker together, as the evaluation decodes them
     cuts = sorted(corpus.cuts("test"), key=lambda c: (c.supervisions[0].speaker, c.id))
