@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from lhotse import CutSet
 
 from asr.data.corpus import Corpus
 from asr.decode.graph import Graph
@@ -126,7 +125,7 @@ def attribute(run: Path, corpus: Corpus, split: str = "test") -> Losses:
     texts: list[dict[str, str]] = [{} for _ in graphs]
     truth: dict[str, str] = dict(references)
     sure = system.settings.model_copy(update=SURE)
-    for cut, emissions, _, _ in emissions_of(system, CutSet.from_cuts(cuts), "stages"):
+    for cut, emissions, _, _ in emissions_of(system, cuts, "stages"):
         if cut.id not in references:
             continue
         for found, graph in zip(texts, graphs, strict=True):

@@ -10,7 +10,7 @@ from asr.experiment import recipe_names
 from asr.files import write_text
 from asr.record import RunRecord
 from asr.report.figures import Run
-from asr.report.markdown import table
+from asr.report.markdown import grid, table
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 
@@ -31,9 +31,7 @@ def section(bench: Path, recipe: str) -> list[str]:
         "",
         f"Test split: {row['utterances']} utterances, {row['words']} words, scored once; dev tuned scales.",
         "",
-        "| " + " | ".join(head) + " |",
-        "|---|" + "---:|" * (len(head) - 1),
-        *("| " + " | ".join(cells) + " |" for cells in rows),
+        *grid(head, rows),
         "",
         f"- Command: `{first.provenance['command']}`",
         f"- Commit: {', '.join(commits)}",

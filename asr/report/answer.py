@@ -20,7 +20,9 @@ def answer(findings: Findings) -> list[str]:
     lines = [_best([p for p in findings.points if p.hours == h], findings.contests) for h in findings.budgets]
     lines += [_crossing(a, b, c) for (a, b), c in findings.comparisons.items()]
     if findings.budgets:
-        lines += _forecast(findings) + _next(findings)
+        top = findings.budgets[-1]
+        best = min((p for p in findings.points if p.hours == top), key=lambda p: p.wer)
+        lines += _forecast(findings, best) + _next(findings, best)
     return lines
 
 
@@ -58,10 +60,9 @@ def _crossing(a: str, b: str, compared: Comparison) -> str:
     return f"{a} and {b} cross: {', then '.join(where)}."
 
 
-def _forecast(findings: Findings) -> list[str]:
+def _forecast(findings: Findings, best: Point) -> list[str]:
     """What more hours would probably bring to the recipe that is best with the most of them."""
-    top = findings.budgets[-1]
-    best = min((p for p in findings.points if p.hours == top), key=lambda p: p.wer)
+    top = best.hours
     curve = findings.curves.get(best.recipe)
     if curve is None or len(curve.hours) < 3:
         return []
@@ -81,10 +82,9 @@ def _forecast(findings: Findings) -> list[str]:
     return [f"{line}; from the smaller budgets alone it foretells {check} at {top:g} h, {held} measured."]
 
 
-def _next(findings: Findings) -> list[str]:
+def _next(findings: Findings, best: Point) -> list[str]:
     """Advice that follows from what is still open."""
-    top = findings.budgets[-1]
-    best = min((p for p in findings.points if p.hours == top), key=lambda p: p.wer)
+    top = best.hours
     advice = []
     curve = findings.curves.get(best.recipe)
     if curve is not None and len(curve.hours) > 2 and curve.fit_p >= 0.05:

@@ -83,8 +83,7 @@ def results_markdown(
         lines += [f"- {line}" for line in answer]
         lines += ["", f"![word error rate against hours]({curve})", ""]
         head, rows = table(runs)
-        lines += ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
-        lines += ["| " + " | ".join(row) + " |" for row in rows]
+        lines += grid(head, rows)
         lines += [
             "",
             f"{first['split'].capitalize()} split: {first['utterances']} utterances, {first['words']} words. "
@@ -103,6 +102,12 @@ def results_markdown(
         f"- Python {provenance['python']}, {versions}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """A Markdown table, the first column to the left and figures to the right."""
+    rule = "|---|" + "---:|" * (len(head) - 1)
+    return ["| " + " | ".join(head) + " |", rule, *("| " + " | ".join(row) + " |" for row in rows)]
 
 
 def laws(findings: Findings) -> tuple[list[str], list[list[str]]]:
@@ -169,9 +174,7 @@ def _laws(findings: Findings) -> list[str]:
         (contests(findings), CONTESTS_NOTE),
     ):
         if rows:
-            lines += ["", "| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-            lines += ["| " + " | ".join(row) + " |" for row in rows]
-            lines += ["", note]
+            lines += ["", *grid(head, rows), "", note]
     if findings.curves:
         what = "speakers" if findings.speakers else "utterances"
         lines += ["", f"Laws, crossings and forecasts: intervals from resampled {what} and, where there are"]
