@@ -12,13 +12,13 @@ import torch
 from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
 
 from asr.errors import DataError, ModelError
-from asr.models.ctc.batches import Batches, Utterances
+from asr.models.ctc.batches import Batch, Batches, Utterances
 from asr.models.ctc.checkpoint import SafeCheckpointIO
 from asr.models.ctc.model import Ctc
 from asr.models.ctc.network import FRAME_SHIFT_S, MINIMUM_FRAMES, Dropout, Network
 from asr.models.ctc.settings import CtcSettings
 from asr.models.ctc.targets import Targets, frames_needed
-from asr.models.ctc.training import collapse, epochs_for
+from asr.models.ctc.training import collapse, epochs_for, spread_loss
 from asr.text.lexicon import Lexicon
 
 RATE = 8000
@@ -86,6 +86,27 @@ def test_learns_eight_utterances_of_tones(tmp_path: Path, targets: str) -> None:
     # the mean posterior of the training audio itself
     mean = np.exp(np.concatenate([e.scores for e in emissions])).mean(0)
     np.testing.assert_allclose(np.exp(model.log_prior), mean, atol=1e-3)
+
+
+def test_flat_start_spreads_labels_over_the_loud_frames() -> None:
+    hop, lengths, targets = 640, [9, 6], [[3, 1, 2], [2, 2]]
+    rng = np.random.default_rng(5)
+    # the first utterance is quiet in frames 0, 4 and 8, the second nowhere; the batch is padded beyond both
+    waveforms = torch.zeros(2, 12 * hop)
+    for row, (length, quiet) in enumerate(zip(lengths, [(0, 4, 8), ()], strict=True)):
+        level = np.repeat([1e-3 if k in quiet else 0.5 for k in range(length)], hop)
+        waveforms[row, : length * hop] = torch.from_numpy(level * rng.standard_normal(length * hop))
+    batch = Batch(
+        waveforms,
+        torch.tensor(lengths) * hop,
+        torch.tensor([k for t in targets for k in t]),
+        torch.tensor([3, 2]),
+    )
+    log_probs = torch.randn(2, 10, 4, generator=torch.Generator().manual_seed(5)).log_softmax(2)
+    wanted = [[0, 3, 3, 1, 0, 1, 2, 2, 0], [2, 2, 2, 2, 2, 2]]
+    total = -sum(float(log_probs[b, t, k]) for b, row in enumerate(wanted) for t, k in enumerate(row))
+    loss = spread_loss(log_probs, torch.tensor(lengths), batch, hop)
+    assert float(loss) == pytest.approx(total / sum(lengths), rel=1e-5)
 
 
 def test_units_and_topology() -> None:

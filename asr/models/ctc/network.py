@@ -69,6 +69,18 @@ class Dropout(nn.Module):
         return x * (keep.to(x.dtype) * (256 / (256 - self.zeros))).view(x.shape)
 
 
+class Mask(nn.Module):
+    """Masks over time and channels in training, by `augment.mask_features`."""
+
+    def __init__(self, settings: CtcSettings) -> None:
+        super().__init__()
+        self.settings = settings
+
+    def forward(self, features: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        """Features (batch, channels, frames) of `lengths` (batch,) frames each to the same."""
+        return mask_features(features, lengths, self.settings) if self.training else features
+
+
 class Subsample(nn.Module):
     """Two strided convolutions over (channel, time) planes: 100 to 25 frames per second, then a projection.
 
@@ -163,6 +175,7 @@ class Network(nn.Module):
         kind = LearnedFilterbank if settings.frontend == "waveform" else LogMel
         self.frontend: nn.Module = kind(settings.channels, settings.sample_rate)
         self.normalise = Normalise()
+        self.mask = Mask(settings)
         self.subsample = Subsample(settings.channels, settings.width)
         self.blocks = nn.ModuleList(
             Block(settings.width, settings.kernel, settings.dropout) for _ in range(settings.blocks)
@@ -201,9 +214,7 @@ class Network(nn.Module):
         with torch.autocast("cpu", enabled=False):
             features = self.frontend(waveforms / (level[:, None] + 1e-5))
         lengths = -(-samples * SUBSAMPLING // hop)
-        features = self.normalise(features, lengths)
-        if self.training:
-            features = mask_features(features, lengths, self.settings)
+        features = self.mask(self.normalise(features, lengths), lengths)
         inside = valid(frames, longest).transpose(1, 2)
         x = self.subsample(features, frames) * inside
         for block in self.blocks:

@@ -47,6 +47,10 @@ class CtcSettings(Settings):
     weight_decay: float = Field(1e-2, ge=0)
     filter_rate: float = Field(0.03, ge=0)
     """Factor on the learning rate of the learned front end; 0 freezes it."""
+    flat_start: float = Field(0.08, ge=0, le=1)
+    """Share of the steps over which the loss moves from labels spread evenly to CTC; 0: CTC at once."""
+    calm_start: float = Field(0.15, ge=0, le=1)
+    """Share of the steps before masks and dropout begin."""
     speeds: tuple[float, ...] = (0.9, 1.0, 1.1)
     """Speed factors drawn for each utterance of a pass; (1.0,) for none."""
     time_masks: int = Field(2, ge=0)
