@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import itertools
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import hmmlearn.stats
@@ -20,6 +21,7 @@ from asr.decode.align import align
 from asr.decode.linear import Linear
 from asr.decode.linear import best_path as shared_best_path
 from asr.errors import DataError
+from asr.features.mfcc import MfccSettings
 from asr.models.gmmhmm import transcribed
 from asr.models.gmmhmm.mixtures import Mixtures
 from asr.models.gmmhmm.model import GmmHmm
@@ -27,6 +29,7 @@ from asr.models.gmmhmm.resume import Resume
 from asr.models.gmmhmm.sentence import Sentence, Weights, best_path, posteriors
 from asr.models.gmmhmm.settings import STEPS, GmmHmmSettings
 from asr.models.gmmhmm.states import Parameters, States
+from asr.models.gmmhmm.store import FeatureStore
 from asr.models.gmmhmm.training import SUMMED, transformed
 from asr.models.gmmhmm.transform import (
     ClassStatistics,
@@ -239,6 +242,33 @@ def test_sentence_equals_the_search_graph(states):
     assert list(linear.arcs.ilabel[theirs.arcs] - 1) == list(weights.columns[nodes])
     # keys of a path, with the neighbours it has, lead to the same states
     assert list(states.columns[sentence.spoken(states, nodes)]) == list(weights.columns[nodes])
+
+
+def test_flat_start_spreads_states_over_the_loud_frames():
+    states = States(("AH", "B", "T"))
+    sentence = built(states, Lexicon({"BUT": [("B", "AH", "T")]}), ["BUT"])
+    loud = np.array([1, 0, *[1] * 9, 0, 0, *[1] * 9, 1], bool)
+    path = sentence.flat_path(loud)
+    _, token, _, position = states.parts(sentence.keys[path])
+    # quiet frames, and one at each end
+    pauses = np.isin(np.arange(len(path)), [0, 1, 11, 12, 22])
+    assert (token[pauses] >= 3).all()
+    spoken = list(zip(token[~pauses].tolist(), position[~pauses].tolist(), strict=True))
+    assert spoken == [(p, i) for p in (1, 0, 2) for i in range(3) for _ in range(2)]
+    # no frame but the ends: a pause alone
+    assert len(set(sentence.flat_path(np.zeros(5, bool)))) == 1
+
+
+def test_quiet_frames_are_30_db_below_the_loudest(tmp_path):
+    rng = np.random.default_rng(3)
+    tone = 0.3 * np.sin(2 * np.pi * 300 * np.arange(RATE // 2) / RATE) + 0.01 * rng.standard_normal(RATE // 2)
+    wave = np.concatenate([tone, tone * 1e-3, tone * 0.2])
+    cuts = CutSet.from_cuts([cut_of(tmp_path, "a", wave, "x")])
+    with ThreadPoolExecutor(1) as pool:
+        store = FeatureStore.create(cuts, tmp_path / "store", MfccSettings(), (RATE, RATE), pool)
+    wanted = np.repeat([True, False, True], 50)
+    edges = np.abs(np.subtract.outer(np.arange(150), [50, 100])).min(1) < 3
+    assert (store.loud(0) == wanted)[~edges].all()
 
 
 def test_too_few_frames_have_no_path():

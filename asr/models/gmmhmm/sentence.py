@@ -94,9 +94,16 @@ class Sentence:
             shortest=sum(PHONE_STATES * min(map(len, lexicon.entries[word])) for word in words),
         )
 
-    def flat_path(self, frames: int) -> np.ndarray:
-        """(frames,) nodes: the canonical pronunciation, every state equally long."""
-        return self.canonical[np.arange(frames) * len(self.canonical) // frames]
+    def flat_path(self, loud: np.ndarray) -> np.ndarray:
+        """(frames,) nodes: the canonical pronunciation over the `loud` (frames,), every state equally long.
+
+        Quiet frames are a pause wherever they lie, and so is at least one frame at each end.
+        """
+        frames = loud.copy()
+        frames[[0, -1]] = False
+        speech, pause = self.canonical[1:-1], self.canonical[0]
+        rank = (np.cumsum(frames) - 1) * len(speech) // max(1, frames.sum())
+        return np.where(frames, speech[rank], pause).astype(np.int32)
 
     def spoken(self, states: States, nodes: np.ndarray) -> np.ndarray:
         """Keys of a path (frames,) of nodes, with the neighbours that it really has."""

@@ -68,7 +68,10 @@ class Statistics:
 
 
 def gather(
-    parameters: Parameters, sentences: Sequence[Sentence], features: Sequence[np.ndarray], flat: bool
+    parameters: Parameters,
+    sentences: Sequence[Sentence],
+    features: Sequence[np.ndarray],
+    loud: Sequence[np.ndarray] | None = None,
 ) -> Statistics:
     """Expected counts over all paths of some sentences.
 
@@ -80,15 +83,15 @@ def gather(
         The composite HMM of each utterance.
     features
         (frames, dimensions) float32 of each utterance.
-    flat
-        Cut each utterance into equally long states instead.
+    loud
+        (frames,) of each utterance: cut the frames that may be speech into equally long states instead.
     """
     out = Statistics.zeros(parameters)
     rows, states, weights = [], [], []
-    for sentence, x in zip(sentences, features, strict=True):
+    for n, (sentence, x) in enumerate(zip(sentences, features, strict=True)):
         log_weights = Weights.of(sentence, parameters)
-        if flat:
-            t, nodes, score = np.arange(len(x)), sentence.flat_path(len(x)), 0.0
+        if loud is not None:
+            t, nodes, score = np.arange(len(x)), sentence.flat_path(loud[n]), 0.0
             weight, visits = np.ones(len(x)), np.bincount(nodes, minlength=len(sentence.keys))
             stays = visits - (visits > 0)
         else:

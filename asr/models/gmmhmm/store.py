@@ -19,6 +19,7 @@ from asr.features.mfcc import MfccSettings, SpeakerNorm, mfcc
 from asr.files import content_hash, replacing, write_json
 from asr.progress import console, track
 
+QUIET_DB = 30.0  # frames this far below the loudest of their utterance hold no speech, says the flat start
 BATCH = 64  # recordings in flight at once
 
 
@@ -97,6 +98,14 @@ class FeatureStore:
         e = self.entries[i]
         mean, factor = self._scale[e.speaker]
         return (self._raw[e.begin : e.begin + e.frames] - mean) * factor
+
+    def loud(self, i: int) -> np.ndarray:
+        """(frames,) whether each frame of utterance i lies within QUIET_DB of its loudest."""
+        e = self.entries[i]
+        level = self._raw[e.begin : e.begin + e.frames, 0]
+        # the zeroth coefficient of an orthonormal transform: mean log power of the filters times sqrt(bins)
+        decibels = level * (10 / np.log(10) / np.sqrt(self.settings.mel_bins))
+        return decibels > decibels.max() - QUIET_DB
 
 
 def native_rate(cuts: CutSet, fallback: int) -> int:

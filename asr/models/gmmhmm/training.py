@@ -249,6 +249,9 @@ class Ladder:
 def flat_start(train: Transcribed, variance_floor: float, pool: Executor) -> tuple[Parameters, np.ndarray]:
     """One Gaussian a state, from sentences cut into equally long states; and the floor of variances.
 
+    Quiet frames are silence: cutting up a sentence with its pauses puts words where nobody speaks, and
+    embedded training may never find them.
+
     All of silence starts as its middle state: five states at each end of a sentence of one short word would
     take half of it, and keep the word.
     """

@@ -111,11 +111,13 @@ class Transcribed:
     # over all paths, before there are alignments
 
     def expected(self, parameters: Parameters, pool: Executor, flat: bool = False) -> Statistics:
-        """Counts over all paths of all sentences; `flat`: of equally long states."""
+        """Counts over all paths of all sentences; `flat`: of equally long states over what is loud."""
 
         def part(numbers: list[int]) -> Statistics:
             sentences = [self.sentence(i, False) for i in numbers]
-            return gather(parameters, sentences, [self.features(i, parameters) for i in numbers], flat)
+            features = [self.features(i, parameters) for i in numbers]
+            loud = [self.store.loud(i) for i in numbers] if flat else None
+            return gather(parameters, sentences, features, loud)
 
         return self._sum(part, self.numbers, pool)
 
