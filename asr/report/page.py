@@ -9,6 +9,8 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from matplotlib.figure import Figure
+
 from asr.report.figures import Findings, Point, Run
 from asr.report.markdown import (
     CONTESTS_NOTE,
@@ -74,9 +76,20 @@ def _list(kind: str, items: Sequence[str]) -> str:
     return f'<div class="{kind}"><ul>' + "".join(f"<li>{escape(i)}</li>" for i in items) + "</ul></div>"
 
 
+def _figure(heading: str, label: str, drawings: Sequence[Figure | None], prefix: str, note: str = "") -> str:
+    """A heading and a drawing in two widths, the narrow one for phones; nothing where there is no drawing."""
+    wide, narrow = drawings
+    if wide is None or narrow is None:
+        return ""
+    caption = f"<figcaption><small>{note}</small></figcaption>" if note else ""
+    return (
+        f'<h2>{heading}</h2><figure role="img" aria-label="{label}; the figures are in the table below">'
+        f'<div class="wide">{inline_svg(wide, f"{prefix}-wide-")}</div>'
+        f'<div class="narrow">{inline_svg(narrow, f"{prefix}-narrow-")}</div>{caption}</figure>'
+    )
+
+
 def _curve(findings: Findings) -> str:
-    wide = inline_svg(draw_curve(findings, "", ink=INK), "wide-")
-    narrow = inline_svg(draw_curve(findings, "", (3.9, 3.9), ink=INK), "narrow-")
     notes = ["Bars: 95% interval, bootstrapped over utterances."]
     if any(len(p.runs) > 1 for p in findings.points):
         notes.append("Dots: single seeds.")
@@ -85,38 +98,21 @@ def _curve(findings: Findings) -> str:
         notes.append(f"Curves: power laws with their 95% band over {what} and seeds; dotted: a forecast.")
     if any(c.crossings for c in findings.comparisons.values()):
         notes.append("Shaded: the 95% interval of a crossing.")
-    label = "Word error rate against hours of training audio; the figures are in the table below"
-    return (
-        f'<h2>Learning curves</h2><figure role="img" aria-label="{label}">'
-        f'<div class="wide">{wide}</div><div class="narrow">{narrow}</div>'
-        f"<figcaption><small>{' '.join(notes)}</small></figcaption></figure>"
-    )
+    drawings = [draw_curve(findings, "", size, INK) for size in ((6.4, 4.4), (3.9, 3.9))]
+    label = "Word error rate against hours of training audio"
+    return _figure("Learning curves", label, drawings, "curve", " ".join(notes))
 
 
 def _stages(findings: Findings) -> str:
-    wide, narrow = draw_stages(findings, ink=INK), draw_stages(findings, 3.9, INK)
-    if wide is None or narrow is None:
-        return ""
-    drawing = (
-        f'<div class="wide">{inline_svg(wide, "stages-wide-")}</div>'
-        f'<div class="narrow">{inline_svg(narrow, "stages-narrow-")}</div>'
-    )
-    label = "Points of word error rate lost by each stage; the figures are in the table below"
-    table = _table("", *losses(findings), LOSSES_NOTE)
-    figure = f'<figure role="img" aria-label="{label}">{drawing}</figure>'
-    return f"<h2>Which stage lost the words</h2>{figure}{table}"
+    drawings = [draw_stages(findings, width, INK) for width in (6.4, 3.9)]
+    label = "Points of word error rate lost by each stage"
+    figure = _figure("Which stage lost the words", label, drawings, "stages")
+    return figure and figure + _table("", *losses(findings), LOSSES_NOTE)
 
 
 def _cost(findings: Findings) -> str:
-    wide, narrow = draw_cost(findings, ink=INK), draw_cost(findings, (3.9, 3.6), INK)
-    if wide is None or narrow is None:
-        return ""
-    label = "Word error rate against CPU seconds of training; the figures are in the table below"
-    return (
-        f'<h2>What it cost</h2><figure role="img" aria-label="{label}">'
-        f'<div class="wide">{inline_svg(wide, "cost-wide-")}</div>'
-        f'<div class="narrow">{inline_svg(narrow, "cost-narrow-")}</div></figure>'
-    )
+    drawings = [draw_cost(findings, size, INK) for size in ((6.4, 4.0), (3.9, 3.6))]
+    return _figure("What it cost", "Word error rate against CPU seconds of training", drawings, "cost")
 
 
 def _table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]], note: str) -> str:
