@@ -36,11 +36,11 @@ QUIET = 1e-3  # frames 30 dB below the loudest of their utterance hold no speech
 def epochs_for(hours: float, settings: CtcSettings) -> int:
     """Passes over a training set of `hours`: fewer hours, more passes, but less work in all.
 
-    24 passes at 2 h; passes grow with the inverse square root of the hours, and end at 600.
+    40 passes at 2 h; passes grow with the inverse square root of the hours, and end at 600.
     """
     if settings.epochs is not None:
         return settings.epochs
-    return max(4, min(600, round(settings.effort * 24.0 * math.sqrt(2.0 / hours))))
+    return max(4, min(600, round(settings.effort * 40.0 * math.sqrt(2.0 / hours))))
 
 
 def batch_for(total_s: float, settings: CtcSettings) -> float:
