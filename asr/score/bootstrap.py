@@ -51,16 +51,20 @@ def interval(
     Returns
     -------
     Interval
-        In percent; (None, None) where the reference is empty.
+        In percent; (None, None) where the reference is empty. Resampling no errors shows none: its upper bound
+        is then that of the share of utterances (or speakers) with an error, every word of them counted.
 
     Reference
     ---------
     Bisani & Ney (2004), "Bootstrap estimates for confidence intervals in ASR performance evaluation",
-    section 2.
+    section 2; without errors, Clopper & Pearson (1934), Biometrika 26(4).
     """
     table = grouped(np.array([(s.errors, s.reference) for s in scores]).reshape(-1, 2), groups)
     if not table[:, 1].sum():
         return Interval(None, None)
+    if not table[:, 0].any():
+        units = np.count_nonzero(table[:, 1])
+        return Interval(0.0, 100.0 * (1 - ((1 - confidence) / 2) ** (1 / units)))
     rates = np.concatenate([100.0 * d[:, 0] / np.maximum(d[:, 1], 1) for d in resample(table, draws, seed)])
     low, high = np.quantile(rates, [(1 - confidence) / 2, (1 + confidence) / 2])
     return Interval(float(low), float(high))

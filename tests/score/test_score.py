@@ -6,6 +6,7 @@ import subprocess
 import jiwer
 import numpy as np
 import pytest
+import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -172,6 +173,16 @@ def test_interval_is_seeded_and_speakers_widen_it():
     narrow, wide = interval(scores), interval(scores, speakers)
     assert wide.high - wide.low > 2 * (narrow.high - narrow.low)
     assert str(interval([Scores(1, 0, 0, 4)])) == "25.00 to 25.00"
+
+
+def test_interval_without_errors_is_that_of_clopper_and_pearson():
+    none = [Scores(0, 0, 0, 2)] * 300
+    low, high = interval(none)
+    assert low == 0
+    assert high == pytest.approx(100 * scipy.stats.binomtest(0, 300).proportion_ci().high)
+    assert interval(none, ["a", "b", "c"] * 100)[1] == pytest.approx(
+        100 * scipy.stats.binomtest(0, 3).proportion_ci().high
+    )
 
 
 # --- comparisons ---
