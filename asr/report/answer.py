@@ -67,7 +67,9 @@ def _forecast(findings: Findings, best: Point) -> list[str]:
     if curve is None or len(curve.hours) < 3:
         return []
     if best.wer == 0:
-        return [f"No forecast: {best.recipe} made no error on this test set, which is too small to show more."]
+        return [
+            f"No forecast: {best.recipe} made no error on this test set, which is too small to show more."
+        ]
     if curve.fit_p < 0.05:
         return [f"No forecast: the curve of {best.recipe} is no power law (p = {curve.fit_p:.2f})."]
     told = curve.forecast(FURTHER * top)

@@ -51,8 +51,8 @@ def interval(
     Returns
     -------
     Interval
-        In percent; (None, None) where the reference is empty. Resampling no errors shows none: its upper bound
-        is then that of the share of utterances (or speakers) with an error, every word of them counted.
+        In percent; (None, None) where the reference is empty. Resampling no errors shows none: the upper
+        bound is then that of the share of utterances (or speakers) with an error, every word of them counted.
 
     Reference
     ---------

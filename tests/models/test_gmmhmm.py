@@ -271,6 +271,26 @@ def test_quiet_frames_are_30_db_below_the_loudest(tmp_path):
     assert (store.loud(0) == wanted)[~edges].all()
 
 
+def test_copies_at_other_speeds_are_other_utterances_of_other_speakers(tmp_path):
+    cuts = tone_cuts(tmp_path, 3)
+    with ThreadPoolExecutor(2) as pool:
+        store = FeatureStore.create(
+            cuts, tmp_path / "store", MfccSettings(), (RATE, RATE), pool, (1.0, 0.8, 1.25)
+        )
+    plain, slow, fast = (store.entries[k : k + 3] for k in (0, 3, 6))
+    assert [e.id for e in slow] == [f"{e.id} at 0.8" for e in plain]
+    assert not {e.speaker for e in plain} & {e.speaker for e in fast}
+    for a, b, c in zip(plain, slow, fast, strict=True):
+        assert a.text == b.text == c.text
+        assert b.frames == pytest.approx(a.frames / 0.8, abs=1)
+        assert c.frames == pytest.approx(a.frames / 1.25, abs=1)
+    train = transcribed.Transcribed(store, LEXICON.phones(), LEXICON, tmp_path / "alignment")
+    assert train.numbers == list(range(9))
+    train.use(copies=False)
+    assert train.numbers == [0, 1, 2]
+    assert train.frames == sum(e.frames for e in plain)
+
+
 def test_too_few_frames_have_no_path():
     states = States(LEXICON.phones())
     parameters = random_parameters(states)

@@ -1,26 +1,13 @@
-"""What training does to its audio: other speeds, and masks over time and channels."""
+"""What training does to its features: masks over time and channels."""
 
 from __future__ import annotations
 
 import math
 
 import torch
-from torchaudio.functional import resample
 
 from asr.features.logmel import SHIFT_S
 from asr.models.ctc.settings import CtcSettings
-
-
-def change_speed(waveform: torch.Tensor, factor: float) -> torch.Tensor:
-    """A waveform (samples,) played `factor` times as fast, pitch included.
-
-    Reference
-    ---------
-    Ko et al. 2015, "Audio augmentation for speech recognition", section 2.
-    """
-    if factor == 1.0:
-        return waveform
-    return resample(waveform, round(1000 * factor), 1000, lowpass_filter_width=4)
 
 
 def mask_features(features: torch.Tensor, lengths: torch.Tensor, settings: CtcSettings) -> torch.Tensor:

@@ -11,9 +11,8 @@ import torch
 from lhotse import CutSet
 from torch.utils.data import Dataset
 
-from asr.data.audio import load_cut
+from asr.data.audio import change_speed, load_cut
 from asr.errors import AsrError
-from asr.models.ctc.augment import change_speed
 from asr.models.ctc.network import FRAME_SHIFT_S, MINIMUM_FRAMES, frames_of
 from asr.models.ctc.targets import Targets, frames_needed
 from asr.progress import console, track

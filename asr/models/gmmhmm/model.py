@@ -102,7 +102,10 @@ class GmmHmm:
         try:
             with threadpool_limits(1), ThreadPoolExecutor(threads) as pool:
                 rates = (SAMPLE_RATE, self.native_rate)
-                store = FeatureStore.create(train, workdir / "features", self.settings.features, rates, pool)
+                speeds = (1.0, *(s for s in self.settings.speeds if s != 1.0))
+                store = FeatureStore.create(
+                    train, workdir / "features", self.settings.features, rates, pool, speeds
+                )
                 said = Transcribed(store, self.phones, self.lexicon, workdir / "alignment.i32")
                 self._parameters = Ladder(self.settings, said, workdir, pool).climb()
         finally:

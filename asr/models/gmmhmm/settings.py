@@ -36,6 +36,8 @@ class GmmHmmSettings(Settings):
         A state's share of the Gaussians grows with its frames to this power.
     passes
         Passes over the data of each step.
+    speeds
+        From `lda` on, training also sees a copy of every utterance at each of these speeds, tempo and pitch.
     context
         Frames each side that LDA looks at.
     dimensions
@@ -56,6 +58,7 @@ class GmmHmmSettings(Settings):
     frames_per_gaussian: float = Field(default=180, gt=0)
     power: float = Field(default=0.25, ge=0, le=1)
     passes: int = Field(default=20, ge=6)
+    speeds: tuple[float, ...] = (0.9, 1.0, 1.1)
     context: int = Field(default=3, ge=0, le=15)
     dimensions: int = Field(default=40, ge=2)
     adaptation_frames: float = Field(default=300, ge=0)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from lhotse import CutSet
 from lhotse.cut import Cut
 
-from asr.data.audio import load_cut
+from asr.data.audio import change_speed, load_cut
 from asr.errors import AudioError, DataError
 from asr.features.mfcc import MfccSettings, SpeakerNorm, mfcc
 from asr.files import content_hash, replacing, write_json
@@ -25,13 +26,14 @@ BATCH = 64  # recordings in flight at once
 
 @dataclass(frozen=True)
 class Entry:
-    """One utterance: its text and where its frames are."""
+    """One utterance: its text, where its frames are, and how many times as fast as recorded it is."""
 
     id: str
     speaker: str
     text: str
     begin: int
     frames: int
+    speed: float = 1.0
 
 
 class FeatureStore:
@@ -59,18 +61,40 @@ class FeatureStore:
 
     @classmethod
     def create(
-        cls, cuts: CutSet, folder: Path, settings: MfccSettings, rates: tuple[int, int], pool: Executor
+        cls,
+        cuts: CutSet,
+        folder: Path,
+        settings: MfccSettings,
+        rates: tuple[int, int],
+        pool: Executor,
+        speeds: Sequence[float] = (1.0,),
     ) -> FeatureStore:
         """Compute what is not there yet below `folder`; unreadable audio is named and left out.
 
-        `rates` are the sample rate to work at and the lowest native one, in Hz (see `mfcc`).
+        Parameters
+        ----------
+        cuts
+            Utterances of one supervision each.
+        folder
+            Where the features are kept.
+        settings
+            How to compute them.
+        rates
+            The sample rate to work at and the lowest native one, in Hz (see `mfcc`).
+        pool
+            Computes them.
+        speeds
+            Factors on tempo and pitch: all cuts at the first, then all at the second. A speaker at
+            another speed is another speaker.
 
         Raises
         ------
         DataError
             If no utterance is left.
         """
-        key = content_hash(settings.model_dump_json(), str(rates), *(f"{c.id} {c.duration}" for c in cuts))
+        key = content_hash(
+            settings.model_dump_json(), str(rates), str(speeds), *(f"{c.id} {c.duration}" for c in cuts)
+        )
         index, path = folder / "index.json", folder / "cepstra.f32"
         if index.exists():
             head = json.loads(index.read_text(encoding="utf-8"))
@@ -80,10 +104,12 @@ class FeatureStore:
         entries: list[Entry] = []
         begin = 0
         with replacing(path) as temporary, open(temporary, "wb") as file:
-            for cut, cepstra in _cepstra(cuts, settings, rates, pool):
+            for cut, speed, cepstra in _cepstra(cuts, settings, rates, pool, speeds):
                 file.write(cepstra.tobytes())
                 said = cut.supervisions[0]
-                entries.append(Entry(said.id, said.speaker or said.id, said.text or "", begin, len(cepstra)))
+                at = "" if speed == 1.0 else f" at {speed:g}"
+                speaker, text = (said.speaker or said.id) + at, said.text or ""
+                entries.append(Entry(said.id + at, speaker, text, begin, len(cepstra), speed))
                 begin += len(cepstra)
         if not entries:
             raise DataError("no utterance could be read", path=folder, fix="run `asr check` on the corpus")
@@ -119,18 +145,20 @@ def native_rate(cuts: CutSet, fallback: int) -> int:
 
 
 def _cepstra(
-    cuts: CutSet, settings: MfccSettings, rates: tuple[int, int], pool: Executor
-) -> Iterator[tuple[Cut, np.ndarray]]:
-    def one(cut: Cut) -> np.ndarray | AudioError:
+    cuts: CutSet, settings: MfccSettings, rates: tuple[int, int], pool: Executor, speeds: Sequence[float]
+) -> Iterator[tuple[Cut, float, np.ndarray]]:
+    def one(item: tuple[float, Cut]) -> np.ndarray | AudioError:
+        speed, cut = item
         try:
-            return mfcc(load_cut(cut, rates[0]), rates[0], settings, rates[1])
+            waveform = change_speed(torch.from_numpy(load_cut(cut, rates[0])), speed)
+            return mfcc(waveform.numpy(), rates[0], settings, rates[1])
         except AudioError as e:
             return e
 
-    rest = iter(track(list(cuts), "features"))
+    rest = iter(track(list(itertools.product(speeds, cuts)), "features"))
     while batch := list(itertools.islice(rest, BATCH)):
-        for cut, cepstra in zip(batch, pool.map(one, batch), strict=True):
-            if isinstance(cepstra, AudioError):
+        for (speed, cut), cepstra in zip(batch, pool.map(one, batch), strict=True):
+            if not isinstance(cepstra, AudioError):
+                yield cut, speed, cepstra
+            elif speed == speeds[0]:
                 console.print(f"asr: left out: {cepstra}", style="yellow", markup=False, soft_wrap=True)
-            else:
-                yield cut, cepstra

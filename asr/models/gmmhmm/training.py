@@ -30,6 +30,7 @@ from asr.progress import bar, console
 SMALLEST_VARIANCE = 1e-6  # of features that never change
 SUMMED = 6  # first passes of monophones, over all paths; the others follow the best one
 MONOPHONE_GAUSSIANS = 8  # a state, where a better step follows
+WITH_COPIES = ("lda", "sat")  # steps that also see the training set at other speeds
 PLAIN_PASSES = 3  # of unadapted features after speaker-adaptive training
 ENOUGH = 400_000  # frames that MLLT and the prior of adaptation are estimated from
 
@@ -70,8 +71,6 @@ class Ladder:
         if not train.numbers:
             raise DataError("no training utterance could be aligned", fix="check lexicon and transcripts")
         self.settings, self.train, self.pool = settings, train, pool
-        self.frames = sum(train.store.entries[i].frames for i in train.numbers)
-        self.leaves, self.gaussians = sizes(settings, self.frames)
         self.resume = Resume(workdir, settings, train)
         self.workdir = workdir
 
@@ -83,7 +82,7 @@ class Ladder:
         ModelError
             If the likelihood is not a number.
         """
-        steps = STEPS[: STEPS.index(self.settings.step) + 1]
+        train, steps = self.train, STEPS[: STEPS.index(self.settings.step) + 1]
         now = self.resume.load() or Progress()
         with bar() as progress:
             passes = self.settings.passes
@@ -91,6 +90,7 @@ class Ladder:
             for number in range(len(now.rows), passes * len(steps)):
                 began = time.perf_counter()
                 step, k = steps[number // passes], number % passes
+                train.use(copies=step in WITH_COPIES)
                 if k == 0:
                     now = self._begin(step, now)
                 counts = self._monophones(now, k) if step == "mono" else self._tied(step, now, k)
@@ -137,7 +137,8 @@ class Ladder:
         variance = np.maximum(total[1 + size :] / total[0] - mean**2, SMALLEST_VARIANCE)
         floor = np.maximum(self.settings.variance_floor * variance, SMALLEST_VARIANCE)
         phones = before.states.phones
-        states, moments = grow(phones, statistics, self.leaves, self.settings.fewest_frames, floor)
+        leaves, _ = sizes(self.settings, self.train.frames)
+        states, moments = grow(phones, statistics, leaves, self.settings.fewest_frames, floor)
         _, token, _, position = states.parts(statistics.keys)
         pause = [
             statistics.moments[(token >= len(phones)) & (position == p)].sum(axis=0)
@@ -166,7 +167,7 @@ class Ladder:
     def _monophones(self, now: Progress, k: int) -> Statistics:
         """One pass with a state for each phoneme and position."""
         assert now.parameters is not None
-        most = self.gaussians
+        _, most = sizes(self.settings, self.train.frames)
         if self.settings.step != "mono":
             most = min(most, MONOPHONE_GAUSSIANS * now.parameters.mixtures.states)
         if k < SUMMED:
@@ -194,7 +195,7 @@ class Ladder:
             elif step == "sat":
                 now.parameters = self._adapted(now.parameters)
         if k:
-            now.parameters = self._grown(now, self.gaussians, k, 1)
+            now.parameters = self._grown(now, sizes(self.settings, train.frames)[1], k, 1)
         return train.counts(now.parameters, self.pool)
 
     def _grown(self, now: Progress, most: int, k: int, first: int) -> Parameters:

@@ -51,7 +51,9 @@ class Transcribed:
     Attributes
     ----------
     numbers
-        Utterances that are used.
+        Utterances that are used now, see `use`.
+    left_out
+        How many recorded utterances never are.
     speakers
         (dimensions, dimensions + 1) feature transform of each speaker that has one.
     """
@@ -60,7 +62,8 @@ class Transcribed:
         self.store, self.lexicon, self.path = store, lexicon, path
         self.states = States(phones)
         self.speakers: dict[str, np.ndarray] = {}
-        self.numbers: list[int] = []
+        self._usable: list[int] = []
+        self.left_out = 0
         for i, entry in enumerate(store.entries):
             words = entry.text.split()
             unknown = [w for w in words if w not in lexicon]
@@ -71,12 +74,23 @@ class Transcribed:
                 shortest = 3 * sum(min(map(len, lexicon.entries[w])) for w in words)
                 if entry.frames < shortest:
                     why = f"{entry.frames} frames are too few for its text, which needs {shortest}"
-            if why:
+            if not why:
+                self._usable.append(i)
+            elif entry.speed == 1.0:
                 console.print(f"asr: left out: utterance {entry.id}: {why}", markup=False, soft_wrap=True)
-            else:
-                self.numbers.append(i)
-        self.left_out = len(store) - len(self.numbers)
+                self.left_out += 1
         self._plain: dict[int, Sentence] = {}
+        self.use(copies=True)
+
+    def use(self, copies: bool) -> None:
+        """Take the recorded utterances from now on, or with their copies at other speeds."""
+        entries = self.store.entries
+        self.numbers = [i for i in self._usable if copies or entries[i].speed == 1.0]
+
+    @property
+    def frames(self) -> int:
+        """Frames of the utterances in use."""
+        return sum(self.store.entries[i].frames for i in self.numbers)
 
     def sentence(self, i: int, tied: bool) -> Sentence:
         """The composite HMM of utterance i; `tied`: with every phoneme in each of its contexts.
