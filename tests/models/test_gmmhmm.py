@@ -405,7 +405,7 @@ def test_more_frames_get_more_gaussians():
     assert list(np.diff(grown.start)) == [20, 2]
 
 
-@pytest.mark.parametrize("at", [3, 9, 16, 24, 29])
+@pytest.mark.parametrize("at", [3, 9, 16, 24, 29])  # a step has eight passes
 def test_resumed_training_equals_an_unbroken_one(tones, fitted, tmp_path, monkeypatch, at):
     real = Resume.save
 
@@ -423,6 +423,7 @@ def test_resumed_training_equals_an_unbroken_one(tones, fitted, tmp_path, monkey
     model.fit(tones[0], tones[0], tmp_path)
     for name, array in fitted[0].parameters.tensors().items():
         np.testing.assert_array_equal(model.parameters.tensors()[name], array)
+    assert [name for name, _ in model.steps(tmp_path)] == list(STEPS)
     columns = ("pass", "step", "gaussians", "log_likelihood")
     assert [[r[c] for c in columns] for r in rows_of(tmp_path)] == [
         [r[c] for c in columns] for r in rows_of(fitted[1])

@@ -104,9 +104,10 @@ class Ladder:
                 now.parameters = counts.estimate(now.parameters, now.floor)
                 if step == "sat" and k + 1 == passes:
                     now.parameters = self._unadapted(now)
-                self.resume.save(now)
+                # the state comes last: a kill before it repeats the pass, one after it must not lack the step
                 if k + 1 == passes:
                     self.resume.keep(step, now.parameters)
+                self.resume.save(now)
                 progress.advance(task)
         assert now.parameters is not None
         return now.parameters
