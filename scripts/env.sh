@@ -16,9 +16,10 @@ make_venv() {
         exit 2
     }
     [[ -x $venv/bin/python ]] || "$python" -m venv "$venv"
+    # uv installs faster than pip, which does where uv is not to be had: its failure must not end the script
     local uv
     uv=$(command -v uv) || {
-        "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --constraint "$root/scripts/constraints.txt" uv
+        "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --constraint "$root/scripts/constraints.txt" uv || true
         uv=$venv/bin/uv
     }
     if [[ -x $uv ]]; then
