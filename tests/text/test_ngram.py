@@ -13,6 +13,7 @@ from asr.errors import LanguageModelError
 from asr.text.ngram import MISSING, NGram
 
 DATA = Path(os.environ.get("ASR_DATA", Path(__file__).parents[2] / ".." / "shared" / "data"))
+GOLDEN = Path(__file__).parents[1] / "golden" / "kenlm"
 
 SMALL = """\
 Anything may stand before the data.
@@ -186,6 +187,19 @@ def test_real_model_sums_to_one(reference):
         assert sum(10 ** model._score([*context, w], len(context)) for w in words) == pytest.approx(
             1, abs=2e-3
         )
+
+
+def test_equals_what_kenlm_said():
+    """kenlm has no wheels, so its scores are kept: those of kenlm 0.3.0's `Model.full_scores`, base 10.
+
+    lm.arpa is a trigram model that `NGram.estimate` made of 17 sentences; scores.tsv holds some of them and
+    random ones, with unknown words: on each line the sentence, a tab, the scores of its words and its end.
+    """
+    model = NGram.read(GOLDEN / "lm.arpa")
+    rows = [line.split("\t") for line in (GOLDEN / "scores.tsv").read_text(encoding="utf-8").splitlines()]
+    assert len(rows) == 50
+    for sentence, scores in rows:
+        assert model.score(sentence) == pytest.approx([float(s) for s in scores.split()], abs=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["real", "estimated"])
