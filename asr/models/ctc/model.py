@@ -76,7 +76,9 @@ class Ctc:
             raise ModelError(
                 "a loaded model has no lexicon to train with", fix="make a new one with Ctc(...)"
             )
-        from asr.models.ctc import training  # Lightning is slow to import, and `transcribe` never needs it
+        # Lightning is slow to import, and `transcribe` never needs it
+        from asr.models.ctc import training
+        from asr.models.ctc.resume import Resume, key_of
 
         cache = workdir / "audio"
         cache.mkdir(parents=True, exist_ok=True)
@@ -89,7 +91,11 @@ class Ctc:
                 raise DataError(
                     f"no usable utterance in {name}", fix="see the lines above, or `asr check` the corpus"
                 )
-        training.train(self.network, sets["train"], sets["dev"], self.settings, self.seed, workdir)
+        resume = Resume(workdir, key_of(self.settings, self.units, self.seed, *sets.values()))
+        if not resume.finished:
+            training.train(self.network, sets["train"], sets["dev"], self.settings, self.seed, resume)
+        resume.load_best(self.network)
+        self.network.eval()
         self.log_prior = self._mean_posterior(sets["train"])
         del sets
         shutil.rmtree(cache)
@@ -113,7 +119,7 @@ class Ctc:
     def emit(self, waveforms: Sequence[np.ndarray], sample_rate: int) -> list[Emissions]:
         """Log posteriors of utterances, each (samples,) float32 in -1..1; one frame every 40 ms.
 
-        An utterance shorter than 0.8 s gets the frames of 0.8 s.
+        An utterance shorter than 0.8 s gets the frames of 0.8 s. The network computes where `to` put it.
         """
         audio = [torch.from_numpy(np.ascontiguousarray(w, dtype=np.float32)) for w in waveforms]
         if sample_rate != self.sample_rate:
@@ -124,10 +130,20 @@ class Ctc:
         for items in Batches(seconds, EMIT_S, (1.0,), None) if audio else []:
             rows = [audio[i] for i, _ in items]
             samples = torch.tensor([len(w) for w in rows])
-            log_probs, frames = self.network(torch.nn.utils.rnn.pad_sequence(rows, batch_first=True), samples)
-            for (i, _), row, count in zip(items, log_probs, frames.tolist(), strict=True):
+            padded = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
+            log_probs, frames = self.network(padded.to(self.device), samples.to(self.device))
+            for (i, _), row, count in zip(items, log_probs.cpu(), frames.tolist(), strict=True):
                 out[i] = Emissions(row[:count].numpy().copy(), self.units, FRAME_SHIFT_S, "posterior")
         return [e for e in out if e is not None]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is, and `emit` computes."""
+        return self.network.output.weight.device
+
+    def to(self, device: str) -> None:
+        """Move the network, as to ``cuda``."""
+        self.network.to(device)
 
     adapts = False
 

@@ -7,8 +7,7 @@ import logging
 import math
 import time
 import warnings
-from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import lightning as L
 import numpy as np
@@ -20,10 +19,10 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch.utils.data import DataLoader
 
 from asr.errors import ModelError
-from asr.files import write_json
 from asr.models.ctc.batches import Batch, Batches, Utterances
 from asr.models.ctc.checkpoint import SafeCheckpointIO
 from asr.models.ctc.network import FRAME_SHIFT_S, MINIMUM_FRAMES, Dropout, Mask, Network
+from asr.models.ctc.resume import Resume
 from asr.models.ctc.settings import CtcSettings
 from asr.progress import bar, console
 
@@ -106,12 +105,16 @@ class Training(L.LightningModule):
     Graves et al. 2006, "Connectionist temporal classification"; Smith and Topin 2018, "Super-convergence".
     """
 
-    def __init__(self, network: Network, settings: CtcSettings, steps: int, seed: int) -> None:
+    def __init__(self, network: Network, settings: CtcSettings, steps: int, seed: int, key: str) -> None:
         super().__init__()
-        self.network, self.settings, self.steps, self.seed = network, settings, steps, seed
+        self.network, self.settings, self.steps, self.seed, self.key = network, settings, steps, seed, key
         self.hop = round(FRAME_SHIFT_S * settings.sample_rate)
         self.errors = self.reference = 0
         self.running = math.nan
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Write down which training this is, for `Resume`."""
+        checkpoint["key"] = self.key
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Draw masks and dropout from (seed, step), so that a resumed run equals an unbroken one."""
@@ -198,11 +201,22 @@ class Training(L.LightningModule):
 
 
 class Report(Callback):
-    """Progress bar and one line a validation on stderr; stops at the limit of minutes."""
+    """Progress bar and one line a validation on stderr; stops at the limit of minutes.
+
+    Minutes are those of all calls together: checkpoints hold what was used before them.
+    """
 
     def __init__(self, max_minutes: float | None) -> None:
         self.max_minutes = max_minutes
         self.started = time.monotonic()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Part of every checkpoint."""
+        return {"seconds": time.monotonic() - self.started}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Called by Lightning when a training goes on."""
+        self.started -= state_dict["seconds"]
 
     def on_fit_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """Open the bar."""
@@ -252,11 +266,16 @@ def _loader(utterances: Utterances, batches: Batches) -> DataLoader[Batch]:
 
 
 def train(
-    network: Network, train: Utterances, dev: Utterances, settings: CtcSettings, seed: int, workdir: Path
+    network: Network,
+    train: Utterances,
+    dev: Utterances,
+    settings: CtcSettings,
+    seed: int,
+    resume: Resume,
 ) -> None:
-    """Train `network` in place and leave it with the weights of the best dev error.
+    """Train `network` in place, and leave the weights of the best dev error in `resume.best`.
 
-    Every validation leaves ``checkpoints/last.ckpt`` below `workdir`; a later call goes on from there.
+    Every validation leaves `resume.last`; a later call goes on from there.
 
     Raises
     ------
@@ -269,15 +288,16 @@ def train(
     epochs = -(-epochs // every) * every  # the last epoch is validated too
     batches = Batches(train.seconds, batch_for(total_s, settings), settings.speeds, seed)
     network.train()  # Lightning keeps the mode it finds
-    module = Training(network, settings, epochs * len(batches), seed)
-    folder = workdir / "checkpoints"
+    module = Training(network, settings, epochs * len(batches), seed, resume.key)
     keep = ModelCheckpoint(
-        folder, "best", monitor="dev_error", mode="min", save_top_k=1, enable_version_counter=False,
+        resume.folder, "best", monitor="dev_error", mode="min", save_top_k=1, enable_version_counter=False,
         save_weights_only=True,
     )  # fmt: skip
     # not after every pass: writing one takes as long as a pass over a tiny set
-    last = ModelCheckpoint(folder, "last", every_n_epochs=every, save_top_k=1, enable_version_counter=False,
-                           save_on_train_epoch_end=True)  # fmt: skip
+    last = ModelCheckpoint(
+        resume.folder, "last", every_n_epochs=every, save_top_k=1, enable_version_counter=False,
+        save_on_train_epoch_end=True,
+    )  # fmt: skip
     patience = settings.patience or max(5, VALIDATIONS // 2)
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     with warnings.catch_warnings():
@@ -297,8 +317,8 @@ def train(
             ],
             plugins=[SafeCheckpointIO()],
             logger=[
-                CSVLogger(workdir, "", "", flush_logs_every_n_steps=1),
-                TensorBoardLogger(workdir, "tensorboard", ""),
+                CSVLogger(resume.workdir, "", "", flush_logs_every_n_steps=1),
+                TensorBoardLogger(resume.workdir, "tensorboard", ""),
             ],
             log_every_n_steps=10,
             enable_progress_bar=False,
@@ -306,19 +326,14 @@ def train(
             use_distributed_sampler=False,
             reload_dataloaders_every_n_epochs=0,
         )
-        resume = folder / "last.ckpt"
-        if resume.exists():
-            console.print(f"resuming from {resume}")
+        going_on = resume.last.exists()
+        if going_on:
+            console.print(f"resuming from {resume.last}")
         trainer.fit(
             module,
             _loader(train, batches),
             _loader(dev, Batches(dev.seconds, 100.0, (1.0,), None)),
-            ckpt_path=resume if resume.exists() else None,
+            ckpt_path=resume.last if going_on else None,
             weights_only=False,
         )
-    best = folder / "best.ckpt"
-    if best.exists():
-        state = SafeCheckpointIO().load_checkpoint(best)["state_dict"]
-        module.load_state_dict(state)
-    network.eval()
-    write_json(workdir / "training.json", {"epochs": trainer.current_epoch, "steps": trainer.global_step})
+    resume.finish(trainer.current_epoch, trainer.global_step)

@@ -1,0 +1,73 @@
+"""What a killed or finished training leaves behind, and whether it is of the same training."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+from torch import nn
+
+from asr.files import content_hash, write_json
+from asr.models.ctc.batches import Utterances
+from asr.models.ctc.checkpoint import SafeCheckpointIO
+from asr.models.ctc.settings import CtcSettings
+from asr.progress import console
+from asr.text.units import Units
+
+
+def key_of(settings: CtcSettings, units: Units, seed: int, *sets: Utterances) -> str:
+    """Hash of all that a training depends on; of the audio, the lengths stand for the samples."""
+    parts: list[bytes | str] = [settings.model_dump_json(), " ".join(units.symbols), str(seed)]
+    for utterances in sets:
+        parts += [" ".join(utterances.ids), utterances.starts.tobytes()]
+        parts += [labels.tobytes() for labels in utterances.labels]
+    return content_hash(*parts)
+
+
+class Resume:
+    """The files of one training.
+
+    Parameters
+    ----------
+    workdir
+        Holds ``checkpoints/`` and, once the training is over, ``training.json``.
+    key
+        Of this training, by `key_of`; files of another one are deleted.
+
+    Attributes
+    ----------
+    last
+        Checkpoint after the last validation, which a killed training goes on from.
+    best
+        Weights of the best validation.
+    """
+
+    def __init__(self, workdir: Path, key: str) -> None:
+        self.workdir, self.key = workdir, key
+        self.folder, self.summary = workdir / "checkpoints", workdir / "training.json"
+        self.last, self.best = self.folder / "last.ckpt", self.folder / "best.ckpt"
+        found = [SafeCheckpointIO().load_checkpoint(p) for p in (self.last, self.best) if p.exists()]
+        if any(checkpoint.get("key") != key for checkpoint in found):
+            what = f"asr: {self.folder} is not of this data and these settings, training starts again"
+            console.print(what, markup=False, soft_wrap=True)
+            self.summary.unlink(missing_ok=True)
+            shutil.rmtree(self.folder)
+
+    @property
+    def finished(self) -> bool:
+        """Whether this training is over; Lightning would go on with one that stopped early."""
+        try:
+            return json.loads(self.summary.read_text())["key"] == self.key and self.best.exists()
+        except (FileNotFoundError, KeyError, TypeError, ValueError):
+            return False
+
+    def load_best(self, network: nn.Module) -> None:
+        """Give `network` the weights of the best validation; before the first it keeps those it has."""
+        if self.best.exists():
+            state = SafeCheckpointIO().load_checkpoint(self.best)["state_dict"]
+            network.load_state_dict({name.removeprefix("network."): value for name, value in state.items()})
+
+    def finish(self, epochs: int, steps: int) -> None:
+        """Write ``training.json``."""
+        write_json(self.summary, {"epochs": epochs, "steps": steps, "key": self.key})
