@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import itertools
-import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -197,17 +196,22 @@ class Job:
 
 def load_system(folder: Path, device: Device, threads: int) -> System:
     """Open a trained system for use on `device` with so many cores (0: all)."""
-    if device is Device.cpu:
-        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # models take a GPU where torch sees one
     import torch
 
+    from asr.models.ctc.model import Ctc
     from asr.system import System
 
     if device is Device.cuda and not torch.cuda.is_available():
         raise UsageError("--device cuda: torch sees no GPU here", fix="use --device cpu")
     if threads:
         torch.set_num_threads(threads)
-    return System.load(folder)
+    system = System.load(folder)
+    if isinstance(system.model, Ctc):
+        if device is not Device.cpu and torch.cuda.is_available():
+            system.model.to("cuda")
+    elif device is Device.cuda:
+        console.print(f"asr: {system.name} has no network and stays on the CPU", soft_wrap=True, markup=False)
+    return system
 
 
 def recordings(audio: Iterable[Path]) -> tuple[list[Recording], list[AsrError]]:
@@ -250,8 +254,18 @@ def recognise(system: System, path: Path) -> Iterator[tuple[float, tuple[Word, .
     while batch := list(itertools.islice(waiting, POOLED)):
         hypotheses = system.transcribe([piece.samples for piece in batch], rate)
         for piece, hypothesis in zip(batch, hypotheses, strict=True):
-            words = tuple(replace(w, start_s=w.start_s + piece.start / rate) for w in hypothesis.words)
-            yield (piece.start + piece.samples.size) / rate, words
+            start_s, end_s = piece.start / rate, (piece.start + piece.samples.size) / rate
+            yield end_s, tuple(_within(w, start_s, end_s) for w in hypothesis.words)
+
+
+def _within(word: Word, start_s: float, end_s: float) -> Word:
+    """A word of the piece from `start_s` to `end_s`, its time counted from the start of the recording.
+
+    Frames may reach beyond the samples: the last one is padded, and a network gives 0.8 s at least.
+    """
+    first = min(start_s + word.start_s, end_s)
+    last = min(start_s + word.start_s + word.duration_s, end_s)
+    return replace(word, start_s=first, duration_s=last - first)
 
 
 def complain(error: AsrError) -> None:

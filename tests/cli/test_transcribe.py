@@ -1,13 +1,19 @@
 """asr transcribe with a recogniser of beeps: formats, folders, long and bad recordings, exit codes."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import soundfile
+import torch
 
-from asr.errors import SearchError
+from asr.cli import transcribe
+from asr.decode.hypothesis import Hypothesis, Word
+from asr.errors import SearchError, UsageError
 from asr.formats import FORMATS
+from asr.models.ctc.model import Ctc
+from asr.system import System
 
 
 def beep_times(out: str) -> list[float]:
@@ -153,6 +159,43 @@ def test_a_search_that_fails_names_the_recording(run, system, record, tmp_path, 
     assert done.code == 1
     assert done.err == f"asr: error: {bad}: no path through the graph\n"
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["good.txt"]
+
+
+def test_times_end_with_the_recording(run, system, record, tmp_path, monkeypatch):
+    """A CTC network has 0.8 s of frames for a shorter recording, and words may lie anywhere in them."""
+    words = (Word("A", 0.05, 0.05, 1.0), Word("B", 0.12, 0.2, 1.0), Word("C", 0.6, 0.2, 1.0))
+    monkeypatch.setattr(system, "transcribe", lambda waveforms, rate: [Hypothesis(words)])
+    path = record(tmp_path / "a.wav", [], 0.15)
+    done = run("transcribe", path, "--model", "m", "-f", "json")
+    (segment,) = json.loads(done.out)["segments"]
+    assert [(w["start"], w["end"]) for w in segment["words"]] == [(0.05, 0.1), (0.12, 0.15), (0.15, 0.15)]
+
+
+@pytest.mark.parametrize(
+    "gpu, device, place",
+    [(True, "auto", "cuda"), (True, "cuda", "cuda"), (True, "cpu", None), (False, "auto", None)],
+)
+def test_a_network_goes_to_the_gpu_that_is_there(monkeypatch, tmp_path, gpu, device, place):
+    model = object.__new__(Ctc)
+    places = []
+    monkeypatch.setattr(Ctc, "to", lambda _, device: places.append(device))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    monkeypatch.setattr(System, "load", lambda _: SimpleNamespace(name="raw_ctc", model=model))
+    transcribe.load_system(tmp_path, transcribe.Device(device), 0)
+    assert places == ([place] if place else [])
+
+
+def test_hmms_say_that_they_stay_on_the_cpu(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(System, "load", lambda _: SimpleNamespace(name="mfcc_hmm", model=object()))
+    transcribe.load_system(tmp_path, transcribe.Device.cuda, 0)
+    assert capsys.readouterr().err == "asr: mfcc_hmm has no network and stays on the CPU\n"
+
+
+def test_a_gpu_that_is_not_there_is_wrong_use(monkeypatch, tmp_path):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UsageError, match="torch sees no GPU"):
+        transcribe.load_system(tmp_path, transcribe.Device.cuda, 0)
 
 
 def test_subtitle_flags(run, system, record, tmp_path):
