@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import tempfile
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -62,3 +63,33 @@ def cache_folder(kind: str) -> Path:
     folder = root / kind
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def touch(*paths: Path) -> None:
+    """Say that cached files were used now, for `keep_recent`; where that is not allowed, nothing happens."""
+    for path in paths:
+        with contextlib.suppress(OSError):
+            os.utime(path)
+
+
+def keep_recent(folder: Path, limit: int) -> None:
+    """Delete the entries of a cache folder that were not used for longest, until `limit` bytes are left.
+
+    An entry is all files of one stem. The latest is never deleted, however big it is. Other processes may
+    read, write and delete here at the same time, so a reader must take a missing file for one never written.
+    """
+    files: defaultdict[str, list[tuple[float, int, Path]]] = defaultdict(list)
+    for path in folder.iterdir():
+        if path.name.startswith("."):
+            continue  # another process is writing it
+        with contextlib.suppress(FileNotFoundError):
+            facts = path.stat()
+            files[path.stem].append((facts.st_mtime, facts.st_size, path))
+    held = 0
+    latest_first = sorted(files.values(), key=lambda entry: max(entry)[0], reverse=True)
+    for place, entry in enumerate(latest_first):
+        held += sum(size for _, size, _ in entry)
+        if held > limit and place:
+            for _, _, path in entry:
+                with contextlib.suppress(OSError):
+                    path.unlink()

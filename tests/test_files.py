@@ -1,9 +1,10 @@
 import gzip
+import os
 from pathlib import Path
 
 import pytest
 
-from asr.files import content_hash, replacing, write_json, write_text
+from asr.files import content_hash, keep_recent, replacing, touch, write_json, write_text
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -29,3 +30,41 @@ def test_hash_depends_on_contents_and_on_boundaries(tmp_path: Path) -> None:
     assert content_hash(tmp_path / "a.json") == content_hash(tmp_path / "b.json")
     assert content_hash("ab", "c") != content_hash("a", "bc")
     assert content_hash(b"ab") == content_hash("ab")
+
+
+def test_what_was_not_used_for_longest_leaves_the_cache(tmp_path: Path) -> None:
+    for age, name in enumerate(["now", "lately", "long ago", "once"]):
+        for suffix, size in ((".fst", 90), (".json", 10)):
+            path = tmp_path / (name + suffix)
+            path.write_bytes(bytes(size))
+            os.utime(path, (1e9 - age, 1e9 - age))
+    (tmp_path / ".partial-x-once.fst").write_bytes(bytes(1000))
+    keep_recent(tmp_path, 400)
+    assert len(list(tmp_path.iterdir())) == 9
+    touch(tmp_path / "once.fst", tmp_path / "never.fst")
+    keep_recent(tmp_path, 299)
+    assert sorted(p.stem for p in tmp_path.glob("[!.]*")) == ["now", "now", "once", "once"]
+    # the latest stays, however big; what another process is writing does too
+    keep_recent(tmp_path, 5)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".partial-x-once.fst", "once.fst", "once.json"]
+
+
+def test_a_cache_that_loses_files_at_the_same_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in "abc":
+        (tmp_path / f"{name}.fst").write_bytes(bytes(10))
+    stat, unlink = Path.stat, Path.unlink
+
+    def slow_stat(path: Path, **how: bool) -> os.stat_result:
+        if path.name == "a.fst":
+            unlink(path, missing_ok=True)
+        return stat(path, **how)
+
+    def slow_unlink(path: Path) -> None:
+        unlink(path)
+        unlink(path)  # as if another process had been first
+
+    monkeypatch.setattr(Path, "stat", slow_stat)
+    monkeypatch.setattr(Path, "unlink", slow_unlink)
+    keep_recent(tmp_path, 5)
+    monkeypatch.undo()
+    assert len(list(tmp_path.iterdir())) == 1

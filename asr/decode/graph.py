@@ -22,7 +22,7 @@ import scipy.sparse.csgraph
 from asr.decode.arcs import Arcs
 from asr.decode.topology import Topology, pronunciations, topology_fst
 from asr.errors import LanguageModelError, SearchError
-from asr.files import cache_folder, content_hash, replacing, write_json
+from asr.files import cache_folder, content_hash, keep_recent, replacing, touch, write_json
 from asr.text.lexicon import Lexicon
 from asr.text.ngram import NGram
 
@@ -30,6 +30,7 @@ _MARKS = {"<s>", "</s>", "<unk>", "<UNK>"}
 # Transitions are scored at every frame, as emissions are, and weighed as weakly: at full weight they would
 # outweigh emissions that are scaled by a tenth (in Kaldi, too, --self-loop-scale is 0.1).
 TRANSITION_SCALE = 0.1
+CACHE_BYTES = 2_000_000_000  # a trained HMM has transitions of its own, hence graphs no other model can use
 VERSION = 3  # part of the cache key: raise it when the same input gives another graph
 
 
@@ -100,11 +101,13 @@ class Graph:
         key = _key(topology, lexicon, lm)
         folder = cache_folder("graphs")
         stored, meta = folder / f"{key}.fst", folder / f"{key}.json"
-        if meta.exists() and stored.exists():
-            try:
-                return cls(topology, lexicon, words, Arcs.read(stored), json.loads(meta.read_text()))
-            except (SearchError, ValueError):
-                pass  # a damaged cache entry is made again
+        try:
+            report = json.loads(meta.read_text())
+            arcs = Arcs.read(stored)
+            touch(stored, meta)
+            return cls(topology, lexicon, words, arcs, report)
+        except (FileNotFoundError, SearchError, ValueError):
+            pass  # an entry that is missing or damaged is made again
         grammar, missing = grammar_fst(lm, words)
         arcs = compose(topology, lexicon, words, grammar)
         if len(arcs.final) == 0:
@@ -113,6 +116,7 @@ class Graph:
         with replacing(stored) as temporary:
             arcs.write(temporary)
         write_json(meta, report)
+        keep_recent(folder, CACHE_BYTES)
         return cls(topology, lexicon, words, arcs, report)
 
 

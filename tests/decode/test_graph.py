@@ -1,6 +1,7 @@
 import gzip
 import json
 import multiprocessing
+import os
 import pickle
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
@@ -174,6 +175,29 @@ def test_a_damaged_cache_entry_is_made_again(lm, own_cache, suffix):
     assert same(first.arcs, again.arcs)
     (entry,) = cache_folder("graphs").glob("*.json")
     assert json.loads(entry.read_text()) == first.report
+
+
+def test_graphs_that_were_not_used_for_longest_are_deleted(lm, own_cache, monkeypatch):
+    topologies = [ctc(("a", "b", "c", *more)) for more in ((), ("d",), ("d", "e"))]
+    names = [graph_module._key(t, LEXICON, lm) for t in topologies]
+    folder = cache_folder("graphs")
+
+    def age(by):
+        for path in folder.iterdir():
+            os.utime(path, (path.stat().st_atime - by, path.stat().st_mtime - by))
+
+    Graph.build(topologies[0], LEXICON, lm)
+    monkeypatch.setattr(
+        graph_module, "CACHE_BYTES", int(2.5 * sum(p.stat().st_size for p in folder.iterdir()))
+    )
+    age(10)
+    Graph.build(topologies[1], LEXICON, lm)
+    age(10)
+    Graph.build(topologies[0], LEXICON, lm)  # read, hence used after the second
+    age(10)
+    Graph.build(topologies[2], LEXICON, lm)
+    assert {p.stem for p in folder.iterdir()} == {names[0], names[2]}
+    assert len(list(folder.iterdir())) == 4
 
 
 def _build_and_search(path):
