@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import gzip
+import hashlib
 import json
 import time
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +23,7 @@ from asr.data.budget import Budget
 from asr.data.corpus import Corpus
 from asr.decode.search import SearchSettings
 from asr.decode.tune import tune
-from asr.errors import ConfigError
+from asr.errors import ConfigError, DataError
 from asr.evaluation import emissions_of, evaluate
 from asr.files import cache_folder, content_hash, replacing, write_json, write_text
 from asr.models import factory
@@ -71,8 +75,42 @@ class Cell:
         """Name of the run folder: recipe, hours, seed and a hash of everything that decides the outcome."""
         hours = "all" if self.hours is None else f"{self.hours:g}h"
         settings = self.settings().model_dump_json()
-        digest = content_hash(settings, str(self.corpus.resolve()))[:6]
+        digest = content_hash(settings, corpus_digest(self.corpus))[:6]
         return f"{Path(self.recipe).stem}-{hours}-s{self.seed}-{digest}"
+
+
+def corpus_digest(folder: Path) -> str:
+    """SHA-256 (hex) of a corpus folder's path and, once it is prepared, of all that it holds.
+
+    Cuts name their recordings, whose samples are not looked at.
+
+    Raises
+    ------
+    DataError
+        If a file cannot be read.
+    """
+    parts = [str(folder.resolve())]
+    if not (folder / "corpus.json").exists():
+        return content_hash(*parts)
+    names = ("corpus.json", "lexicon.txt", "lm.txt", "lm.arpa.gz")
+    files = [*(folder / n for n in names if (folder / n).exists()), *sorted(folder.glob("cuts_*.jsonl.gz"))]
+    for file in files:
+        stat = file.stat()
+        parts += [file.name, _file_digest(file, stat.st_mtime_ns, stat.st_size)]
+    return content_hash(*parts)
+
+
+@functools.lru_cache(maxsize=64)
+def _file_digest(path: Path, changed: int, size: int) -> str:
+    """Of what a file holds, unpacked: a packed one also tells when it was packed. Every cell asks for it."""
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
+            digest = hashlib.sha256()
+            while piece := file.read(1 << 20):
+                digest.update(piece)
+            return digest.hexdigest()
+    except (OSError, EOFError, zlib.error) as e:
+        raise DataError(f"cannot be read ({e})", path=path, fix="run `asr prepare` again") from e
 
 
 def recipe_settings(recipe: str, overrides: Sequence[str] = ()) -> ExperimentSettings:
@@ -128,11 +166,10 @@ def run_cell(cell: Cell, folder: Path, stage: Callable[[str], None] = lambda _: 
         system = System.load(folder)
     else:
         stage("training")
-        began, cpu = time.perf_counter(), time.process_time()
-        model = factory.create(settings.model, lexicon, cell.seed)
-        model.fit(train, corpus.cuts("dev").to_eager(), folder / "checkpoints")
-        done["train_s"] = time.perf_counter() - began
-        done["train_cpu_s"] = time.process_time() - cpu
+        with record.Stopwatch(folder / "training_time.json") as watch:
+            model = factory.create(settings.model, lexicon, cell.seed)
+            model.fit(train, corpus.cuts("dev").to_eager(), folder / "checkpoints")
+            done["train_s"], done["train_cpu_s"] = watch.seconds, watch.cpu_seconds
 
         stage("tuning on dev")
         began = time.perf_counter()
@@ -158,14 +195,15 @@ def run_cell(cell: Cell, folder: Path, stage: Callable[[str], None] = lambda _: 
     row = {
         "corpus": corpus.name,
         "recipe": settings.recipe,
-        "hours": round(train_s / 3600, 2) if cell.hours is None else cell.hours,
+        "hours": round(train_s / 3600, 5) if cell.hours is None else cell.hours,
         "text_words": len(corpus.lm_text_path.read_text(encoding="utf-8").split()),
         "seed": cell.seed,
         "setting": " ".join(cell.overrides),
         "split": "test",
         **figures,
         "train_s": round(done["train_s"], 1),
-        "train_cpu_s": round(done["train_cpu_s"], 1),
+        # a run that was begun before it was measured does not know
+        "train_cpu_s": round(done["train_cpu_s"], 1) if "train_cpu_s" in done else None,
         "peak_mb": round(record.peak_megabytes()),
         "disk_mb": round(sum(f.stat().st_size for f in (folder / "system").iterdir()) / 1e6, 1),
         "params": system.model.parameters_count(),

@@ -9,13 +9,22 @@ import platform
 import resource
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from asr.errors import ModelError
 from asr.files import write_json
+
+# of results.csv
+COLUMNS = (
+    "corpus", "recipe", "hours", "text_words", "seed", "setting", "split", "utterances", "words",
+    "sub", "del", "ins", "wer", "wer_low", "wer_high", "cer", "unadapted_wer", "per",
+    "greedy_wer", "greedy_cer", "train_s", "train_cpu_s", "decode_rtf", "peak_mb", "disk_mb", "params",
+)  # fmt: skip
 
 PACKAGES = (
     "torch", "torchaudio", "lightning", "lhotse", "hmmlearn", "librosa", "jiwer", "soundfile",
@@ -30,7 +39,7 @@ class RunRecord:
     Attributes
     ----------
     row
-        The cell's line of results.csv.
+        The cell's line of results.csv; a column that a run from before it does not know is None.
     config
         The resolved settings.
     budget
@@ -64,9 +73,73 @@ class RunRecord:
         if not path.exists():
             raise ModelError("not a finished run (record.json is missing)", path=folder)
         try:
-            return cls(**json.loads(path.read_text(encoding="utf-8")))
-        except (json.JSONDecodeError, TypeError) as e:
+            value = json.loads(path.read_text(encoding="utf-8"))
+            return cls(**{**value, "row": dict.fromkeys(COLUMNS) | value["row"]})
+        except (json.JSONDecodeError, TypeError, KeyError) as e:
             raise ModelError(f"damaged ({e})", path=path, fix="remove the run folder and run again") from e
+
+
+class Stopwatch:
+    """Wall-clock and CPU seconds of a piece of work, over all processes that took part in it.
+
+    Use it as a context manager around the work. What was spent is kept in a small file, which a thread
+    rewrites every few seconds, so that a process that is killed loses no more than that. Work that had to be
+    done twice counts twice: it was spent.
+
+    Parameters
+    ----------
+    path
+        The file; what it holds is added to.
+    every_s
+        Seconds between two rewritings.
+
+    Raises
+    ------
+    ModelError
+        If the file is damaged.
+    """
+
+    def __init__(self, path: Path, every_s: float = 5.0) -> None:
+        self.path, self.every_s = path, every_s
+        self.earlier_s = self.earlier_cpu_s = 0.0
+        self._stop = threading.Event()
+
+    @property
+    def seconds(self) -> float:
+        """Wall-clock seconds so far."""
+        return self.earlier_s + time.perf_counter() - self._began
+
+    @property
+    def cpu_seconds(self) -> float:
+        """CPU seconds so far, of all threads of the processes."""
+        return self.earlier_cpu_s + time.process_time() - self._cpu_began
+
+    def __enter__(self) -> Stopwatch:
+        if self.path.exists():
+            try:
+                value = json.loads(self.path.read_text(encoding="utf-8"))
+                self.earlier_s, self.earlier_cpu_s = float(value["seconds"]), float(value["cpu_seconds"])
+            except (json.JSONDecodeError, KeyError, TypeError, ValueError) as e:
+                raise ModelError(f"damaged ({e})", path=self.path, fix="remove the run folder") from e
+        self._began, self._cpu_began = time.perf_counter(), time.process_time()
+        self._thread = threading.Thread(target=self._keep, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+        self._write()
+
+    def _keep(self) -> None:
+        while not self._stop.wait(self.every_s):
+            self._write()
+
+    def _write(self) -> None:
+        spent = {"seconds": round(self.seconds, 3), "cpu_seconds": round(self.cpu_seconds, 3)}
+        write_json(self.path, spent)
 
 
 def provenance() -> dict[str, Any]:
