@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import time
@@ -12,6 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from lhotse import CutSet
 from lhotse.cut import Cut
+from threadpoolctl import threadpool_limits
 
 from asr.data.audio import load_cut
 from asr.decode.greedy import greedy, words_of
@@ -74,14 +76,28 @@ def emissions_of(system: System, cuts: CutSet, what: str, adapted: bool = True) 
                 readable.append(cut)
             except AudioError as problem:
                 console.print(f"asr: {problem}", style="yellow", markup=False)
+        if not readable:
+            continue
         began = time.perf_counter()
         if adapted:
             emissions, first = system.emissions(waveforms, model.sample_rate)
         else:
             emissions, first = model.emit(waveforms, model.sample_rate), None
-        seconds = (time.perf_counter() - began) / max(1, len(readable))
+        seconds = (time.perf_counter() - began) / len(readable)
         for k, (cut, e) in enumerate(zip(readable, emissions, strict=True)):
             yield Emitted(cut, e, first[k] if first else None, seconds)
+
+
+@contextlib.contextmanager
+def one_core() -> Iterator[None]:
+    """Let torch and BLAS use one core: each has threads of its own, and neither heeds the other's limit."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1):
+            yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def evaluate(system: System, cuts: CutSet, folder: Path, phones: dict[str, list[str]]) -> dict[str, Any]:
@@ -102,34 +118,31 @@ def evaluate(system: System, cuts: CutSet, folder: Path, phones: dict[str, list[
     -------
     dict
         The columns of results.csv that come from scoring; rates in percent. An utterance whose audio cannot
-        be read counts as wholly deleted. Everything runs on one core, so that ``decode_rtf`` is seconds of
-        one core for a second of audio, features, network and search together.
+        be read counts as wholly deleted; ``unreadable`` is the number of those. Everything runs on one core,
+        so that ``decode_rtf`` is seconds of one core for a second of audio, features, network and search
+        together.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        references = {c.id: c.supervisions[0].text for c in cuts}
-        speakers = {c.id: c.supervisions[0].speaker for c in cuts}
-        hypotheses: dict[str, Hypothesis] = {}
-        tokens: dict[str, list[str]] = {}
-        unadapted: dict[str, str] = {}
-        _ = system.graph  # built outside the timing: it is made once a system
-        seconds = 0.0
+    references = {c.id: c.supervisions[0].text for c in cuts}
+    speakers = {c.id: c.supervisions[0].speaker for c in cuts}
+    hypotheses: dict[str, Hypothesis] = {}
+    tokens: dict[str, list[str]] = {}
+    unadapted: dict[str, str] = {}
+    _ = system.graph  # built outside the timing: it is made once a system
+    seconds = audio_s = 0.0
+    with one_core():
         for cut, emissions, first, emit_s in emissions_of(system, cuts, "decoding"):
             began = time.perf_counter()
             hypotheses[cut.id] = system.decode(emissions)
             seconds += emit_s + time.perf_counter() - began
+            audio_s += cut.duration
             if first is not None:
                 unadapted[cut.id] = first
             if emissions.kind == "posterior":
                 tokens[cut.id] = greedy(emissions)
-    finally:
-        torch.set_num_threads(threads)
 
     texts = {i: h.text for i, h in hypotheses.items()}
     words = score_texts(references, texts, speakers=speakers)
     characters = score_texts(references, texts, unit="character")
-    audio_s = sum(c.duration for c in cuts)
     figures: dict[str, Any] = {
         "utterances": len(references),
         "words": words.scores.reference,
@@ -145,6 +158,7 @@ def evaluate(system: System, cuts: CutSet, folder: Path, phones: dict[str, list[
         "greedy_wer": None,
         "greedy_cer": None,
         "decode_rtf": round(seconds / max(audio_s, 1e-9), 5),
+        "unreadable": len(references) - len(hypotheses),
     }
     if tokens and WORD_END in system.model.units:
         spelled = {i: words_of(t) for i, t in tokens.items()}
@@ -156,7 +170,10 @@ def evaluate(system: System, cuts: CutSet, folder: Path, phones: dict[str, list[
         figures["per"] = _rounded(score_texts(wanted, spoken, unit="phoneme").scores.rate)
 
     lines = []
-    for i, h in hypotheses.items():
+    nothing = Hypothesis((), complete=False)
+    # all of them: who reads the file must count the words of unreadable audio as the figures do
+    for i in references:
+        h = hypotheses.get(i, nothing)
         entry = {
             "id": i,
             "text": h.text,

@@ -1,13 +1,18 @@
 """The whole path on a few minutes of synthesised speech: train, tune, score, save, move, load."""
 
+import gzip
 import json
 import shutil
+import sys
+import time
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info
 
+from asr.cli.main import main
 from asr.data.audio import load_cut
 from asr.data.corpora.synth import prepare
 from asr.data.corpus import Corpus
@@ -16,7 +21,10 @@ from asr.decode.topology import Topology
 from asr.emissions import Emissions
 from asr.errors import DataError, ModelError
 from asr.experiment import Cell, evaluate_split, run_cell
+from asr.models import factory
+from asr.models.base import AcousticModel
 from asr.record import RunRecord
+from asr.score import read_decoded, score_texts
 from asr.stages import Losses, attribute, certain, stages_path
 from asr.system import System
 from asr.text.lexicon import Lexicon
@@ -85,6 +93,89 @@ def test_an_interrupted_run_scores_the_same(finished) -> None:
     assert {k: v for k, v in again.items() if k not in timed} == {
         k: v for k, v in row.items() if k not in timed
     }
+
+
+def test_training_time_is_that_of_all_processes(finished, tmp_path: Path, monkeypatch) -> None:
+    """What an earlier process spent before it broke off counts; hours of `all` are not rounded away."""
+    cell, _, _ = finished
+    if cell.recipe != "raw_ctc":
+        pytest.skip("the clock is the same for all")
+
+    class Broken:
+        def fit(self, *_: object) -> None:
+            time.sleep(0.3)
+            raise KeyboardInterrupt
+
+    cell = Cell(cell.corpus, "raw_ctc", None, 1, ("model.epochs=1", *cell.overrides[1:]))
+    with monkeypatch.context() as broken, pytest.raises(KeyboardInterrupt):
+        broken.setattr(factory, "create", lambda *_: Broken())
+        run_cell(cell, tmp_path)
+    kept = tmp_path / "training_time.json"
+    assert json.loads(kept.read_text())["seconds"] >= 0.3
+    kept.write_text('{"seconds": 1000, "cpu_seconds": 500}')
+    began = time.perf_counter()
+    row = run_cell(cell, tmp_path)
+    assert 1000 < row["train_s"] < 1000 + time.perf_counter() - began
+    assert 500 < row["train_cpu_s"] < row["train_s"]
+    seconds = RunRecord.load(tmp_path).budget["seconds"]
+    assert row["hours"] == pytest.approx(seconds / 3600, abs=1e-5) and row["hours"] != round(row["hours"], 2)
+
+
+def test_decoding_uses_one_core(finished, corpus: Corpus, tmp_path: Path, monkeypatch) -> None:
+    _, folder, _ = finished
+    system = System.load(folder)
+    kind, seen = type(system.model), set()
+    emit = kind.emit
+
+    def blas() -> list[int]:
+        return [p["num_threads"] for p in threadpool_info() if p["user_api"] == "blas"]
+
+    def watched(self: AcousticModel, *arguments):
+        seen.update(blas())
+        return emit(self, *arguments)
+
+    monkeypatch.setattr(kind, "emit", watched)
+    before = blas()
+    evaluate_split(system, corpus, system.lexicon, "test", tmp_path)
+    assert seen == {1}
+    assert blas() == before
+
+
+def test_unreadable_audio_counts_as_deleted_everywhere(
+    finished, corpus: Corpus, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    """All recordings of one speaker are gone: a whole batch has nothing to recognise."""
+    _, folder, row = finished
+    broken, run = tmp_path / "corpus", tmp_path / "run"
+    shutil.copytree(corpus.folder, broken, ignore=shutil.ignore_patterns("*.flac", "*.wav"))
+    shutil.copytree(folder / "system", run / "system")
+    with gzip.open(broken / "cuts_test.jsonl.gz", "rt") as f:
+        cuts = [json.loads(line) for line in f]
+    speaker = cuts[0]["supervisions"][0]["speaker"]
+    lost = [c for c in cuts if c["supervisions"][0]["speaker"] == speaker]
+    for cut in lost:
+        cut["recording"]["sources"][0]["source"] = str(tmp_path / "gone.flac")
+    with gzip.open(broken / "cuts_test.jsonl.gz", "wt") as f:
+        f.writelines(json.dumps(c) + "\n" for c in cuts)
+    assert 0 < len(lost) < len(cuts)
+    monkeypatch.setattr(sys, "argv", ["asr", "evaluate", str(run), "--data", str(broken)])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 1
+    shown = capsys.readouterr()
+    assert f"{len(lost)} of {len(cuts)} utterances unreadable and counted as deleted" in shown.out
+    # long lines are folded
+    assert "".join(shown.err.split()).count("gone.flac:utterance") == len(lost)
+    figures = json.loads((run / "decode" / "test" / "scores.json").read_text())
+    assert figures["words"] == row["words"] and figures["unreadable"] == len(lost)
+    decoded = read_decoded(run, "test")
+    assert set(decoded.references) == set(decoded.texts) == {c["id"] for c in cuts}
+    again = score_texts(decoded.references, decoded.texts).scores
+    assert again.rate == pytest.approx(figures["wer"], abs=1e-3) and again.reference == figures["words"]
+    losses = attribute(run, Corpus.open(broken))
+    assert losses.words == figures["words"] and losses.errors == sum(
+        figures[k] for k in ("sub", "del", "ins")
+    )
 
 
 def test_record_holds_what_repeating_needs(finished) -> None:

@@ -17,7 +17,8 @@ def evaluate(
 ) -> None:
     """Decode one split with a trained run and count its errors.
 
-    Writes hyp.jsonl, scores.json and errors.txt (alignments of every utterance) to RUN/decode/SPLIT.
+    Writes hyp.jsonl, scores.json and errors.txt (alignments of every utterance) to RUN/decode/SPLIT. Audio
+    that cannot be read is named and counts as deleted; the exit code is then 1.
     """
     from asr.cli.train import result_line
     from asr.data.corpus import Corpus
@@ -29,3 +30,5 @@ def evaluate(
     lexicon = full_lexicon(corpus, system.lm)
     figures = evaluate_split(system, corpus, lexicon, split, run)
     typer.echo(json.dumps(figures, indent=2) if as_json else result_line({"split": split, **figures}))
+    if figures["unreadable"]:
+        raise typer.Exit(1)

@@ -62,4 +62,6 @@ def result_line(row: dict) -> str:
     for column, name in (("per", "greedy PER"), ("greedy_wer", "greedy WER"), ("greedy_cer", "greedy CER")):
         if row.get(column) is not None:
             line += f", {name} {row[column]:.2f}%"
+    if row.get("unreadable"):
+        line += f", {row['unreadable']} of {row['utterances']} utterances unreadable and counted as deleted"
     return line + f", real-time factor {row['decode_rtf']:.4f}"
