@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from asr.report.figures import Contest, Findings, Point
+from asr.report.figures import Contest, Findings, Point, hours_text
 from asr.score import Comparison
 
 FURTHER = 10.0  # the forecast is for this many times the largest budget
@@ -34,7 +34,7 @@ def percent(point: Point) -> str:
 def _best(at: Sequence[Point], contests: Sequence[Contest]) -> str:
     ranked = sorted(at, key=lambda p: p.wer)
     best, others = ranked[0], ranked[1:]
-    start = f"{best.hours:g} h: "
+    start = f"{hours_text(best.hours)} h: "
     if not others:
         return start + f"{best.recipe} reaches {percent(best)} WER."
     beaten = [c.b if c.winner is c.a else c.a for c in contests if c.winner is best]
@@ -74,8 +74,8 @@ def _forecast(findings: Findings, best: Point) -> list[str]:
         return [f"No forecast: the curve of {best.recipe} is no power law (p = {curve.fit_p:.2f})."]
     told = curve.forecast(FURTHER * top)
     line = (
-        f"Forecast, not measured: {told.hours:g} h, ten times the most measured, would probably bring "
-        f"{best.recipe} from {best.wer:.1f}% to {told.rate:.1f}% WER "
+        f"Forecast, not measured: {hours_text(told.hours)} h, ten times the most measured, would probably "
+        f"bring {best.recipe} from {best.wer:.1f}% to {told.rate:.1f}% WER "
         f"(95% interval {told.low:.1f} to {told.high:.1f})"
     )
     hidden = curve.hidden()
@@ -83,7 +83,8 @@ def _forecast(findings: Findings, best: Point) -> list[str]:
         return [line + "."]
     held = "as" if hidden.low <= best.wer <= hidden.high else "unlike"
     check = f"{hidden.rate:.1f}% ({hidden.low:.1f} to {hidden.high:.1f})"
-    return [f"{line}; from the smaller budgets alone it foretells {check} at {top:g} h, {held} measured."]
+    at = f"at {hours_text(top)} h, {held} measured"
+    return [f"{line}; from the smaller budgets alone it foretells {check} {at}."]
 
 
 def _next(findings: Findings, best: Point) -> list[str]:

@@ -34,6 +34,11 @@ from asr.stages import STAGES, Losses, stages_path
 SPEAKERS = 20  # with fewer, resampling speakers tells little: utterances are resampled instead
 
 
+def hours_text(hours: float) -> str:
+    """Hours for people: three digits, and whole hours where there are more."""
+    return f"{hours:.3g}" if hours < 1000 else f"{hours:.0f}"
+
+
 @dataclass(frozen=True)
 class Run:
     """One finished cell: its folder, its record and what it recognised."""

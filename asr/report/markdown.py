@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from asr.report.figures import Findings, Run
+from asr.report.figures import Findings, Run, hours_text
 from asr.stages import STAGES
 
 # heading, column of results.csv, decimals
@@ -47,10 +47,10 @@ def table(runs: Sequence[Run]) -> tuple[list[str], list[list[str]]]:
     for r in runs:
         row = r.row
         interval = "-" if row["wer_low"] is None else f"{row['wer_low']:.1f} to {row['wer_high']:.1f}"
-        cells = [row["recipe"], f"{row['hours']:g}", str(row["seed"]), _figure(row["wer"], 1), interval]
+        cells = [row["recipe"], hours_text(row["hours"]), str(row["seed"]), _figure(row["wer"], 1), interval]
         cells += [str(row[k]) for k in ("sub", "del", "ins")]
         cells += [_figure(row.get(column), decimals) for _, column, decimals in shown]
-        rows.append([*cells, row["setting"]] if settings else cells)
+        rows.append([*cells, row["setting"] or ""] if settings else cells)
     return [*head, *(f[0] for f in shown), *(["setting"] if settings else [])], rows
 
 
@@ -146,7 +146,7 @@ def contests(findings: Findings) -> tuple[list[str], list[list[str]]]:
     ]
     rows = [
         [
-            f"{c.a.hours:g}", c.a.recipe, c.b.recipe, f"{c.paired.difference:+.1f}",
+            hours_text(c.a.hours), c.a.recipe, c.b.recipe, f"{c.paired.difference:+.1f}",
             f"{c.paired.low:+.1f} to {c.paired.high:+.1f}",
             *("<0.0001" if p < 1e-4 else f"{p:.4f}" for p in (c.paired.p, c.segment_p, c.p)),
         ]
@@ -159,7 +159,12 @@ def losses(findings: Findings) -> tuple[list[str], list[list[str]]]:
     """Headings and cells of what each stage lost, one row a budget and recipe where it is known."""
     known = sorted((p.hours, i, p) for i, p in enumerate(findings.points) if p.lost is not None)
     rows = [
-        [f"{hours:g}", p.recipe, *(f"{points:.1f}" for points in (p.lost or {}).values()), f"{p.wer:.1f}"]
+        [
+            hours_text(hours),
+            p.recipe,
+            *(f"{points:.1f}" for points in (p.lost or {}).values()),
+            f"{p.wer:.1f}",
+        ]
         for hours, _, p in known
     ]
     return ["hours", "recipe", *STAGES, "WER %"], rows

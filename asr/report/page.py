@@ -11,7 +11,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from asr.report.figures import Findings, Point, Run
+from asr.report.figures import Findings, Point, Run, hours_text
 from asr.report.markdown import (
     CONTESTS_NOTE,
     LAWS_NOTE,
@@ -137,7 +137,7 @@ def _worst(points: Sequence[Point]) -> str:
         run = max((p for p in points if p.recipe == recipe), key=lambda p: p.hours).runs[0]
         ranked = sorted(run.result.utterances, key=lambda u: (-u.scores.errors, u.id))
         worst = [u for u in ranked[:WORST] if u.scores.errors]
-        parts.append(f"<h3>{escape(recipe)}, {run.row['hours']:g} h</h3>")
+        parts.append(f"<h3>{escape(recipe)}, {hours_text(run.row['hours'])} h</h3>")
         parts += [_utterance(u) for u in worst] or ["<p>None: every word is right.</p>"]
     return "".join(parts)
 

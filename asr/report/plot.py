@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from asr.files import replacing
-from asr.report.figures import Findings
+from asr.report.figures import Findings, hours_text
 from asr.stages import STAGES
 
 # told apart by colour (Okabe and Ito's palette for colour-blind readers), marker and dash
@@ -82,7 +82,7 @@ def draw_curve(
                 axes.plot([at] * len(rates), rates, ".", color=colour, alpha=0.5)
         axes.set_xscale("log")
         axes.set_xticks(hours)
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda h, _: f"{h:g}"))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda h, _: hours_text(h)))
         axes.xaxis.set_minor_locator(NullLocator())
         if len(hours) == 1:
             axes.set_xlim(hours[0] / 2, hours[0] * 2)
@@ -130,7 +130,7 @@ def draw_stages(findings: Findings, width: float = 6.4, ink: str = "black") -> F
                 linewidth=0, label=stage,
             )  # fmt: skip
             left += points
-        axes.set_yticks(rows, [f"{h:g} h {p.recipe}" for h, p in known])
+        axes.set_yticks(rows, [f"{hours_text(h)} h {p.recipe}" for h, p in known])
         axes.set_xlabel("points of word error rate")
         axes.set_xlim(left=0)
         figure.legend(frameon=False, ncols=3 if width > 5 else 2, loc="outside upper center")
@@ -159,8 +159,9 @@ def draw_cost(
             axes.plot(x, y, color=colour, marker=marker, linestyle=dash, linewidth=1.8, label=recipe)
             for at, p in zip(x, (p for p, _ in line), strict=True):
                 axes.annotate(
-                    f"{p.hours:g} h", (at, p.wer), (4, 5), textcoords="offset points", fontsize=8, color=ink
-                )
+                    f"{hours_text(p.hours)} h", (at, p.wer), (4, 5), textcoords="offset points", fontsize=8,
+                    color=ink,
+                )  # fmt: skip
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter(FuncFormatter(lambda s, _: f"{s:g}"))
         axes.set_ylim(bottom=0)

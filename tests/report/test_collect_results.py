@@ -1,0 +1,77 @@
+"""RESULTS.md of the recipes: what scripts/collect_results.py takes from the folders of benches."""
+
+import importlib.util
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from asr.bench import plan, run_bench
+from asr.errors import DataError
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))
+import stub
+
+ROOT = Path(__file__).parents[2]
+spec = importlib.util.spec_from_file_location("collect_results", ROOT / "scripts" / "collect_results.py")
+collect = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(collect)
+
+
+def bench(to, command, overrides=()):
+    """A finished bench of two budgets."""
+    cells = [replace(c, overrides=overrides) for c in stub.cells(hours=(0.5, 1.0))]
+    run_bench(plan(cells, to), to, run=stub.run, executor=stub.thread)
+    for path in to.glob("*/record.json"):
+        record = json.loads(path.read_text())
+        record["provenance"]["command"] = command
+        path.write_text(json.dumps(record))
+    return to
+
+
+@pytest.fixture
+def two(tmp_path):
+    return [
+        bench(tmp_path / "plain", "asr bench plain"),
+        bench(tmp_path / "other", "asr bench other", ("tune_utterances=7",)),
+    ]
+
+
+def test_leftovers_of_other_settings_are_no_results(tmp_path):
+    to = bench(tmp_path / "b", "asr bench")
+    listed = (to / "results.csv").read_text()
+    bench(to, "asr bench", ("tune_utterances=7",))
+    assert len(list(to.glob("*/record.json"))) == 12
+    (to / "results.csv").write_text(listed)
+    runs = collect.runs_of(to)
+    assert [(r.row["recipe"], r.row["hours"]) for r in runs] == [
+        (r, h) for h in (0.5, 1.0) for r in stub.RECIPES
+    ]
+    assert {r.row["setting"] for r in runs} == {""}
+
+
+def test_a_result_without_its_run_is_named(tmp_path):
+    to = bench(tmp_path / "b", "asr bench")
+    next(to.glob("raw_ctc-1h*/record.json")).unlink()
+    with pytest.raises(DataError, match=r"results.csv:7: no run folder holds this result"):
+        collect.runs_of(to)
+    with pytest.raises(DataError, match=r"no results.csv here"):
+        collect.runs_of(tmp_path)
+
+
+def test_one_heading_a_corpus_and_a_table_a_bench(two, tmp_path, monkeypatch):
+    text = "\n".join(collect.sections([collect.runs_of(b) for b in two], "raw_ctc"))
+    assert text.count("## toy\n") == 1 and text.count("\n| recipe | hours |") == 2
+    heads = [line for line in text.splitlines() if line.startswith("| recipe |")]
+    assert heads[0] == heads[1] and heads[0].endswith("| setting |")
+    first, second = text.split("- Command: `asr bench plain`")
+    assert "tune_utterances=7" not in first and second.count("tune_utterances=7") == 2
+    assert "- Command: `asr bench other`" in second
+    (two[1] / "curve.svg").write_text("<svg/>")
+    monkeypatch.setattr(collect, "RECIPES", tmp_path / "recipes")
+    monkeypatch.setattr(sys, "argv", ["collect_results.py", *map(str, two)])
+    collect.main()
+    assert (tmp_path / "recipes" / "raw_ctc" / "RESULTS.md").read_text().endswith(text)
+    assert (tmp_path / "recipes" / "curves.svg").exists()
