@@ -25,21 +25,18 @@ from typing import Any, Literal
 
 import pydantic
 import torch
+from threadpoolctl import threadpool_limits
 
 from asr.config import Settings, load_yaml, parse, resource
 from asr.data.corpora import preparer
 from asr.data.corpus import Corpus
-from asr.errors import AsrError, ConfigError, UsageError
-from asr.experiment import Cell, run_cell
+from asr.errors import AsrError, ConfigError, DataError, UsageError
+from asr.experiment import Cell, recipe_settings, run_cell
 from asr.files import content_hash, write_text
-from asr.record import RunRecord, cores
+from asr.record import COLUMNS, RunRecord, cores
 from asr.stages import attribute, stages_path
 
-COLUMNS = (
-    "corpus", "recipe", "hours", "text_words", "seed", "setting", "split", "utterances", "words",
-    "sub", "del", "ins", "wer", "wer_low", "wer_high", "cer", "unadapted_wer", "per",
-    "greedy_wer", "greedy_cer", "train_s", "train_cpu_s", "decode_rtf", "peak_mb", "disk_mb", "params",
-)  # fmt: skip
+PARTS = (8, 4, 2)  # of the train split, where no hours are given; then all of it
 
 Row = dict[str, Any]
 RunCell = Callable[[Cell, Path, Callable[[str], None]], Row]
@@ -84,8 +81,8 @@ class BenchSettings(Settings):
     corpus: CorpusSettings | None = None
     # recipe names, or paths of recipe.yaml files
     recipes: tuple[str, ...]
-    # hours of training audio; "all" for the whole train split
-    hours: tuple[float | Literal["all"], ...]
+    # hours of training audio; "all" for the whole train split. None: an eighth, a quarter, half and all of it
+    hours: tuple[float | Literal["all"], ...] | None = None
     seeds: tuple[int, ...] = (0,)
     # cells at a time; each gets its share of the cores
     jobs: int = pydantic.Field(1, ge=1)
@@ -95,20 +92,34 @@ class BenchSettings(Settings):
     set: dict[str, tuple[str, ...]] = pydantic.Field(default_factory=dict)
 
     def cells(self, corpus: Path) -> list[Cell]:
-        """The cells on a prepared corpus: the cheap budgets first, so that a curve shows early."""
-        budgets = sorted(self.hours, key=lambda h: math.inf if h == "all" else h)
+        """The cells on a prepared corpus: the cheap budgets first, so that a curve shows early.
+
+        Raises
+        ------
+        DataError
+            If no hours are given and the corpus has no training audio.
+        """
+        budgets = sorted(self.hours or _doubling(corpus), key=lambda h: math.inf if h == "all" else h)
         return [
-            Cell(
-                corpus,
-                recipe,
-                None if hours == "all" else hours,
-                seed,
-                self.set.get("all", ()) + self.set.get(recipe, ()),
-            )
+            Cell(corpus, recipe, None if hours == "all" else hours, seed, self.overrides(recipe))
             for hours in budgets
             for recipe in self.recipes
             for seed in self.seeds
         ]
+
+    def overrides(self, recipe: str) -> tuple[str, ...]:
+        """The assignments of `set` for one recipe."""
+        return self.set.get("all", ()) + self.set.get(recipe, ())
+
+
+def _doubling(corpus: Path) -> tuple[float | Literal["all"], ...]:
+    """Budgets that double up to all of the train split, with two digits; before it is prepared only all."""
+    if not (corpus / "corpus.json").exists():
+        return ("all",)
+    hours = Corpus.open(corpus).splits.get("train", {}).get("hours", 0.0)
+    if not hours:
+        raise DataError("no training audio", path=corpus, fix="look at it with `asr check`")
+    return (*(float(f"{hours / part:.2g}") for part in PARTS), "all")
 
 
 def load_bench(conf: str | Path, overrides: Sequence[str] | None = None, **changes: Any) -> BenchSettings:
@@ -126,7 +137,8 @@ def load_bench(conf: str | Path, overrides: Sequence[str] | None = None, **chang
     Raises
     ------
     ConfigError
-        If the file or a field is unusable, or a budget is not positive.
+        If the file, a field, a recipe or one of its settings is unusable, a budget is not positive, or two
+        recipes have one name.
     """
     path = Path(conf)
     if path.suffix not in (".yaml", ".yml"):
@@ -135,9 +147,9 @@ def load_bench(conf: str | Path, overrides: Sequence[str] | None = None, **chang
     settings = parse(BenchSettings, value, path)
     for name in ("recipes", "hours", "seeds"):
         given = getattr(settings, name)
-        if not given or len(set(given)) < len(given):
+        if given is not None and (not given or len(set(given)) < len(given)):
             raise ConfigError(f"{name}: empty, or a value appears twice", path=path)
-    if any(h != "all" and not h > 0 for h in settings.hours):
+    if any(h != "all" and not h > 0 for h in settings.hours or ()):
         raise ConfigError("hours: not above zero", path=path)
     if changes.get("recipes") is None:
         unknown = next((name for name in settings.set if name not in (*settings.recipes, "all")), None)
@@ -146,6 +158,16 @@ def load_bench(conf: str | Path, overrides: Sequence[str] | None = None, **chang
     if overrides:
         extended = {name: settings.set.get(name, ()) + tuple(overrides) for name in settings.recipes}
         settings = settings.model_copy(update={"set": dict(settings.set) | extended})
+    named: dict[str, str] = {}
+    for recipe in settings.recipes:
+        name = recipe_settings(recipe, settings.overrides(recipe)).recipe
+        if name in named:  # table and curves know recipes by name: the two would be taken for seeds of one
+            raise ConfigError(
+                f"recipes: {named[name]} and {recipe} are both named {name!r}",
+                path=path,
+                fix="give one of them another `recipe:`",
+            )
+        named[name] = recipe
     return settings
 
 
@@ -342,6 +364,7 @@ def _begin(threads: int) -> None:
     """
     if threads:
         torch.set_num_threads(threads)
+        threadpool_limits(threads)  # NumPy's and SciPy's BLAS, for as long as the process lives
     parent = multiprocessing.parent_process()
     if parent is None:
         return

@@ -16,20 +16,33 @@ if TYPE_CHECKING:
 
 def bench(
     conf: Annotated[
-        str, typer.Argument(help="A bench file, or the name of one that the toolkit brings.")
-    ] = "quick",
+        str | None,
+        typer.Argument(
+            help="A bench file, or the name of one that the toolkit brings; when left out `quick`, and "
+            "`default` with --data."
+        ),
+    ] = None,
     data: Annotated[
         Path | None, typer.Option("--data", help="A corpus folder made by `asr prepare`.")
     ] = None,
     recipes: Annotated[str | None, typer.Option(help="Recipes, as in mfcc_hmm,raw_ctc.")] = None,
-    hours: Annotated[str | None, typer.Option(help="Hours of training audio, as in 0.1,0.5,all.")] = None,
+    hours: Annotated[
+        str | None,
+        typer.Option(
+            help="Hours of training audio, as in 0.1,0.5,all; when neither they nor CONF say, an eighth, a "
+            "quarter, half and all there is."
+        ),
+    ] = None,
     seeds: Annotated[str | None, typer.Option(help="Seeds, as in 0,1,2.")] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change one setting of every recipe."),
     ] = None,
     to: Annotated[
-        Path | None, typer.Option("--to", help="Folder of the results; runs/CONF when left out.")
+        Path | None,
+        typer.Option(
+            "--to", help="Folder of the results; runs/CONF, or runs/DATA without CONF, when left out."
+        ),
     ] = None,
     jobs: Annotated[
         int | None, typer.Option("--jobs", min=1, help="Cells at a time; each gets its share of the cores.")
@@ -45,10 +58,12 @@ def bench(
 ) -> None:
     """Train and score each recipe at each budget, draw the curves, say which recipe is best where.
 
-    With nothing but `asr bench` a small corpus is synthesised first. The same command after an interruption
-    keeps what is finished. A failed cell is named and the others go on; the exit code is then 1.
+    With nothing but `asr bench` a small corpus is synthesised first, and small networks are trained on it.
+    The same command after an interruption keeps what is finished. A failed cell is named and the others go
+    on; the exit code is then 1.
     """
     from asr.bench import load_bench, plan, run_bench, run_cell, run_staged
+    from asr.data.corpus import Corpus
     from asr.errors import UsageError
     from asr.estimate import estimates
     from asr.progress import console
@@ -56,8 +71,10 @@ def bench(
     from asr.report import write_report
     from asr.report.live import BenchDisplay
 
+    # the settings of `quick` are those of its own corpus
+    name = conf or ("default" if data else "quick")
     wanted = load_bench(
-        conf,
+        name,
         recipes=recipes.split(",") if recipes else None,
         hours=[h if h == "all" else _number(h, float, "--hours") for h in hours.split(",")]
         if hours
@@ -69,7 +86,9 @@ def bench(
     )
     if data is None and wanted.corpus is None:
         raise UsageError("which corpus?", fix="give a prepared folder with --data")
-    folder = to or Path("runs") / Path(conf).stem
+    if data and wanted.hours is None:
+        Corpus.open(data)  # one line about a folder that is not prepared, rather than one a cell
+    folder = to or Path("runs") / (data.resolve().name if data and not conf else Path(name).stem)
     if dry_run:
         where = data or wanted.corpus.where()  # type: ignore[union-attr]
         states = plan(wanted.cells(where), folder, stages=wanted.stages)
@@ -87,7 +106,6 @@ def bench(
         elif waiting:
             typer.echo("no estimate: no cell of these recipes is finished here yet")
         return
-    plan(wanted.cells(data or Path()), folder)  # complains of an unknown setting before anything is prepared
     corpus = data or wanted.corpus.prepared()  # type: ignore[union-attr]
     states = plan(wanted.cells(corpus), folder, stages=wanted.stages)
     console.print(f"{len(states)} cells on {corpus}, results in {folder}", markup=False, soft_wrap=True)
@@ -126,6 +144,8 @@ def _tell(states: Sequence[CellState], answer: Sequence[str], folder: Path, as_j
     from rich.console import Console
     from rich.table import Table
 
+    from asr.report.figures import hours_text
+
     table = Table(box=None, pad_edge=False)
     for name in ("recipe", "hours", "seed", "WER %", "95% interval", "train s", "RTF"):
         table.add_column(name, justify="left" if name == "recipe" else "right", no_wrap=True)
@@ -133,10 +153,16 @@ def _tell(states: Sequence[CellState], answer: Sequence[str], folder: Path, as_j
         figures = ["-", "-"]
         if row["wer"] is not None:
             figures = [f"{row['wer']:.1f}", f"{row['wer_low']:.1f} to {row['wer_high']:.1f}"]
-        speed = [f"{row['train_s']:.0f}", f"{row['decode_rtf']:.4f}"]
-        table.add_row(row["recipe"], f"{row['hours']:g}", str(row["seed"]), *figures, *speed)
+        speed = [
+            "-" if row[column] is None else f"{row[column]:.{digits}f}"
+            for column, digits in (("train_s", 0), ("decode_rtf", 4))
+        ]
+        table.add_row(row["recipe"], hours_text(row["hours"]), str(row["seed"]), *figures, *speed)
     Console(highlight=False).print(table)
     for state in states:
+        if state.row is not None and state.row.get("unreadable"):
+            lost = f"{state.row['unreadable']} of {state.row['utterances']} test utterances"
+            typer.echo(f"{state.label}: {lost} unreadable and counted as deleted")
         if state.error is not None:
             typer.echo(f"failed: {state.label}: {state.error}")
     typer.echo(f"\ntable {folder / 'results.csv'}, page {folder / 'report.html'}\n")

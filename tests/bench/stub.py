@@ -15,7 +15,7 @@ from asr.bench import plan, run_bench
 from asr.errors import AudioError
 from asr.experiment import Cell
 from asr.files import write_text
-from asr.record import RunRecord, provenance
+from asr.record import RunRecord, Stopwatch, provenance
 from asr.score import score_texts
 from asr.stages import Losses, stages_path
 
@@ -28,7 +28,9 @@ SLOW = float(os.environ.get("STUB_SECONDS", "0"))
 
 def run(cell, folder, stage):
     stage("training")
-    time.sleep(SLOW)
+    with Stopwatch(folder / "training_time.json", every_s=0.02) as watch:
+        time.sleep(SLOW)
+        spent = watch.seconds
     print("a line of the training")
     if cell.recipe == "mfcc_hmm" and cell.hours == 0.666:
         raise AudioError("holds no samples", path="x.wav", utterance="u1", fix="leave it out")
@@ -64,7 +66,9 @@ def run(cell, folder, stage):
         "greedy_cer": 1.0, "train_s": 1.0, "train_cpu_s": 100 * cell.hours, "decode_rtf": 0.01,
         "peak_mb": 100, "disk_mb": 1.5, "params": 1234,
     }  # fmt: skip
-    record = RunRecord(row, {"recipe": cell.recipe}, {"hours": cell.hours}, {"train": 1.0}, [], provenance())
+    record = RunRecord(
+        row, {"recipe": cell.recipe}, {"hours": cell.hours}, {"train": spent}, [], [], provenance()
+    )
     record.save(folder)
     return row
 

@@ -1,5 +1,6 @@
 import csv
 import fcntl
+import gzip
 import json
 import os
 import signal
@@ -12,12 +13,14 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from threadpoolctl import threadpool_info
 
 from asr.bench import COLUMNS, CorpusSettings, load_bench, plan, process, run_bench, write_results
 from asr.data.corpora import Preparer
-from asr.errors import ConfigError, UsageError
+from asr.errors import ConfigError, DataError, ModelError, UsageError
 from asr.estimate import estimates
 from asr.experiment import Cell
+from asr.record import Stopwatch
 
 sys.path.insert(0, str(Path(__file__).parent))
 import stub
@@ -123,7 +126,10 @@ def test_kill_9_keeps_what_is_finished_and_ends_in_the_same_table(tmp_path):
     to = tmp_path / "killed"
     process = subprocess.Popen([*command, to], env=slow, start_new_session=True)
     deadline = time.monotonic() + 900
-    while len(list(to.glob("*/record.json"))) < 4 and time.monotonic() < deadline:
+    while time.monotonic() < deadline:
+        begun = {p.parent for p in to.glob("*/training_time.json")}
+        if len(ended := {p.parent for p in to.glob("*/record.json")}) >= 4 and begun - ended:
+            break
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -131,11 +137,17 @@ def test_kill_9_keeps_what_is_finished_and_ends_in_the_same_table(tmp_path):
     assert 4 <= len(finished) < 12
     time.sleep(1)  # the cell's own process must be gone, or it would go on writing
     assert set(to.glob("*/record.json")) == set(finished)
+    (half,) = {p.parent for p in to.glob("*/training_time.json")} - {p.parent for p in finished}
+    spent = json.loads((half / "training_time.json").read_text())["seconds"]
+    assert spent > 0
 
     subprocess.run([*command, to], check=True, timeout=900)
     assert {p: p.stat().st_mtime_ns for p in finished} == finished
     assert (to / "results.csv").read_text() == (tmp_path / "unbroken" / "results.csv").read_text()
     assert not list(to.rglob(".partial-*.csv"))
+    # the second training sleeps no time at all; what the killed one took counts, too
+    seconds = {p.parent: json.loads(p.read_text())["seconds"]["train"] for p in to.glob("*/record.json")}
+    assert seconds[half] >= spent
 
 
 def test_cells_are_the_product_cheapest_first(tmp_path):
@@ -165,6 +177,7 @@ def test_command_line_replaces_fields_and_adds_settings(tmp_path):
         ({"seeds": [1, 1]}, "seeds: empty, or a value appears twice"),
         ({"set": {"rawctc": ["a=b"]}}, "'rawctc' is no recipe of this bench"),
         ({"hours": ["most"]}, "hours"),
+        ({"set": {"raw_ctc": ["recipe=mfcc_hmm"]}}, "mfcc_hmm and raw_ctc are both named 'mfcc_hmm'; give"),
     ],
 )
 def test_bad_bench_file_is_refused(tmp_path, fields, says):
@@ -199,6 +212,112 @@ def test_quick_bench_is_there_and_valid(tmp_path):
     bench = load_bench("quick")
     assert len(bench.recipes) == 3 and len(bench.hours) == 4 and bench.corpus.name == "synth"
     assert len(plan(bench.cells(tmp_path), tmp_path)) == 12
+
+
+def test_two_recipe_files_of_one_name_are_refused(tmp_path):
+    """Table and curves would take their cells for seeds of one recipe."""
+    for name in ("wide", "narrow"):
+        (tmp_path / f"{name}.yaml").write_text("extends: recipes/raw_ctc/recipe.yaml\n")
+    files = [str(tmp_path / "wide.yaml"), str(tmp_path / "narrow.yaml")]
+    with pytest.raises(ConfigError, match=r"wide.yaml and .*narrow.yaml are both named 'raw_ctc'"):
+        load_bench(bench_file(tmp_path, recipes=files))
+    with open(files[1], "a") as f:
+        f.write("recipe: narrow\n")
+    assert load_bench(bench_file(tmp_path, recipes=files)).recipes == tuple(files)
+
+
+def a_corpus(folder, hours=0.29523):
+    """A prepared folder with no more in it than naming its cells takes."""
+    folder.mkdir()
+    (folder / "lexicon.txt").write_text("A AH\n")
+    (folder / "lm.txt").write_text("A\n")
+    with gzip.open(folder / "cuts_train.jsonl.gz", "wt") as f:
+        f.write('{"id": "u1"}\n')
+    (folder / "corpus.json").write_text(json.dumps({"name": "mine", "splits": {"train": {"hours": hours}}}))
+    return folder
+
+
+def test_a_corpus_of_the_user_has_the_recipes_own_settings(tmp_path):
+    bench = load_bench("default")
+    assert len(bench.recipes) == 3 and bench.corpus is None and not bench.set
+    cells = bench.cells(a_corpus(tmp_path / "mine"))
+    assert [c.hours for c in cells[::3]] == [0.037, 0.074, 0.15, None]
+    assert {c.overrides for c in cells} == {()}
+    assert load_bench("default", hours=[2]).cells(Path("c"))[0].hours == 2
+    assert [c.hours for c in bench.cells(tmp_path / "none")] == [None] * 3
+    with pytest.raises(DataError, match="no training audio"):
+        bench.cells(a_corpus(tmp_path / "empty", hours=0))
+
+
+def test_a_changed_corpus_gives_new_cells(tmp_path):
+    mine = a_corpus(tmp_path / "mine")
+    first = [c.folder_name() for c in load_bench("default").cells(mine)]
+    names = {first[0]}
+    for file in (
+        "lexicon.txt",
+        "lm.txt",
+        "corpus.json",
+        "lm.arpa.gz",
+        "cuts_train.jsonl.gz",
+        "cuts_dev.jsonl.gz",
+    ):
+        path = mine / file
+        before = path.read_bytes() if path.exists() else None
+        if path.suffix == ".gz":
+            with gzip.open(path, "wt") as f:
+                f.write(f"{file}\n")
+        else:
+            path.write_bytes(before + b"\n")
+        names.add(Cell(mine, "mfcc_hmm", 0.037).folder_name())
+        path.unlink() if before is None else path.write_bytes(before)
+    assert len(names) == 7
+    assert [c.folder_name() for c in load_bench("default").cells(mine)] == first
+    # the same cuts, packed at another time and under another name
+    with (
+        open(mine / "cuts_train.jsonl.gz", "wb") as f,
+        gzip.GzipFile("x", "wb", fileobj=f, mtime=7) as packed,
+    ):
+        packed.write(b'{"id": "u1"}\n')
+    assert Cell(mine, "mfcc_hmm", 0.037).folder_name() == first[0]
+    (mine / "cuts_train.jsonl.gz").write_bytes(b"no gzip")
+    with pytest.raises(DataError, match=r"cuts_train.jsonl.gz: cannot be read"):
+        Cell(mine, "mfcc_hmm", 0.037).folder_name()
+
+
+def test_a_record_from_before_a_column_existed_is_read(tmp_path):
+    cells = stub.cells(hours=(0.5,))
+    run_bench(plan(cells, tmp_path), tmp_path, run=stub.run, executor=stub.thread)
+    for path in tmp_path.glob("*/record.json"):
+        record = json.loads(path.read_text())
+        for column in ("setting", "train_s", "train_cpu_s", "decode_rtf", "disk_mb", "greedy_cer"):
+            del record["row"][column]
+        path.write_text(json.dumps(record))
+    states = plan([*cells, *stub.cells(hours=(1.0,))], tmp_path)
+    assert [s.state for s in states] == ["kept"] * 3 + ["waiting"] * 3
+    assert states[0].row["train_cpu_s"] is None and estimates(states)[3].minutes >= 0
+    write_results(states, tmp_path / "results.csv")
+    assert [r["train_s"] for r in rows(tmp_path / "results.csv")] == [""] * 3
+
+
+def test_seconds_of_killed_processes_count(tmp_path):
+    path = tmp_path / "time.json"
+    code = (
+        "import os, sys, time; from pathlib import Path; from asr.record import Stopwatch\n"
+        "with Stopwatch(Path(sys.argv[1]), every_s=0.01):\n"
+        " end = time.process_time() + 0.2\n"
+        " while time.process_time() < end: pass\n"
+        " time.sleep(0.3)\n"
+        " os.kill(os.getpid(), 9)\n"
+    )
+    killed = [subprocess.run([sys.executable, "-c", code, path]).returncode for _ in range(2)]
+    assert killed == [-9, -9]
+    spent = json.loads(path.read_text())
+    assert spent["seconds"] > 0.9 and 0.3 < spent["cpu_seconds"] < spent["seconds"]
+    with Stopwatch(path) as watch:
+        assert watch.seconds >= spent["seconds"] and watch.cpu_seconds >= spent["cpu_seconds"]
+    path.write_text("{}")
+    with pytest.raises(ModelError, match=r"time.json: damaged"), Stopwatch(path):
+        pass
 
 
 def test_estimates_follow_the_finished_cells(tmp_path):
@@ -255,3 +374,5 @@ def test_cells_run_side_by_side_and_tell_one_at_a_time(tmp_path):
 def test_a_cell_takes_no_more_than_its_share_of_the_cores():
     with process(1) as pool:
         assert pool.submit(torch.get_num_threads).result() == 1
+        pools = pool.submit(threadpool_info).result()
+    assert {p["num_threads"] for p in pools if p["user_api"] == "blas"} == {1}

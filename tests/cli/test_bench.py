@@ -1,5 +1,6 @@
 import functools
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -77,7 +78,32 @@ def test_dry_run_lists_cells_and_does_nothing(bench, tmp_path):
     bench("--hours", "0.5,1", "--recipes", "raw_ctc")
     done = bench("--dry-run", "--hours", "0.5,1,2", "--recipes", "raw_ctc")
     assert "raw_ctc, 2 h, seed 0: waiting, about 0.0 min and 2 MB" in done.out
-    assert done.out.splitlines()[-1] == "1 of 1 waiting cells: about 0 minutes, 2 at a time"
+    assert done.out.splitlines()[-1] == "1 of 1 waiting cells: about 0 minutes, 1 at a time"
+
+
+def test_a_corpus_of_the_user_is_no_quick_bench(bench, run, monkeypatch, tmp_path):
+    """As in the README: no bench file. The toy networks of `quick` are for its own corpus."""
+    done = bench("--hours", "0.5", "--json")
+    assert {r["setting"] for r in json.loads(done.out[done.out.index("{") :])["rows"]} == {""}
+    monkeypatch.chdir(tmp_path)
+    done = run("bench", "--data", tmp_path / "toy")
+    assert done.code == 1 and done.err.count("not a prepared corpus") == 1
+    done = run("bench", "--data", tmp_path / "toy", "--hours", "0.5", "--dry-run")
+    assert ", runs/toy/mfcc_hmm-0.5h-s0-" in done.out.splitlines()[0]
+    done = run("bench", "--dry-run")
+    assert ", runs/quick/mfcc_hmm-0.05h-s0-" in done.out.splitlines()[0]
+
+
+def test_figures_that_a_run_does_not_know_are_left_open(bench, tmp_path):
+    bench("--hours", "0.5", "--recipes", "raw_ctc")
+    (path,) = (tmp_path / "out").glob("*/record.json")
+    record = json.loads(path.read_text())
+    del record["row"]["train_s"]
+    record["row"] |= {"unreadable": 2, "hours": 0.295234}
+    path.write_text(json.dumps(record))
+    done = bench("--hours", "0.5", "--recipes", "raw_ctc")
+    assert done.code == 0 and re.search(r"raw_ctc +0\.295 .* - +0\.0100", done.out)
+    assert "raw_ctc, 0.5 h, seed 0: 2 of 120 test utterances unreadable and counted as deleted" in done.out
 
 
 @pytest.mark.parametrize(
