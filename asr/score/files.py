@@ -36,7 +36,8 @@ def read_transcripts(path: str | Path) -> Transcripts:
     """
     path = Path(path)
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        # not splitlines(): texts in JSON may hold other line separators, such as U+2028
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except OSError as e:
         raise DataError(f"cannot be read ({e.strerror})", path=path) from e
     except UnicodeDecodeError as e:

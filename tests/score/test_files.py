@@ -69,6 +69,12 @@ def test_bad_files_are_named(tmp_path, name, text, says):
         read_transcripts(written(tmp_path, name, text))
 
 
+def test_line_separators_within_a_text_end_no_line(tmp_path):
+    entries = [{"id": "a", "text": "THE\u2028CAT\u0085SAT"}, {"id": "b", "text": "A\u2029DOG"}]
+    text = "".join(json.dumps(e, ensure_ascii=False) + "\r\n" for e in entries)
+    assert read_transcripts(written(tmp_path, "x.jsonl", text)).texts == {e["id"]: e["text"] for e in entries}
+
+
 def test_missing_file(tmp_path):
     with pytest.raises(DataError, match="cannot be read"):
         read_transcripts(tmp_path / "none.trn")
