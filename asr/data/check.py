@@ -24,7 +24,11 @@ from asr.text.lexicon import Lexicon
 from asr.text.ngram import NGram
 from asr.text.normalize import unknown_characters
 
-FRAME_S = 0.04  # of the CTC models: so much audio can hold one label
+# what the acoustic models ask for, which are a layer above: a test holds these against them
+FRAMES_PER_S = 25  # of the networks, one label a frame at most
+MINIMUM_FRAMES = 20  # that shorter utterances are padded to
+HMM_FRAMES_PER_S = 100
+HMM_FRAMES_PER_PHONEME = 3
 SILENT = 1e-4  # peak: -80 dB below full scale
 SHORTEST_S, LONGEST_S = 0.1, 40.0
 
@@ -180,20 +184,44 @@ def _check_cut(cut: Cut, corpus: Corpus, split: str, lexicon: Lexicon | None, fo
     if missing:
         fix = f"add it to {corpus.lexicon_path} or correct the text"
         bad(f"not in the lexicon: {' '.join(missing)}", fix)
-    have = cut.duration / FRAME_S
     if lexicon is not None and not missing:
         phonemes = lexicon.pronounce(" ".join(words))
-        if frames_needed(phonemes) > have:
-            return bad(_too_short(cut, "phonemes", phonemes), "correct its text or leave it out")
+        fewest = sum(min(map(len, lexicon.entries[word])) for word in words)
+        spoken = (cut.supervisions[0].custom or {}).get("phones") or phonemes
+        needed = max(_seconds_needed(cut, spoken), _hmm_seconds_needed(cut, fewest))
+        if needed:
+            what = _too_short(cut, f"{len(spoken)} phonemes", needed)
+            return bad(what, "correct its text or leave it out")
     characters = [*"|".join(words), "|"]
-    if frames_needed(characters) > have:
-        what = _too_short(cut, "characters", characters)
+    if needed := _seconds_needed(cut, characters):
+        what = _too_short(cut, f"{len(characters)} characters", needed)
         found.warnings.append(_error(cut, corpus, split, what, "systems that write characters pass over it"))
 
 
-def _too_short(cut: Cut, kind: str, labels: list[str]) -> str:
-    needed = frames_needed(labels) * FRAME_S
-    return f"{cut.duration:.2f} s are too short for its {len(labels)} {kind}: {needed:.2f} s needed"
+def _too_short(cut: Cut, labels: str, needed: float) -> str:
+    return f"{cut.duration:.2f} s are too short for its {labels}: {needed:.2f} s needed"
+
+
+def _seconds_needed(cut: Cut, labels: list[str]) -> float:
+    """Audio that a network needs for `labels`; 0 if the cut has enough."""
+    needed = frames_needed(labels)
+    return needed / FRAMES_PER_S if needed > frames_of(cut.num_samples, cut.sampling_rate) else 0.0
+
+
+def _hmm_seconds_needed(cut: Cut, phonemes: int) -> float:
+    """Audio that an HMM system needs for so many phonemes; 0 if the cut has enough."""
+    needed = phonemes * HMM_FRAMES_PER_PHONEME
+    return needed / HMM_FRAMES_PER_S if needed > hmm_frames_of(cut.num_samples, cut.sampling_rate) else 0.0
+
+
+def frames_of(samples: int, sample_rate: int) -> int:
+    """Frames of a network: a begun one counts, and there is a least number."""
+    return max(MINIMUM_FRAMES, -(-samples * FRAMES_PER_S // sample_rate))
+
+
+def hmm_frames_of(samples: int, sample_rate: int) -> int:
+    """Frames of MFCC features: those whose centres lie inside."""
+    return (samples * HMM_FRAMES_PER_S + sample_rate // 2) // sample_rate
 
 
 def frames_needed(labels: list[str]) -> int:

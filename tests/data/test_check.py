@@ -7,12 +7,26 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 
-from asr.data.check import check_audio, check_corpus, check_lexicon, check_lm, check_manifest, frames_needed
+from asr.data.check import (
+    HMM_FRAMES_PER_PHONEME,
+    check_audio,
+    check_corpus,
+    check_lexicon,
+    check_lm,
+    check_manifest,
+    frames_needed,
+    frames_of,
+    hmm_frames_of,
+)
 from asr.data.corpora import preparer
 from asr.data.corpus import Corpus
+from asr.features.mfcc import MfccSettings, mfcc
+from asr.models.ctc import network
+from asr.models.gmmhmm.states import PHONE_STATES
 
 Record = Callable[..., Path]
 
@@ -70,6 +84,47 @@ def test_every_planted_fault_is_found(corpus: Corpus, tmp_path: Path, record: Re
     assert [str(e).split(": ", 1)[1] for e in found.warnings] == [
         "1 (f) of 1 speakers of test also speak in train"
     ]
+
+
+def test_short_utterances_are_measured_as_the_models_do(tmp_path: Path, record: Record) -> None:
+    """THE CAT: 5 phonemes, 8 characters; the networks pad to 20 frames, the HMMs need 0.03 s a phoneme."""
+    for name, seconds, words in (
+        ("enough", 0.16, 1), ("padded", 0.46, 3), ("hmm", 0.44, 3), ("begun", 0.97, 5), ("network", 0.95, 5),
+    ):  # fmt: skip
+        path = record(tmp_path / f"in/train/a/{name}.wav", seconds)
+        path.with_suffix(".txt").write_text("the cat " * words)
+    for split in ("dev", "test"):
+        record(tmp_path / f"in/{split}/{split}/a.wav").with_suffix(".txt").write_text("the cat")
+    found = check_corpus(preparer("folder").prepare(tmp_path / "in", tmp_path / "corpus").folder)
+    assert [str(e).split("utterance ")[1].split(";")[0] for e in found.problems] == [
+        "train-a-hmm: 0.44 s are too short for its 15 phonemes: 0.45 s needed",
+        "train-a-network: 0.95 s are too short for its 25 phonemes: 1.00 s needed",
+    ]
+    short = [str(e).split("utterance ")[1].split(";")[0] for e in found.warnings if "too short" in str(e)]
+    assert short == [
+        "train-a-begun: 0.97 s are too short for its 40 characters: 1.60 s needed",
+        "train-a-padded: 0.46 s are too short for its 24 characters: 0.96 s needed",
+    ]
+
+
+@pytest.mark.parametrize("rate", [8000, 11025, 16000, 44100])
+def test_the_frames_are_those_of_the_models(rate: int) -> None:
+    assert HMM_FRAMES_PER_PHONEME == PHONE_STATES
+    for samples in (
+        1,
+        rate // 100,
+        rate // 3,
+        rate // 2 + 1,
+        rate * 4 // 5,
+        rate * 4 // 5 + 1,
+        rate,
+        2 * rate - 7,
+    ):
+        assert frames_of(samples, rate) == network.frames_of(samples, rate)
+        if samples > rate // 40:  # shorter ones are padded
+            waveform = np.ones(samples, dtype=np.float32)
+            frames = len(mfcc(waveform, rate, MfccSettings(), rate))
+            assert hmm_frames_of(samples, rate) == frames
 
 
 def test_frames_needed_counts_the_blanks_between_repeats() -> None:
