@@ -166,6 +166,9 @@ def _open(path: Path) -> soundfile.SoundFile:
         raise AudioError("empty file (0 bytes)", path=path, fix="copy or download it again")
     try:
         sound = soundfile.SoundFile(path)
+    except TypeError as e:  # soundfile takes .raw files only with their rate and format
+        fix = "convert it (`sox -t raw -r RATE -e signed -b 16 -c 1 FILE.raw FILE.wav`)"
+        raise AudioError("samples without a header, which would tell their rate", path=path, fix=fix) from e
     except soundfile.LibsndfileError as e:
         if _is_text(head):
             raise AudioError(

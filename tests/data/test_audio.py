@@ -105,6 +105,14 @@ def test_every_bad_file_has_its_own_error(tmp_path: Path, kind: str, message: st
         assert str(path) in str(caught.value) and caught.value.fix
 
 
+def test_a_file_of_bare_samples(tmp_path: Path) -> None:
+    path = tmp_path / "a.raw"
+    path.write_bytes(bytes(range(256)) * 9)
+    for reader in (lambda: read_audio(path, RATE), lambda: inspect_audio(path)):
+        with pytest.raises(AudioError, match=r"a\.raw: samples without a header.*; convert it"):
+            reader()
+
+
 def test_missing_file_and_folder(tmp_path: Path) -> None:
     with pytest.raises(AudioError, match="no such audio file"):
         read_audio(tmp_path / "nowhere.wav", RATE)

@@ -82,7 +82,7 @@ def utterance(
         start=start or 0.0,
         duration=duration if start is not None else None,  # the file itself knows how long it is
         words=_word_times(row, bad),
-        phones=_phones(row),
+        phones=_phones(row, bad),
         where=where,
     )
 
@@ -111,8 +111,12 @@ def _word_times(row: Mapping[str, Any], bad: Callable[[str, str], DataError]) ->
     )
 
 
-def _phones(row: Mapping[str, Any]) -> tuple[str, ...]:
+def _phones(row: Mapping[str, Any], bad: Callable[[str, str], DataError]) -> tuple[str, ...]:
     """``phones``: a list of phonemes, or one such list per word; stress marks are dropped."""
-    given = row.get("phones") or ()
-    flat = [phone for item in given for phone in (item if isinstance(item, list) else [item])]
+    given = row.get("phones")
+    given = [] if given is None else given
+    items = given if isinstance(given, list) else [None]
+    flat = [phone for item in items for phone in (item if isinstance(item, list) else [item])]
+    if not all(isinstance(phone, str) for phone in flat):
+        raise bad("phones is no list of phonemes", 'write them as ["HH", "AY1"] or remove it')
     return tuple(re.sub(r"(?<=[A-Z])\d$", "", str(phone)) for phone in flat)
