@@ -24,6 +24,19 @@ def prepare(
     language: Annotated[
         str | None, typer.Option(help="Language code (ISO 639-1) of commonvoice and your own data.")
     ] = None,
+    lexicon: Annotated[
+        Path | None,
+        typer.Option(
+            help="Pronunciations for commonvoice and your own data, a word and its phonemes on each line; "
+            "words that it lacks get CMUdict's, or guesses."
+        ),
+    ] = None,
+    text: Annotated[
+        Path | None,
+        typer.Option(
+            help="More text for the language model of commonvoice and your own data, a sentence a line."
+        ),
+    ] = None,
     hours: Annotated[float | None, typer.Option(help="Hours of training audio of synth.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of synth.")] = None,
     clean: Annotated[bool, typer.Option("--clean", help="Make synth without rooms and noises.")] = False,
@@ -45,7 +58,14 @@ def prepare(
     if name is None:
         raise UsageError("which corpus?", fix="name one of " + ", ".join(PREPARERS))
     entry = preparer(name)
-    given = {"language": language, "hours": hours, "seed": seed, "clean": clean or None}
+    given = {
+        "language": language,
+        "lexicon": lexicon,
+        "text": text,
+        "hours": hours,
+        "seed": seed,
+        "clean": clean or None,
+    }
     options = {key: value for key, value in given.items() if value is not None}
     for key in options:
         if key not in entry.options:

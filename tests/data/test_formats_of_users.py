@@ -11,7 +11,7 @@ import pytest
 from asr.data.audio import load_cut
 from asr.data.corpora import preparer
 from asr.data.corpus import Corpus
-from asr.errors import DataError
+from asr.errors import DataError, LexiconError
 from asr.text.lexicon import Lexicon
 
 Record = Callable[..., Path]
@@ -102,6 +102,66 @@ def test_table(tmp_path: Path, record: Record, separator: str) -> None:
     assert "data.csv:5: unknown split 'nowhere'" in corpus.problems[1]
 
 
+def test_unclosed_quotes_cost_their_own_lines_alone(tmp_path: Path, record: Record) -> None:
+    for name in "abcdefg":
+        record(tmp_path / f"{name}.wav")
+    huge = "cat " * 40000  # beyond the limit of Python's csv
+    rows = [
+        'a.wav,"the cat, twice"',
+        'b.wav,"the cat',
+        'c.wav,"cat"',
+        'd.wav,"a cat\non two lines"',
+        f'e.wav,"{huge}"',
+        'f.wav,a "big" cat',
+        'g.wav,"cat',
+    ]
+    path = tmp_path / "data.csv"
+    path.write_text("\r\n".join(["path,text", *rows]))
+    corpus = preparer("csv").prepare(path, tmp_path / "out")
+    assert {name: text for name, (_, _, text) in every(corpus).items()} == {
+        "a": "THE CAT TWICE", "c": "CAT", "d": "A CAT ON TWO LINES", "f": "A BIG CAT",
+    }  # fmt: skip
+    assert [p.split(";")[0] for p in corpus.problems] == [
+        f"{path}:3: a quote that is never closed",
+        f"{path}:7: a line of 160,009 characters",
+        f"{path}:9: a quote that is never closed",
+    ]
+
+
+def test_columns_that_are_no_field_are_passed_over(tmp_path: Path, record: Record) -> None:
+    for name in "ab":
+        record(tmp_path / f"{name}.wav")
+    (tmp_path / "data.csv").write_text("path,text,phones,word_align\na.wav,hi,HH AY1,x\nb.wav,hi,,\n")
+    corpus = preparer("csv").prepare(tmp_path / "data.csv", tmp_path / "out")
+    cuts = [c for split in corpus.splits for c in corpus.cuts(split)]
+    assert len(cuts) == 2 and not corpus.problems
+    assert [c.supervisions[0].custom for c in cuts] == [None, None]
+
+
+def test_phones_that_are_no_list_are_refused(tmp_path: Path, record: Record) -> None:
+    given = [["HH", "AY1"], [["HH"], ["AY1"]], None, 5, "HH AY1", ["HH", 1], {"HH": 1}]
+    rows = [{"audio": record(tmp_path / f"{i}.wav").name, "text": "hi"} for i in range(len(given))]
+    path = tmp_path / "all.jsonl"
+    path.write_text("".join(json.dumps(r | {"phones": g}) + "\n" for r, g in zip(rows, given, strict=True)))
+    corpus = preparer("jsonl").prepare(path, tmp_path / "out")
+    found = {c.id: c.supervisions[0].custom for split in corpus.splits for c in corpus.cuts(split)}
+    assert found == {"0": {"phones": ["HH", "AY"]}, "1": {"phones": ["HH", "AY"]}, "2": None}
+    fix = 'write them as ["HH", "AY1"] or remove it'
+    assert corpus.problems == [
+        f"{path}:{n}: utterance {n - 1}: phones is no list of phonemes; {fix}" for n in (4, 5, 6, 7)
+    ]
+
+
+def test_bare_samples_are_refused_and_the_rest_prepared(tmp_path: Path, record: Record) -> None:
+    record(tmp_path / "a.wav")
+    record(tmp_path / "b.wav")
+    (tmp_path / "c.raw").write_bytes(bytes(range(256)) * 99)
+    (tmp_path / "data.csv").write_text("path,text\na.wav,cat\nb.wav,cat\nc.raw,cat\n")
+    corpus = preparer("csv").prepare(tmp_path / "data.csv", tmp_path / "out")
+    assert set(every(corpus)) == {"a", "b"}
+    assert ["c.raw: utterance c: samples without a header" in p for p in corpus.problems] == [True]
+
+
 def test_table_without_a_needed_column(tmp_path: Path) -> None:
     (tmp_path / "data.csv").write_text("path,words\na.wav,cat\n")
     with pytest.raises(DataError, match=r"data\.csv:1: no column for the text: the header has path, words"):
@@ -189,3 +249,83 @@ def test_a_language_without_a_dictionary_gets_the_phonemes_of_espeak(tmp_path: P
     lexicon = Lexicon.load(corpus.lexicon_path, "de")
     assert set(lexicon.entries) == {"EIN", "GRÖSSERER", "KAFFEE"}
     assert lexicon.entries["KAFFEE"] == (("k", "a", "f", "eː"),)
+
+
+def own_data(folder: Path, record: Record, kind: str) -> Path:
+    """Four utterances, THE ZORBLAX four times, in one of the formats."""
+    names = ("one", "two", "three", "four")
+    for name in names:
+        record(folder / f"{name}.wav").with_suffix(".txt").write_text("The zorblax!\n")
+    if kind == "csv":
+        lines = ["path,text", *(f"{name}.wav,the zorblax" for name in names)]
+    elif kind == "jsonl":
+        lines = [json.dumps({"audio": f"{name}.wav", "text": "the zorblax"}) for name in names]
+    elif kind == "kaldi":
+        (folder / "wav.scp").write_text("".join(f"{name} {name}.wav\n" for name in names))
+        (folder / "text").write_text("".join(f"{name} the zorblax\n" for name in names))
+        return folder
+    else:
+        return folder
+    (folder / f"all.{kind}").write_text("\n".join(lines) + "\n")
+    return folder / f"all.{kind}"
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "kaldi", "folder"])
+def test_a_lexicon_and_more_text_of_the_user(tmp_path: Path, record: Record, kind: str) -> None:
+    source = own_data(tmp_path / "in", record, kind)
+    lexicon, text = tmp_path / "words.dict", tmp_path / "more.txt"
+    lexicon.write_text("zorblax Z AO1 R\nzorblax(2) Z AO0 R\nzorblax Z B AE0 K S\nunsaid AH0 N\n")
+    text.write_text("The cat, unsaid.\n\n---\nкот сказал\nA frimble zorblax\r\nthe кот\nnaïve cat\n")
+    corpus = preparer(kind).prepare(source, tmp_path / "out", lexicon=lexicon, text=text)
+    entries = Lexicon.load(corpus.lexicon_path).entries
+    assert entries["ZORBLAX"] == (("Z", "AO", "R"), ("Z", "B", "AE", "K", "S"))
+    assert entries["UNSAID"] == (("AH", "N"),)
+    assert entries["CAT"] == (("K", "AE", "T"),) and entries["THE"][0] == ("DH", "AH")
+    spoken = ["THE ZORBLAX"] * int(corpus.splits["train"]["utterances"])
+    assert spoken and corpus.lm_text_path.read_text().splitlines() == [
+        *spoken, "THE CAT UNSAID", "A FRIMBLE ZORBLAX",
+    ]  # fmt: skip
+    assert (corpus.folder / "oov.txt").read_text() == "FRIMBLE\t1\n"
+    assert corpus.problems == [
+        f"{text}:4: 3 of 5 sentences left out, this one first: no pronunciation for КОТ, СКАЗАЛ, NAÏVE; "
+        "add them to the lexicon or remove the sentences"
+    ]
+
+
+def test_a_lexicon_in_phonemes_of_its_own_too_small_to_guess_from(tmp_path: Path, record: Record) -> None:
+    source = own_data(tmp_path / "in", record, "csv")
+    lines = source.read_text().splitlines()
+    source.write_text("\n".join([*lines[:-1], "four.wav,the dog"]))
+    lexicon = tmp_path / "lexiconp.txt"
+    lexicon.write_text("the 1.0 d@\nthe 0.25 di\nzorblax 1.0 z O: r\n")
+    corpus = preparer("csv").prepare(source, tmp_path / "out", lexicon=lexicon)
+    assert set(every(corpus)) == {"one", "two", "three"}
+    assert corpus.lexicon_path.read_text() == "THE 1 d@\nTHE 0.25 di\nZORBLAX 1 z O: r\n"
+    assert "no pronunciation for DOG, and the lexicon's 2 words are too few" in corpus.problems[0]
+    assert f"{source}:5: utterance four: no pronunciation for DOG" in corpus.problems[1]
+
+
+def test_bad_files_of_the_user_stop_before_audio_is_listened_to(tmp_path: Path, record: Record) -> None:
+    source = own_data(tmp_path / "in", record, "folder")
+    lexicon = tmp_path / "words.dict"
+    lexicon.write_text("cat K AE T\ndog\n")
+    folder = preparer("folder")
+    with pytest.raises(LexiconError, match=r"words\.dict:2: word 'dog' has no pronunciation; add"):
+        folder.prepare(source, tmp_path / "out", lexicon=lexicon)
+    with pytest.raises(LexiconError, match=r"gone\.dict: cannot be read \(No such file"):
+        folder.prepare(source, tmp_path / "out", lexicon=tmp_path / "gone.dict")
+    with pytest.raises(DataError, match=r"gone\.txt: cannot be read \(No such file"):
+        folder.prepare(source, tmp_path / "out", text=tmp_path / "gone.txt")
+    with pytest.raises(LexiconError, match="does not speak the language 'rw'"):
+        folder.prepare(source, tmp_path / "out", language="rw")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("below", ["", "train"])
+def test_the_lexicon_of_a_kaldi_folder(tmp_path: Path, record: Record, below: str) -> None:
+    source = own_data(tmp_path / "data" / "train", record, "kaldi")
+    words = tmp_path / "data/local/dict/lexicon.txt"
+    words.parent.mkdir(parents=True)
+    words.write_text("!SIL SIL\n<unk> SPN\nzorblax Z AO1 R\n")
+    corpus = preparer("kaldi").prepare(source if below else source.parent, tmp_path / "out")
+    assert Lexicon.load(corpus.lexicon_path).entries["ZORBLAX"] == (("Z", "AO", "R"),)

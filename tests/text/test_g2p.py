@@ -3,6 +3,7 @@ import random
 import pytest
 
 from asr.errors import LexiconError
+from asr.espeak import phonemes
 from asr.text import g2p
 from asr.text.g2p import Mapping, complete, pronounce_unknown
 from asr.text.lexicon import Lexicon
@@ -90,6 +91,24 @@ def test_another_phoneme_set_is_learned_from_the_lexicon_itself(cmudict):
 def test_too_small_a_lexicon_says_so():
     with pytest.raises(LexiconError, match="no pronunciation for DOG, and the lexicon's 1 words are too few"):
         complete(Lexicon({"CAT": [("k", "a", "t")]}), ["DOG"])
+
+
+@pytest.mark.parametrize(
+    ("language", "same"),
+    [
+        ("sv-SE", "sv"), ("ga-IE", "ga"), ("zh-CN", "cmn"), ("zh_TW", "cmn"), ("zh-HK", "yue"),
+        ("nn-NO", "nb"), ("no", "nb"), ("en", "en-us"), ("en-GB", "en"), ("pt-BR", "pt-br"), ("pt-PT", "pt"),
+    ],
+)  # fmt: skip
+def test_a_region_gets_its_own_voice_or_that_of_the_language(language, same):
+    words = ["katt", "后来", "better", "gente", "dia"]
+    assert g2p.spoken(words, language) == phonemes(words, same)
+
+
+@pytest.mark.parametrize("language", ["rw", "rm-sursilv"])
+def test_a_language_without_a_voice_says_what_to_do(language):
+    with pytest.raises(LexiconError, match=f"does not speak the language '{language}'.*--lexicon FILE"):
+        g2p.spoken(["amazi"], language)
 
 
 def test_the_same_guess_every_time(cmudict):

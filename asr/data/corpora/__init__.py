@@ -53,14 +53,15 @@ class Preparer:
         return self._function("prepare")(source, target, **options)
 
     def download(self, folder: Path, **options: Any) -> Path:
-        """Fetch the corpus and return the folder that `prepare` wants."""
-        return self._function("download")(folder, **options)
+        """Fetch the corpus, in the language named, and return the folder that `prepare` wants."""
+        wanted = {key: value for key, value in options.items() if key == "language"}
+        return self._function("download")(folder, **wanted)
 
     def _function(self, name: str) -> Callable[..., Any]:
         return getattr(importlib.import_module(f"asr.data.corpora.{self.module}"), name + self.suffix)
 
 
-LANGUAGE = ("language",)
+OWN = ("language", "lexicon", "text")
 PREPARERS = {
     "synth": Preparer(
         "embedded: sentences of a grammar spoken by espeak-ng in noisy rooms, any number of hours",
@@ -75,16 +76,16 @@ PREPARERS = {
     "an4": Preparer("spelled and spoken census answers, 0.9 h", "an4"),
     "librispeech": Preparer("English audio books, 960 h", "librispeech", downloads=True),
     "mini_librispeech": Preparer("five hours of LibriSpeech", "librispeech", "_mini", downloads=True),
-    "commonvoice": Preparer("Mozilla Common Voice, any language", "commonvoice", "", LANGUAGE, True),
+    "commonvoice": Preparer("Mozilla Common Voice, any language", "commonvoice", "", OWN, True),
     "timit": Preparer("American sentences with phoneme times, 5 h", "timit", downloads=True),
     "ljspeech": Preparer("one woman reading non-fiction, 24 h", "ljspeech", downloads=True),
     "yesno": Preparer("yes and no in Hebrew, 6 minutes", "yesno", downloads=True),
-    "kaldi": Preparer("your Kaldi data folder, or train, dev and test ones", "kaldi", "", LANGUAGE),
+    "kaldi": Preparer("your Kaldi data folder, or train, dev and test ones", "kaldi", "", OWN),
     "jsonl": Preparer(
-        "your JSON lines: audio_filepath, text, perhaps speaker, split, offset", "jsonl", "", LANGUAGE
+        "your JSON lines: audio_filepath, text, perhaps speaker, split, offset", "jsonl", "", OWN
     ),
-    "csv": Preparer("your CSV or TSV: path, text, perhaps speaker, split", "csv", "", LANGUAGE),
-    "folder": Preparer("your folder of recordings, each with a .txt beside it", "folder", "", LANGUAGE),
+    "csv": Preparer("your CSV or TSV: path, text, perhaps speaker, split", "csv", "", OWN),
+    "folder": Preparer("your folder of recordings, each with a .txt beside it", "folder", "", OWN),
 }
 
 

@@ -17,14 +17,13 @@ from lhotse.utils import add_durations
 
 from asr.data.audio import TOLERANCE_S, AudioFacts, inspect_audio
 from asr.data.corpora.splits import divided
-from asr.data.corpora.utterance import Utterance
+from asr.data.corpora.utterance import Utterance, numbered_lines
 from asr.data.corpus import SPLITS, Corpus
-from asr.errors import AsrError, DataError
-from asr.espeak import phonemes
+from asr.errors import AsrError, DataError, LexiconError
 from asr.files import content_hash
 from asr.progress import track
-from asr.text.g2p import complete
-from asr.text.lexicon import Lexicon
+from asr.text.g2p import complete, is_arpabet, spoken
+from asr.text.lexicon import Lexicon, Pronunciation, strip_stress
 from asr.text.normalize import normalize
 
 ENGLISH = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ'")
@@ -47,6 +46,7 @@ def assemble(
     problems: list[AsrError],
     *,
     lexicon: Lexicon | None = None,
+    text: Path | None = None,
     lm: Path | None = None,
 ) -> Corpus:
     """Write a prepared corpus; each utterance that cannot be used becomes a problem and is left out.
@@ -64,6 +64,9 @@ def assemble(
     lexicon
         The corpus' own; what it lacks comes from CMUdict where the phonemes are the same, else from
         espeak-ng.
+    text
+        Sentences for the language model beside those of train, one a line. One that holds a word without a
+        pronunciation is left out.
     lm
         An ARPA file that belongs to the corpus.
 
@@ -72,24 +75,34 @@ def assemble(
     DataError
         If no utterance is left.
     """
+    sentences = [] if text is None else list(_sentences(text, origin.language, problems))
     heard, facts = usable(utterances, origin.language, problems)
     words = Counter(word for u in heard for word in u.text.split())
+    said = (word for _, sentence in sentences for word in sentence.split())
+    words.update(word for word in said if origin.language != "en" or ENGLISH.issuperset(word))
     if lexicon is None and origin.language != "en":
         lexicon = _as_espeak_says(list(words), origin.language)
         guessed = list(words)
     else:
-        lexicon, guessed = complete(lexicon or Lexicon({}), words, origin.language)
-    spoken = list(_pronounceable(heard, lexicon, problems))
-    if not spoken:
+        lexicon = lexicon or Lexicon({})
+        try:
+            lexicon, guessed = complete(lexicon, words, origin.language)
+        except LexiconError as e:  # nothing to guess with: what has all its words goes on
+            problems.append(e)
+            guessed = []
+    pronounced = list(_pronounceable(heard, lexicon, problems))
+    if not pronounced:
         first = f", the first problem of {len(problems)}: {problems[0]}" if problems else ""
         raise DataError(f"no usable utterance in the {origin.name} corpus{first}")
     by_split: dict[str, list[Cut]] = {split: [] for split in SPLITS}
     lm_text: list[str] = []
-    for u in divided(spoken):
+    for u in divided(pronounced):
         assert u.split is not None
         by_split.setdefault(u.split, []).append(_cut(u, facts[u.audio], origin.language))
         if u.split == "train":
             lm_text.append(u.text)
+    if text is not None:
+        lm_text += _sayable(sentences, lexicon, text, problems)
     return Corpus.write(
         target,
         origin.name,
@@ -103,6 +116,32 @@ def assemble(
         oov=Counter({word: words[word] for word in guessed}),
         problems=[str(problem) for problem in problems],
     )
+
+
+def own_lexicon(path: Path | None, language: str) -> Lexicon | None:
+    """The lexicon that a user gives to a corpus; None where there is none and espeak-ng will do.
+
+    English phonemes lose their stress marks, as CMUdict's do.
+
+    Raises
+    ------
+    LexiconError
+        If it cannot be read, or if there is none and espeak-ng does not speak the language.
+    """
+    if path is None:
+        if language != "en":
+            spoken([], language)  # better now than after hours of audio were listened to
+        return None
+    lexicon = Lexicon.load(path, language)
+    if language != "en" or not is_arpabet(strip_stress(lexicon.phones())):
+        return lexicon
+    entries: dict[str, dict[Pronunciation, float]] = {word: {} for word in lexicon.entries}
+    for word, some in lexicon.entries.items():
+        for phones, p in zip(some, _chances(lexicon, word), strict=True):
+            plain = strip_stress(phones)
+            entries[word][plain] = max(p, entries[word].get(plain, 0.0))
+    chances = {word: tuple(entries[word].values()) for word in lexicon.probabilities}
+    return Lexicon(entries, chances)
 
 
 def usable(
@@ -176,7 +215,7 @@ def _audible(
 def _as_espeak_says(words: Sequence[str], language: str) -> Lexicon:
     """A lexicon in espeak-ng's own phonemes, for languages we have no dictionary of."""
     # without stress, and without the marks of a change of language, as in (en)
-    pronounced = (re.sub(r"[ˈˌ]|\([\w-]+\)", "", ipa).split() for ipa in phonemes(words, language))
+    pronounced = (re.sub(r"[ˈˌ]|\([\w-]+\)", "", ipa).split() for ipa in spoken(words, language))
     return Lexicon({word: [tuple(p)] for word, p in zip(words, pronounced, strict=True) if p})
 
 
@@ -190,6 +229,31 @@ def _pronounceable(
             problems.append(u.error(what, "add it to the lexicon of the corpus"))
         else:
             yield u
+
+
+def _sentences(path: Path, language: str, problems: list[AsrError]) -> Iterable[tuple[int, str]]:
+    """The lines of a text that hold words, normalised, with their numbers."""
+    for i, line in numbered_lines(path, problems):
+        if sentence := normalize(line, language):
+            yield i, sentence
+
+
+def _sayable(
+    sentences: Sequence[tuple[int, str]], lexicon: Lexicon, path: Path, problems: list[AsrError]
+) -> list[str]:
+    """The sentences whose words all have a pronunciation; one problem tells of the others."""
+    missing = Counter(word for _, sentence in sentences for word in sentence.split() if word not in lexicon)
+    kept = [sentence for _, sentence in sentences if not missing.keys() & set(sentence.split())]
+    if missing:
+        first = next(i for i, sentence in sentences if missing.keys() & set(sentence.split()))
+        some = ", ".join(word for word, _ in missing.most_common(5))
+        what = (
+            f"{len(sentences) - len(kept)} of {len(sentences)} sentences left out, this one first: "
+            f"no pronunciation for {some}{', ...' if len(missing) > 5 else ''}"
+        )
+        fix = "add them to the lexicon or remove the sentences"
+        problems.append(DataError(what, path=path, line=first, fix=fix))
+    return kept
 
 
 def _cut(u: Utterance, facts: AudioFacts, language: str) -> Cut:
@@ -234,4 +298,13 @@ def _cut(u: Utterance, facts: AudioFacts, language: str) -> Cut:
 
 
 def _lines(lexicon: Lexicon) -> str:
-    return "".join(f"{word} {' '.join(p)}\n" for word, some in lexicon.entries.items() for p in some)
+    """The lexicon as a file, with a probability after each word if it has any, as Kaldi's lexiconp.txt."""
+    return "".join(
+        " ".join((word, *((f"{p:.6g}",) if lexicon.probabilities else ()), *phones)) + "\n"
+        for word, some in lexicon.entries.items()
+        for phones, p in zip(some, _chances(lexicon, word), strict=True)
+    )
+
+
+def _chances(lexicon: Lexicon, word: str) -> tuple[float, ...]:
+    return lexicon.probabilities.get(word, (1.0,) * len(lexicon.entries[word]))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lhotse.recipes.commonvoice import download_commonvoice, prepare_commonvoice
 
-from asr.data.corpora.assemble import Origin, assemble
+from asr.data.corpora.assemble import Origin, assemble, own_lexicon
 from asr.data.corpora.through_lhotse import called, utterances
 from asr.data.corpora.utterance import Utterance
 from asr.data.corpus import SPLITS, Corpus
@@ -22,7 +22,9 @@ LAYOUT = "LANGUAGE/{train,dev,test}.tsv and LANGUAGE/clips/*.mp3"
 RELEASE = "cv-corpus-13.0-2023-03-09"
 
 
-def prepare(source: Path, target: Path, *, language: str = "en") -> Corpus:
+def prepare(
+    source: Path, target: Path, *, language: str = "en", lexicon: Path | None = None, text: Path | None = None
+) -> Corpus:
     """Prepare one language of a release."""
     problems: list[AsrError] = []
     root = source.parent if source.name == language and (source / "clips").is_dir() else source
@@ -31,22 +33,22 @@ def prepare(source: Path, target: Path, *, language: str = "en") -> Corpus:
         have = ", ".join(sorted(p.parent.name for p in root.glob("*/train.tsv"))) or "none"
         what = f"no {language}/train.tsv (languages here: {have})"
         raise DataError(what, path=root, fix=f"lay it out as {LAYOUT} and name the --language")
+    own = own_lexicon(lexicon, language)
     with tempfile.TemporaryDirectory() as scratch:
+        # only the folder of the language: a release may hold others
         manifests = called(
-            prepare_commonvoice,
+            lambda folder: prepare_commonvoice(
+                folder.parent, scratch, languages=language, splits=splits, num_jobs=os.cpu_count() or 1
+            ),
             LAYOUT,
             problems,
-            root,
-            output_dir=scratch,
-            languages=language,
-            splits=splits,
-            num_jobs=os.cpu_count(),
+            root / language,
         )[language]
         spoken = [u for split in splits for u in utterances(manifests[split], split)]
     for split in splits:
         problems.extend(_left_out(root / language / f"{split}.tsv", spoken))
     origin = Origin(f"commonvoice_{language}", language, "CC0 1.0", "Mozilla Common Voice")
-    return assemble(target, origin, spoken, problems)
+    return assemble(target, origin, spoken, problems, lexicon=own, text=text)
 
 
 def download(folder: Path, *, language: str = "en") -> Path:

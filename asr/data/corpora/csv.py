@@ -6,17 +6,21 @@ or bar) is found from the header. A folder holds one table, or train, dev and te
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
-from asr.data.corpora.assemble import Origin, assemble
+from asr.data.corpora.assemble import Origin, assemble, own_lexicon
 from asr.data.corpora.jsonl import tables
 from asr.data.corpora.rows import NAMES, utterance
 from asr.data.corpora.utterance import Utterance
 from asr.data.corpus import Corpus
 from asr.errors import AsrError, DataError
+
+KNOWN = frozenset(itertools.chain.from_iterable(NAMES.values()))
 
 
 def read_table(path: Path, problems: list[AsrError], split: str | None = None) -> Iterator[Utterance]:
@@ -35,32 +39,64 @@ def read_table(path: Path, problems: list[AsrError], split: str | None = None) -
     except OSError as e:
         raise DataError(f"cannot be read ({e.strerror})", path=path) from e
     header = text.split("\n", 1)[0]
-    table = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t|", key=header.count))
-    names = [name.strip().lower() for name in next(table, [])]
+    lines = list(io.StringIO(text, newline=""))
+    table = _rows(lines, max(",;\t|", key=header.count))
+    _, head = next(table, (1, None))
+    names = [name.strip().lower() for name in head or ()]
     for needed in ("audio", "text"):
         if not set(NAMES[needed]) & set(names):
             what = f"no column for the {needed}: the header has {', '.join(names) or 'nothing'}"
             raise DataError(what, path=path, line=1, fix=f"name it one of {', '.join(NAMES[needed])}")
-    for cells in table:
-        line = table.line_num
+    for line, cells in table:
+        if cells is None:
+            what, fix = "a quote that is never closed", 'close it, or double it ("") within a text'
+            if len(lines[line - 1]) > csv.field_size_limit():
+                what, fix = f"a line of {len(lines[line - 1]):,} characters", "cut it into utterances"
+            problems.append(DataError(what, path=path, line=line, fix=fix))
+            continue
         if not any(cells):
             continue
         if len(cells) != len(names):
             what = f"{len(cells)} cells under {len(names)} columns"
             problems.append(DataError(what, path=path, line=line, fix="put texts with separators in quotes"))
             continue
+        row = {name: cell.strip() for name, cell in zip(names, cells, strict=True) if name in KNOWN}
         try:
-            yield utterance(
-                dict(zip(names, map(str.strip, cells), strict=True)), path.parent, (path, line), split
-            )
+            yield utterance(row, path.parent, (path, line), split)
         except DataError as e:
             problems.append(e)
 
 
-def prepare(source: Path, target: Path, *, language: str = "en") -> Corpus:
+def _rows(lines: list[str], separator: str) -> Iterator[tuple[int, list[str] | None]]:
+    """The rows of a table with the numbers of their first lines; None for a line whose quote is never closed.
+
+    Such a line is passed over alone. A reader of the whole file would take all that follows for its text.
+    """
+    at = 0
+    while at < len(lines):
+        number = at + 1
+        cells: list[str] | None = None
+        with contextlib.suppress(csv.Error):  # a cell beyond the limit of 128 KiB
+            # a second line is only read where the first ends within quotes
+            one = csv.reader([lines[at], ""], delimiter=separator)
+            cells = next(one)
+            if one.line_num > 1:
+                cells = None
+                # strict: else a quote further down, which opens a cell, would close this one
+                several = csv.reader(itertools.islice(lines, at, None), delimiter=separator, strict=True)
+                cells = next(several)
+                at += several.line_num - 1
+        at += 1
+        yield number, cells
+
+
+def prepare(
+    source: Path, target: Path, *, language: str = "en", lexicon: Path | None = None, text: Path | None = None
+) -> Corpus:
     """Prepare a corpus described by a table."""
     problems: list[AsrError] = []
+    own = own_lexicon(lexicon, language)
     utterances = [
         u for path, split in tables(source, (".csv", ".tsv")) for u in read_table(path, problems, split)
     ]
-    return assemble(target, Origin(target.name, language), utterances, problems)
+    return assemble(target, Origin(target.name, language), utterances, problems, lexicon=own, text=text)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from asr.data.audio import SUFFIXES
-from asr.data.corpora.assemble import Origin, assemble
+from asr.data.corpora.assemble import Origin, assemble, own_lexicon
 from asr.data.corpora.utterance import SPLIT_NAMES, Utterance
 from asr.data.corpus import Corpus
 from asr.errors import AsrError, DataError
@@ -50,8 +50,11 @@ def read_folder(source: Path, problems: list[AsrError]) -> Iterator[Utterance]:
         )
 
 
-def prepare(source: Path, target: Path, *, language: str = "en") -> Corpus:
+def prepare(
+    source: Path, target: Path, *, language: str = "en", lexicon: Path | None = None, text: Path | None = None
+) -> Corpus:
     """Prepare a folder of recordings with transcripts."""
     problems: list[AsrError] = []
+    own = own_lexicon(lexicon, language)
     utterances = list(read_folder(source, problems))
-    return assemble(target, Origin(target.name, language), utterances, problems)
+    return assemble(target, Origin(target.name, language), utterances, problems, lexicon=own, text=text)

@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from asr.data.corpora.assemble import Origin, assemble
+from asr.data.corpora.assemble import Origin, assemble, own_lexicon
 from asr.data.corpora.rows import utterance
 from asr.data.corpora.utterance import SPLIT_NAMES, Utterance, numbered_lines
 from asr.data.corpus import Corpus
@@ -64,10 +64,13 @@ def tables(source: Path, suffixes: tuple[str, ...]) -> list[tuple[Path, str | No
     return named
 
 
-def prepare(source: Path, target: Path, *, language: str = "en") -> Corpus:
+def prepare(
+    source: Path, target: Path, *, language: str = "en", lexicon: Path | None = None, text: Path | None = None
+) -> Corpus:
     """Prepare a corpus described by JSON lines."""
     problems: list[AsrError] = []
+    own = own_lexicon(lexicon, language)
     utterances = [
         u for path, split in tables(source, (".jsonl", ".json")) for u in read_manifest(path, problems, split)
     ]
-    return assemble(target, Origin(target.name, language), utterances, problems)
+    return assemble(target, Origin(target.name, language), utterances, problems, lexicon=own, text=text)

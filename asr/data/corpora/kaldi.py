@@ -2,7 +2,8 @@
 
 Kaldi's files are first checked line by line, so that each mistake has its line, and what is sound is then
 read by Lhotse's own importer. Audio paths may start at the folder, at any folder above it (Kaldi's recipes
-start at the recipe) or at the current one.
+start at the recipe) or at the current one. The lexicon is Kaldi's local/dict/lexicon.txt in the folder or
+beside it, if it is there and no other is given.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from lhotse.kaldi import load_kaldi_data_dir
 
-from asr.data.corpora.assemble import Origin, assemble
+from asr.data.corpora.assemble import Origin, assemble, own_lexicon
 from asr.data.corpora.utterance import SPLIT_NAMES, Utterance, keyed_lines
 from asr.data.corpus import Corpus
 from asr.errors import AsrError, DataError
@@ -21,9 +22,13 @@ from asr.errors import AsrError, DataError
 NOMINAL_RATE = 16000  # of the import alone: the recordings' own rates are read later
 
 
-def prepare(source: Path, target: Path, *, language: str = "en") -> Corpus:
+def prepare(
+    source: Path, target: Path, *, language: str = "en", lexicon: Path | None = None, text: Path | None = None
+) -> Corpus:
     """Prepare one data folder, or its sub-folders train, dev and test."""
     problems: list[AsrError] = []
+    kaldis = (folder / "local" / "dict" / "lexicon.txt" for folder in (source, source.absolute().parent))
+    own = own_lexicon(lexicon or next((path for path in kaldis if path.is_file()), None), language)
     if (source / "wav.scp").exists():
         utterances = list(read_folder(source, problems))
     else:
@@ -36,7 +41,7 @@ def prepare(source: Path, target: Path, *, language: str = "en") -> Corpus:
         ]
     if not utterances and not problems:
         raise DataError("no wav.scp here or in train, dev, test", path=source, fix="give the data folder")
-    return assemble(target, Origin(target.name, language), utterances, problems)
+    return assemble(target, Origin(target.name, language), utterances, problems, lexicon=own, text=text)
 
 
 def read_folder(folder: Path, problems: list[AsrError], split: str | None = None) -> Iterator[Utterance]:
