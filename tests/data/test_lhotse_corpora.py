@@ -11,7 +11,7 @@ import pytest
 
 from asr.data.corpora import preparer
 from asr.data.corpus import Corpus
-from asr.errors import DataError
+from asr.errors import DataError, LexiconError
 from asr.text.lexicon import Lexicon
 
 Record = Callable[..., Path]
@@ -55,12 +55,38 @@ def test_mini_librispeech_has_a_dev_of_other_speakers(tmp_path: Path, record: Re
     }  # fmt: skip
 
 
-def test_unreadable_audio_stops_lhotse_but_is_named(tmp_path: Path, record: Record) -> None:
-    librispeech(tmp_path, {"train-clean-5": 1}, record)
-    bad = tmp_path / "LibriSpeech/train-clean-5/100/1/100-1-0000.flac"
+def test_unreadable_audio_is_named_and_the_rest_prepared(tmp_path: Path, record: Record) -> None:
+    librispeech(tmp_path, {"train-clean-5": 2}, record)
+    folder = tmp_path / "LibriSpeech/train-clean-5"
+    bad = folder / "100/1/100-1-0000.flac"
     bad.write_text("no sound\n")
-    with pytest.raises(DataError, match=r"100-1-0000\.flac: is text, not audio"):
+    (folder / "101/1/101-1-0001.flac").unlink()
+    corpus = preparer("mini_librispeech").prepare(tmp_path, tmp_path / "out")
+    cuts = [cut for split in corpus.splits for cut in corpus.cuts(split)]
+    # the recordings themselves, not the links that Lhotse was given
+    assert {cut.id: Path(cut.recording.sources[0].source) for cut in cuts} == {
+        "100-1-0001": bad.with_name("100-1-0001.flac"),
+        "101-1-0000": folder / "101/1/101-1-0000.flac",
+    }
+    assert len(corpus.problems) == 2
+    assert f"{folder}/101/1/101-1-0001.flac" in corpus.problems[0]
+    assert f"{bad}: utterance 100-1-0000: is text, not audio" in corpus.problems[1]
+
+
+def test_what_stops_lhotse_beside_unreadable_audio(tmp_path: Path, record: Record) -> None:
+    librispeech(tmp_path, {"train-clean-5": 1}, record)
+    folder = tmp_path / "LibriSpeech/train-clean-5/100/1"
+    (folder / "100-1-0000.flac").write_text("no sound\n")
+    (folder / "100-1.trans.txt").write_text("100-1-0000\n")
+    with pytest.raises(DataError, match=r"Lhotse's preparer refused it .*; check that it is laid out as"):
         preparer("mini_librispeech").prepare(tmp_path, tmp_path / "out")
+
+
+class Threads(ThreadPoolExecutor):
+    """Lhotse's spawned processes take seconds to start."""
+
+    def __init__(self, max_workers: int, mp_context: Any) -> None:
+        super().__init__(max_workers)
 
 
 def commonvoice(root: Path, record: Record) -> None:
@@ -76,12 +102,6 @@ def commonvoice(root: Path, record: Record) -> None:
 
 
 def test_commonvoice(tmp_path: Path, record: Record, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Threads(ThreadPoolExecutor):
-        """Lhotse's spawned processes take seconds to start."""
-
-        def __init__(self, max_workers: int, mp_context: Any) -> None:
-            super().__init__(max_workers)
-
     monkeypatch.setattr("lhotse.recipes.commonvoice.ProcessPoolExecutor", Threads)
     commonvoice(tmp_path, record)
     corpus = preparer("commonvoice").prepare(tmp_path, tmp_path / "out", language="en")
@@ -94,6 +114,39 @@ def test_commonvoice(tmp_path: Path, record: Record, monkeypatch: pytest.MonkeyP
         preparer("commonvoice").prepare(tmp_path, tmp_path / "out", language="de")
 
 
+def test_commonvoice_of_a_region_with_a_bad_clip(
+    tmp_path: Path, record: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lhotse.recipes.commonvoice.ProcessPoolExecutor", Threads)
+    commonvoice(tmp_path, record)
+    (tmp_path / "en").rename(tmp_path / "sv-SE")
+    (tmp_path / "sv-SE/clips/common_voice_dev_0.mp3").write_bytes(b"")
+    corpus = preparer("commonvoice").prepare(tmp_path, tmp_path / "out", language="sv-SE")
+    assert {s: list(found) for s, found in texts(corpus).items()} == {
+        "train": ["common_voice_train_0", "common_voice_train_1"],
+        "dev": ["common_voice_dev_1"],
+        "test": ["common_voice_test_0"],
+    }
+    assert len(corpus.problems) == 2 and "test.tsv:3: no clip" in corpus.problems[0]
+    assert "common_voice_dev_0.mp3: utterance common_voice_dev_0: empty file" in corpus.problems[1]
+    assert corpus.lexicon_path.read_text().startswith("A ")
+
+
+def test_commonvoice_in_a_language_that_espeak_does_not_speak(
+    tmp_path: Path, record: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lhotse.recipes.commonvoice.ProcessPoolExecutor", Threads)
+    commonvoice(tmp_path, record)
+    (tmp_path / "en").rename(tmp_path / "rw")
+    with pytest.raises(LexiconError, match=r"'rw'.*--lexicon FILE"):
+        preparer("commonvoice").prepare(tmp_path, tmp_path / "out", language="rw")
+    lexicon = tmp_path / "words.txt"
+    lexicon.write_text("a a\ncat k a t\n")
+    corpus = preparer("commonvoice").prepare(tmp_path, tmp_path / "out", language="rw", lexicon=lexicon)
+    assert texts(corpus)["test"] == {"common_voice_test_0": "A CAT"}
+    assert corpus.lexicon_path.read_text() == "A a\nCAT k a t\n"
+
+
 @pytest.mark.slow
 def test_commonvoice_with_the_processes_of_lhotse(tmp_path: Path, record: Record) -> None:
     commonvoice(tmp_path, record)
@@ -101,8 +154,8 @@ def test_commonvoice_with_the_processes_of_lhotse(tmp_path: Path, record: Record
     assert {s: len(found) for s, found in texts(corpus).items()} == {"train": 2, "dev": 2, "test": 1}
 
 
-@pytest.mark.parametrize("with_lexicon", [True, False])
-def test_timit(tmp_path: Path, record: Record, with_lexicon: bool) -> None:
+@pytest.mark.parametrize(("with_lexicon", "bad_audio"), [(True, False), (False, False), (False, True)])
+def test_timit(tmp_path: Path, record: Record, with_lexicon: bool, bad_audio: bool) -> None:
     for part, speaker in (("TRAIN", "FCJF0"), ("TRAIN", "MDAC0"), ("TEST", "FADG0"), ("TEST", "MDAB0")):
         for sentence in ("SA1", "SX1", "SX2"):
             path = record(tmp_path / f"timit/{part}/DR1/{speaker}/{sentence}.WAV", format="NIST")
@@ -113,6 +166,8 @@ def test_timit(tmp_path: Path, record: Record, with_lexicon: bool) -> None:
                 "8000 15000 ux\n15000 16000 h#\n"
             )
     (tmp_path / "timit/TRAIN/DR1/FCJF0/SX2.WRD").unlink()
+    if bad_audio:
+        (tmp_path / "timit/TRAIN/DR1/MDAC0/SX2.WAV").write_bytes(b"")
     if with_lexicon:
         (tmp_path / "timit/DOC").mkdir()
         (tmp_path / "timit/DOC/TIMITDIC.TXT").write_text(
@@ -120,7 +175,7 @@ def test_timit(tmp_path: Path, record: Record, with_lexicon: bool) -> None:
         )
     corpus = preparer("timit").prepare(tmp_path, tmp_path / "out")
     assert {s: sorted(found) for s, found in texts(corpus).items()} == {
-        "train": ["FCJF0-SX1", "MDAC0-SX1", "MDAC0-SX2"],
+        "train": ["FCJF0-SX1", "MDAC0-SX1"] + (["MDAC0-SX2"] if not bad_audio else []),
         "dev": ["FADG0-SX1", "FADG0-SX2"],
         "test": ["MDAB0-SX1", "MDAB0-SX2"],
     }
@@ -131,7 +186,8 @@ def test_timit(tmp_path: Path, record: Record, with_lexicon: bool) -> None:
     zoo = Lexicon.load(corpus.lexicon_path).entries["ZOO"]
     assert zoo == ((("SH", "UW"),) if with_lexicon else (("Z", "UW"),))
     assert "SX2.WAV: no .WRD beside it" in corpus.problems[0]
-    assert len(corpus.problems) == 1 + with_lexicon
+    assert len(corpus.problems) == 1 + with_lexicon + bad_audio
+    assert not bad_audio or f"{tmp_path}/timit/TRAIN/DR1/MDAC0/SX2.WAV: utterance" in corpus.problems[1]
 
 
 def test_ljspeech(tmp_path: Path, record: Record) -> None:
@@ -152,6 +208,10 @@ def test_yesno(tmp_path: Path, record: Record) -> None:
     assert {s: len(found) for s, found in texts(corpus).items()} == {"train": 27, "dev": 3, "test": 30}
     assert texts(corpus)["test"]["0_0_0_0_0_0_1_1"] == "NO NO NO NO NO NO YES YES"
     assert corpus.lexicon_path.read_text() == "YES Y\nNO N\n"
+    (tmp_path / "waves_yesno/0_0_0_0_0_0_0_1.wav").write_text("no sound")
+    corpus = preparer("yesno").prepare(tmp_path, tmp_path / "out")
+    assert sum(len(found) for found in texts(corpus).values()) == 59
+    assert ["0_0_0_0_0_0_0_1.wav: utterance 0_0" in p for p in corpus.problems] == [True]
     (tmp_path / "waves_yesno/0_0_0_0_0_0_1_1.wav").unlink()
     with pytest.raises(DataError, match=r"60 files named like 0_1_1_0_0_1_0_1\.wav"):
         preparer("yesno").prepare(tmp_path, tmp_path / "out")

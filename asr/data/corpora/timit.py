@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from lhotse.recipes.timit import download_timit, get_phonemes, prepare_timit
 
@@ -41,10 +42,16 @@ def prepare(source: Path, target: Path) -> Corpus:
                 DataError(f"no {' or '.join(missing)} beside it", path=audio, fix="copy it again")
             )
     with tempfile.TemporaryDirectory() as scratch:
-        # Lhotse looks for the parts in a folder called data, as one of the copies on the net has it
-        Path(scratch, "data").symlink_to(root.resolve(), target_is_directory=True)
-        # and logs missing companions without their names: they were named above
-        manifests = called(lambda _: prepare_timit(scratch, num_phones=60), LAYOUT, [], root)
+
+        def prepare_copy(folder: Path) -> Any:
+            # Lhotse looks for the parts in a folder called data, as one of the copies on the net has it
+            data = Path(scratch, "data")
+            data.unlink(missing_ok=True)
+            data.symlink_to(folder.resolve(), target_is_directory=True)
+            return prepare_timit(scratch, num_phones=60)
+
+        # Lhotse logs missing companions without their names: they were named above
+        manifests = called(prepare_copy, LAYOUT, [], root)
         spoken = [
             _folded(u)
             for part in ("TRAIN", "DEV", "TEST")
