@@ -100,7 +100,9 @@ def beam_search(scores: np.ndarray, graph: Graph, settings: SearchSettings) -> B
     options = kaldi_decoder.FasterDecoderOptions(
         beam=settings.beam, max_active=settings.max_active, min_active=min(20, settings.max_active - 1)
     )
-    decoder = kaldi_decoder.FasterDecoder(graph.fst(settings.word_penalty), options)
+    # the decoder does not keep it alive, and another thread's word penalty would free it
+    fst = graph.fst(settings.word_penalty)
+    decoder = kaldi_decoder.FasterDecoder(fst, options)
     decoder.decode(kaldi_decoder.DecodableCtc(scores))
     found, lattice = decoder.get_best_path()
     if not found:
