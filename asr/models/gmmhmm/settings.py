@@ -55,7 +55,7 @@ class GmmHmmSettings(Settings):
     frames_per_leaf: float = Field(default=1200, gt=0)
     fewest_frames: float = Field(default=60, ge=1)
     gaussians: int | None = Field(default=None, ge=1)
-    frames_per_gaussian: float = Field(default=180, gt=0)
+    frames_per_gaussian: float = Field(default=270, gt=0)
     power: float = Field(default=0.25, ge=0, le=1)
     passes: int = Field(default=20, ge=6)
     speeds: tuple[float, ...] = (0.9, 1.0, 1.1)
