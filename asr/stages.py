@@ -124,6 +124,8 @@ def attribute(run: Path, corpus: Corpus, split: str = "test") -> Losses:
     wide = system.settings.model_copy(update=WIDE)
     texts: list[dict[str, str]] = [{} for _ in graphs]
     truth: dict[str, str] = dict(references)
+    if system.first:
+        system.first = system.first.model_copy(update=WIDE)
     sure = system.settings.model_copy(update=SURE)
     for cut, emissions, _, _ in emissions_of(system, cuts, "stages"):
         if cut.id not in references:

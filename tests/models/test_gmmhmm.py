@@ -594,6 +594,15 @@ def test_utterances_that_cannot_be_aligned_are_named_and_counted(tones, tmp_path
     assert rows_of(tmp_path / "work")[-1]["left_out"] == "3"
 
 
+def test_copies_of_an_utterance_that_is_left_out_are_left_out_too(tmp_path):
+    cuts = CutSet.from_cuts([cut_of(tmp_path, "short", np.zeros(RATE // 5), "MID " * 7)])
+    with ThreadPoolExecutor(1) as pool:
+        store = FeatureStore.create(cuts, tmp_path / "store", MfccSettings(), (RATE, RATE), pool, (1.0, 0.5))
+    assert [e.frames for e in store.entries] == [20, 40]  # 21 are needed
+    train = transcribed.Transcribed(store, LEXICON.phones(), LEXICON, tmp_path / "alignment")
+    assert train.numbers == [] and train.left_out == 1
+
+
 @pytest.mark.parametrize("kind", ["digital silence", "one utterance", "one square wave"])
 def test_degenerate_data_survive(tmp_path, kind):
     waves = {

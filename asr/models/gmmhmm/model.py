@@ -25,7 +25,7 @@ from asr.errors import ModelError
 from asr.features.mfcc import FRAME_SHIFT_S, SpeakerNorm, mfcc
 from asr.files import replacing, write_json
 from asr.models.gmmhmm.mixtures import Mixtures
-from asr.models.gmmhmm.settings import STEPS, GmmHmmSettings
+from asr.models.gmmhmm.settings import STEPS, WITH_COPIES, GmmHmmSettings
 from asr.models.gmmhmm.states import SILENCE, Parameters
 from asr.models.gmmhmm.store import FeatureStore, native_rate
 from asr.models.gmmhmm.training import Ladder
@@ -102,7 +102,8 @@ class GmmHmm:
         try:
             with threadpool_limits(1), ThreadPoolExecutor(threads) as pool:
                 rates = (SAMPLE_RATE, self.native_rate)
-                speeds = (1.0, *(s for s in self.settings.speeds if s != 1.0))
+                others = self.settings.speeds if self.settings.step in WITH_COPIES else ()
+                speeds = (1.0, *(s for s in others if s != 1.0))
                 store = FeatureStore.create(
                     train, workdir / "features", self.settings.features, rates, pool, speeds
                 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -10,6 +10,7 @@ from asr.config import Settings
 from asr.features.mfcc import MfccSettings
 
 STEPS = ("mono", "tri", "lda", "sat")
+WITH_COPIES = ("lda", "sat")  # steps that also see the training set at other speeds
 
 
 class GmmHmmSettings(Settings):
@@ -25,13 +26,15 @@ class GmmHmmSettings(Settings):
     leaves
         Tied states, silence not counted; None: by `frames_per_leaf`.
     frames_per_leaf
-        Training frames for each tied state of 1 h of audio; their number grows with the square root of it.
+        Training frames, copies at other speeds included, for each tied state of 1 h of audio; their number
+        grows with the square root of it.
     fewest_frames
         No split of a tied state leaves fewer frames than this on a side.
     gaussians
         Total number of Gaussians that training ends with; None: by `frames_per_gaussian`.
     frames_per_gaussian
-        Training frames for each Gaussian, and no state gets more than one for so many of its own.
+        Training frames, copies included, for each Gaussian, and no state gets more than one for so many of
+        its own.
     power
         A state's share of the Gaussians grows with its frames to this power.
     passes
@@ -58,7 +61,7 @@ class GmmHmmSettings(Settings):
     frames_per_gaussian: float = Field(default=270, gt=0)
     power: float = Field(default=0.25, ge=0, le=1)
     passes: int = Field(default=20, ge=6)
-    speeds: tuple[float, ...] = (0.9, 1.0, 1.1)
+    speeds: tuple[Annotated[float, Field(gt=0)], ...] = (0.9, 1.0, 1.1)
     context: int = Field(default=3, ge=0, le=15)
     dimensions: int = Field(default=40, ge=2)
     adaptation_frames: float = Field(default=300, ge=0)

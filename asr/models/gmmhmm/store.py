@@ -26,14 +26,14 @@ BATCH = 64  # recordings in flight at once
 
 @dataclass(frozen=True)
 class Entry:
-    """One utterance: its text, where its frames are, and how many times as fast as recorded it is."""
+    """One utterance: its text, where its frames are; of a copy at another speed, the recorded one's id."""
 
     id: str
     speaker: str
     text: str
     begin: int
     frames: int
-    speed: float = 1.0
+    copy_of: str | None = None
 
 
 class FeatureStore:
@@ -107,9 +107,10 @@ class FeatureStore:
             for cut, speed, cepstra in _cepstra(cuts, settings, rates, pool, speeds):
                 file.write(cepstra.tobytes())
                 said = cut.supervisions[0]
-                at = "" if speed == 1.0 else f" at {speed:g}"
-                speaker, text = (said.speaker or said.id) + at, said.text or ""
-                entries.append(Entry(said.id + at, speaker, text, begin, len(cepstra), speed))
+                name, speaker, copy_of = said.id, said.speaker or said.id, None
+                if speed != 1.0:
+                    name, speaker, copy_of = f"{name} at {speed:g}", f"{speaker} at {speed:g}", name
+                entries.append(Entry(name, speaker, said.text or "", begin, len(cepstra), copy_of))
                 begin += len(cepstra)
         if not entries:
             raise DataError("no utterance could be read", path=folder, fix="run `asr check` on the corpus")

@@ -19,7 +19,7 @@ import numpy as np
 from asr.errors import DataError, ModelError
 from asr.models.gmmhmm.mixtures import Mixtures
 from asr.models.gmmhmm.resume import Progress, Resume
-from asr.models.gmmhmm.settings import STEPS, GmmHmmSettings
+from asr.models.gmmhmm.settings import STEPS, WITH_COPIES, GmmHmmSettings
 from asr.models.gmmhmm.states import FIRST_PAUSES, FIRST_STAY, SILENCE_STATES, Parameters
 from asr.models.gmmhmm.statistics import FEWEST_FRAMES, Statistics
 from asr.models.gmmhmm.transcribed import Transcribed
@@ -30,7 +30,6 @@ from asr.progress import bar, console
 SMALLEST_VARIANCE = 1e-6  # of features that never change
 SUMMED = 6  # first passes of monophones, over all paths; the others follow the best one
 MONOPHONE_GAUSSIANS = 8  # a state, where a better step follows
-WITH_COPIES = ("lda", "sat")  # steps that also see the training set at other speeds
 PLAIN_PASSES = 3  # of unadapted features after speaker-adaptive training
 ENOUGH = 400_000  # frames that MLLT and the prior of adaptation are estimated from
 

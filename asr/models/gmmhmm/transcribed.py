@@ -63,7 +63,7 @@ class Transcribed:
         self.states = States(phones)
         self.speakers: dict[str, np.ndarray] = {}
         self._usable: list[int] = []
-        self.left_out = 0
+        left_out: set[str] = set()
         for i, entry in enumerate(store.entries):
             words = entry.text.split()
             unknown = [w for w in words if w not in lexicon]
@@ -74,18 +74,20 @@ class Transcribed:
                 shortest = 3 * sum(min(map(len, lexicon.entries[w])) for w in words)
                 if entry.frames < shortest:
                     why = f"{entry.frames} frames are too few for its text, which needs {shortest}"
-            if not why:
-                self._usable.append(i)
-            elif entry.speed == 1.0:
+            if why and entry.copy_of is None:
                 console.print(f"asr: left out: utterance {entry.id}: {why}", markup=False, soft_wrap=True)
-                self.left_out += 1
+                left_out.add(entry.id)
+            # the slow copy of one that was too short might do, but that one was said to be left out
+            elif not why and entry.copy_of not in left_out:
+                self._usable.append(i)
+        self.left_out = len(left_out)
         self._plain: dict[int, Sentence] = {}
         self.use(copies=True)
 
     def use(self, copies: bool) -> None:
         """Take the recorded utterances from now on, or with their copies at other speeds."""
         entries = self.store.entries
-        self.numbers = [i for i in self._usable if copies or entries[i].speed == 1.0]
+        self.numbers = [i for i in self._usable if copies or entries[i].copy_of is None]
 
     @property
     def frames(self) -> int:
