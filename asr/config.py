@@ -114,8 +114,8 @@ def parse(kind: type[S], value: dict[str, Any], where: str | Path | None = None)
         dotted = [str(part) for part in error["loc"] if not _is_tag(part, value)]
         key = ".".join(dotted)
         if error["type"] == "extra_forbidden":
-            near = difflib.get_close_matches(dotted[-1], _known_keys(kind), n=1, cutoff=0.5)
-            fix = f"did you mean {near[0]!r}?" if near else "see `asr show` of the recipe for the known keys"
+            near = _nearest(dotted, _known_keys(kind))
+            fix = f"did you mean {near!r}?" if near else "see `asr show` of the recipe for the known keys"
             raise ConfigError(f"unknown key {key!r}", path=where, fix=fix) from e
         raise ConfigError(f"{key or 'settings'}: {error['msg']}", path=where) from e
 
@@ -131,19 +131,28 @@ def _tags(value: Any) -> set[str]:
     return found.union(*(_tags(v) for v in value.values()), set())
 
 
+def _nearest(dotted: list[str], known: list[str]) -> str | None:
+    """The known key whose last part is most like that of `dotted`; the whole decides between equals."""
+    last = {key.rpartition(".")[2] for key in known}
+    near = difflib.get_close_matches(dotted[-1], sorted(last), n=1, cutoff=0.5)
+    alike = [key for key in known if key.rpartition(".")[2] in near]
+    return next(iter(difflib.get_close_matches(".".join(dotted), alike, n=1, cutoff=0.0)), None)
+
+
 def _known_keys(kind: Any) -> list[str]:
-    """Every key of a settings class and of the settings classes inside it."""
+    """Every dotted key of a settings class and of the settings classes inside it."""
     keys: list[str] = []
-    stack, seen = [kind], set()
+    stack, seen = [("", kind)], set()
     while stack:
-        item = stack.pop()
-        if item in seen:
+        above, item = stack.pop()
+        if (above, item) in seen:
             continue
-        seen.add(item)
+        seen.add((above, item))
         if isinstance(item, type) and issubclass(item, pydantic.BaseModel):
             for name, field in item.model_fields.items():
-                keys.append(name)
-                stack.append(field.annotation)
+                keys.append(above + name)
+                stack.append((f"{above}{name}.", field.annotation))
         else:
-            stack.extend(a for a in getattr(item, "__args__", ()) if a is not None and a is not Ellipsis)
+            inner = [a for a in getattr(item, "__args__", ()) if a is not None and a is not Ellipsis]
+            stack.extend((above, a) for a in inner)
     return keys

@@ -43,8 +43,10 @@ def test_unusable_files_are_named(tmp_path: Path, text: str | None, message: str
 
 
 def test_unknown_key_names_the_nearest_known_one() -> None:
-    with pytest.raises(ConfigError, match=r"unknown key 'inner.dropuot'.*did you mean 'dropout'"):
+    with pytest.raises(ConfigError, match=r"unknown key 'inner.dropuot'.*did you mean 'inner.dropout'"):
         parse(Outer, {"inner": {"dropuot": 0.2}})
+    with pytest.raises(ConfigError, match=r"unknown key 'dropout'; did you mean 'inner.dropout'"):
+        parse(Outer, {"dropout": 0.2})
 
 
 def test_wrong_type_names_the_key() -> None:
@@ -93,5 +95,7 @@ def test_unknown_recipe_names_the_known_ones() -> None:
 
 
 def test_unknown_key_of_a_recipe_names_key_and_file() -> None:
-    with pytest.raises(ConfigError, match=r"recipe.yaml: unknown key 'model.droput'; did you mean 'dropout'"):
+    with pytest.raises(
+        ConfigError, match=r"recipe.yaml: unknown key 'model.droput'; did you mean 'model.dropout'"
+    ):
         recipe_settings("raw_ctc", ["model.droput=0.3"])

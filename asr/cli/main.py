@@ -61,6 +61,8 @@ def main() -> None:
     except Exception as e:
         # usage errors of click (an unknown option, say) carry their own exit code and message
         message = getattr(e, "format_message", None)
+        if message is not None and not message():
+            sys.exit(2)  # no arguments: the help has been printed
         if message is not None:
             _complain(f"{message().rstrip('.')} (see `asr {' '.join([*named, '--help'])}`)")
             sys.exit(getattr(e, "exit_code", 2))
