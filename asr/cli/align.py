@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,7 +15,9 @@ from asr.errors import DataError, LexiconError, SearchError
 from asr.files import write_text
 
 if TYPE_CHECKING:
-    from asr.decode.align import Alignment
+    from collections.abc import Iterable
+
+    from asr.decode.align import Alignment, Segment
 
 OutputFormat = StrEnum("OutputFormat", ["textgrid", "ctm", "json"])
 
@@ -48,7 +51,10 @@ def align(
     except (LexiconError, SearchError) as e:
         e.path = e.path or audio
         raise
-    document = _document(alignment, output_format, audio.stem, waveform.size / system.sample_rate)
+    duration_s = waveform.size / system.sample_rate
+    words, tokens = (_within(some, duration_s) for some in (alignment.words, alignment.tokens))
+    alignment = replace(alignment, words=words, tokens=tokens)
+    document = _document(alignment, output_format, audio.stem, duration_s)
     if output_dir is None:
         print(document, end="")
     else:
@@ -70,6 +76,18 @@ def _said(text: str) -> str:
     elif not text.strip():
         raise DataError("the text holds no words", fix="write down what is said")
     return text
+
+
+def _within(segments: Iterable[Segment], end_s: float) -> tuple[Segment, ...]:
+    """Segments that end with the recording, as `asr transcribe` has its words.
+
+    Frames may reach beyond the samples: the last one is padded, and a network gives 0.8 s at least.
+    """
+    clipped = []
+    for s in segments:
+        first, last = min(s.start_s, end_s), min(s.start_s + s.duration_s, end_s)
+        clipped.append(replace(s, start_s=first, duration_s=last - first))
+    return tuple(clipped)
 
 
 def _document(alignment: Alignment, output_format: OutputFormat, name: str, duration_s: float) -> str:

@@ -2,7 +2,10 @@
 
 import json
 
+import numpy as np
 import pytest
+
+from asr.decode.align import Alignment, Segment
 
 
 @pytest.fixture
@@ -30,6 +33,19 @@ def test_json_names_characters_where_the_model_spells(run, system, recording):
     assert value["words"][0] == {"text": "HELLO", "start": 0.5, "end": 0.7}
     assert [c["text"] for c in value["characters"]] == ["C", "|", "C", "|"]
     assert value["duration"] == 2.5 and value["log_score"] == -12.5
+
+
+def test_times_end_with_the_recording(run, system, record, tmp_path, monkeypatch):
+    """A CTC network has 0.8 s of frames for a shorter recording, and the text may lie anywhere in them."""
+    words = tuple(Segment(w, a, d) for w, a, d in (("A", 0.05, 0.05), ("B", 0.12, 0.2), ("C", 0.6, 0.2)))
+    none = np.zeros(0, np.int32)
+    monkeypatch.setattr(system, "align", lambda *_: Alignment(words, words[1:], (), none, none, -1.0))
+    path = record(tmp_path / "a.wav", [], 0.15)
+    value = json.loads(run("align", path, "a b c", "--model", "m", "-f", "json").out)
+    assert [(w["start"], w["end"]) for w in value["words"]] == [(0.05, 0.1), (0.12, 0.15), (0.15, 0.15)]
+    assert [(p["start"], p["end"]) for p in value["phones"]] == [(0.12, 0.15), (0.15, 0.15)]
+    done = run("align", path, "a b c", "--model", "m", "-f", "ctm")
+    assert done.out.splitlines()[1:] == ["a 1 0.120 0.030 B 1.0000", "a 1 0.150 0.001 C 1.0000"]
 
 
 def test_text_from_a_file_and_output_in_a_folder(run, system, recording, tmp_path):
