@@ -12,11 +12,13 @@ import soundfile
 import torch
 from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
 
-from asr.errors import DataError, ModelError
+from asr.config import parse
+from asr.errors import ConfigError, DataError, ModelError
 from asr.models.ctc.batches import Batch, Batches, Utterances
 from asr.models.ctc.checkpoint import SafeCheckpointIO
 from asr.models.ctc.model import Ctc
 from asr.models.ctc.network import FRAME_SHIFT_S, MINIMUM_FRAMES, Dropout, Network
+from asr.models.ctc.resume import Resume
 from asr.models.ctc.settings import CtcSettings
 from asr.models.ctc.targets import Targets, frames_needed
 from asr.models.ctc.training import collapse, epochs_for, spread_loss
@@ -358,6 +360,49 @@ def test_checkpoints_hold_no_pickle(tmp_path: Path) -> None:
         io.load_checkpoint(tmp_path / "x.ckpt")
     with pytest.raises(TypeError, match="object"):
         io.save_checkpoint({"a": object()}, tmp_path / "y.ckpt")
+
+
+def test_whose_checkpoints_they_are_is_told_without_loading_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tensors = {"state_dict": {"network.x": torch.ones(3)}, "key": "mine"}
+    first = Resume(tmp_path, "mine")
+    for path in (first.last, first.best):
+        SafeCheckpointIO().save_checkpoint(tensors, path)
+    with monkeypatch.context() as m:
+        m.setattr(SafeCheckpointIO, "load_checkpoint", lambda *_: pytest.fail("loaded whole"))
+        assert Resume(tmp_path, "mine").last.exists()
+        assert not Resume(tmp_path, "another").folder.exists()
+    SafeCheckpointIO().save_checkpoint({"state_dict": {}}, first.last)
+    assert not Resume(tmp_path, "mine").last.exists(), "a checkpoint without a key is of no known training"
+
+
+def test_damage_to_the_last_checkpoint_stops_no_finished_training(tmp_path: Path) -> None:
+    first = Resume(tmp_path, "mine")
+    SafeCheckpointIO().save_checkpoint({"state_dict": {"x": torch.ones(3)}, "key": "mine"}, first.best)
+    whole = first.best.read_bytes()
+    first.last.write_bytes(whole[:-4])
+    with pytest.raises(ModelError, match=r"last.ckpt: damaged checkpoint"):
+        Resume(tmp_path, "mine")
+    first.finish(2, 10)
+    assert Resume(tmp_path, "mine").finished
+    first.best.write_bytes(whole[:-4])
+    with pytest.raises(ModelError, match=r"best.ckpt: damaged checkpoint"):
+        Resume(tmp_path, "mine")
+
+
+@pytest.mark.parametrize(
+    ("speeds", "says"),
+    [
+        ([0.9, 0], "speeds.1: Input should be greater than 0"),
+        ([-1.0], "speeds.0: Input should be greater than 0"),
+        ([float("inf")], "speeds.0: Input should be a finite number"),
+        ([], "speeds: Tuple should have at least 1 item"),
+    ],
+)
+def test_impossible_speeds_are_refused(speeds: list[float], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        parse(CtcSettings, {"speeds": speeds})
 
 
 def test_unusable_utterances_are_named_and_left_out(

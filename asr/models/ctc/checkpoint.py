@@ -42,13 +42,30 @@ class SafeCheckpointIO(CheckpointIO):
                 tensors = {name: f.get_tensor(name) for name in f.keys()}
                 return _restore(json.loads(f.metadata()["tree"]), tensors)
         except (SafetensorError, OSError, KeyError, TypeError, ValueError) as e:
-            raise ModelError(
-                f"damaged checkpoint ({e})", path=path, fix="delete it to train from the start"
-            ) from e
+            raise _damaged(path, e) from e
+
+    def load_key(self, path: Any) -> str | None:
+        """The ``key`` of a checkpoint, from the header alone: its tensors may be gigabytes.
+
+        Raises
+        ------
+        ModelError
+            If the file is damaged.
+        """
+        try:
+            with safe_open(path, framework="pt") as f:
+                tree = json.loads(f.metadata()["tree"])
+            return next((value for name, value in tree["dict"] if name == "key"), None)
+        except (SafetensorError, OSError, KeyError, TypeError, ValueError) as e:
+            raise _damaged(path, e) from e
 
     def remove_checkpoint(self, path: Any) -> None:
         """Delete a checkpoint if it is there."""
         Path(path).unlink(missing_ok=True)
+
+
+def _damaged(path: Any, error: Exception) -> ModelError:
+    return ModelError(f"damaged checkpoint ({error})", path=path, fix="delete it to train from the start")
 
 
 def _flatten(value: Any, tensors: dict[str, torch.Tensor]) -> Any:

@@ -47,8 +47,9 @@ class Resume:
         self.workdir, self.key = workdir, key
         self.folder, self.summary = workdir / "checkpoints", workdir / "training.json"
         self.last, self.best = self.folder / "last.ckpt", self.folder / "best.ckpt"
-        found = [SafeCheckpointIO().load_checkpoint(p) for p in (self.last, self.best) if p.exists()]
-        if any(checkpoint.get("key") != key for checkpoint in found):
+        # a finished training goes on from nothing: damage to `last` must not stop it
+        wanted = (self.best,) if self.finished else (self.last, self.best)
+        if any(SafeCheckpointIO().load_key(p) != key for p in wanted if p.exists()):
             what = f"asr: {self.folder} is not of this data and these settings, training starts again"
             console.print(what, markup=False, soft_wrap=True)
             self.summary.unlink(missing_ok=True)

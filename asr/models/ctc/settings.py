@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -51,7 +51,9 @@ class CtcSettings(Settings):
     """Share of the steps over which the loss moves from labels spread evenly to CTC; 0: CTC at once."""
     calm_start: float = Field(0.15, ge=0, le=1)
     """Share of the steps before masks and dropout begin."""
-    speeds: tuple[float, ...] = (0.9, 1.0, 1.1)
+    speeds: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...] = Field(
+        (0.9, 1.0, 1.1), min_length=1
+    )
     """Speed factors drawn for each utterance of a pass; (1.0,) for none."""
     time_masks: int = Field(2, ge=0)
     """Time masks for each started 4 s of an utterance, each up to `time_mask_s` long."""
