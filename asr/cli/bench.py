@@ -60,9 +60,10 @@ def bench(
 
     With nothing but `asr bench` a small corpus is synthesised first, and small networks are trained on it.
     The same command after an interruption keeps what is finished. A failed cell is named and the others go
-    on; the exit code is then 1.
+    on; test audio that cannot be read is named and counts as deleted. The exit code is then 1.
     """
     from asr.bench import load_bench, plan, run_bench, run_cell, run_staged
+    from asr.cli.train import name_unreadable
     from asr.data.corpus import Corpus
     from asr.errors import UsageError
     from asr.estimate import estimates
@@ -86,7 +87,8 @@ def bench(
     )
     if data is None and wanted.corpus is None:
         raise UsageError("which corpus?", fix="give a prepared folder with --data")
-    if data and wanted.hours is None:
+    # a dry run needs the corpus only for its budgets, and may come before the preparation
+    if data and not (dry_run and wanted.hours):
         Corpus.open(data)  # one line about a folder that is not prepared, rather than one a cell
     folder = to or Path("runs") / (data.resolve().name if data and not conf else Path(name).stem)
     if dry_run:
@@ -118,8 +120,12 @@ def bench(
         raise typer.Exit(130) from None
     failed = {s.label: s.error for s in states if s.error is not None}
     answer = write_report(folder, [s.folder for s in states if s.row is not None], failed, provenance())
+    lost = {s.folder: s.row["split"] for s in states if s.row is not None and s.row.get("unreadable")}
+    if lost:
+        # the cells name it in their log.txt alone; all of them score the same split
+        name_unreadable(corpus, next(iter(lost.values())), list(lost))
     _tell(states, answer, folder, as_json)
-    if failed:
+    if failed or lost:
         raise typer.Exit(1)
 
 
@@ -144,7 +150,7 @@ def _tell(states: Sequence[CellState], answer: Sequence[str], folder: Path, as_j
     from rich.console import Console
     from rich.table import Table
 
-    from asr.report.figures import hours_text
+    from asr.report.figures import hours_text, unreadable_text
 
     table = Table(box=None, pad_edge=False)
     for name in ("recipe", "hours", "seed", "WER %", "95% interval", "train s", "RTF"):
@@ -160,9 +166,8 @@ def _tell(states: Sequence[CellState], answer: Sequence[str], folder: Path, as_j
         table.add_row(row["recipe"], hours_text(row["hours"]), str(row["seed"]), *figures, *speed)
     Console(highlight=False).print(table)
     for state in states:
-        if state.row is not None and state.row.get("unreadable"):
-            lost = f"{state.row['unreadable']} of {state.row['utterances']} test utterances"
-            typer.echo(f"{state.label}: {lost} unreadable and counted as deleted")
+        if state.row is not None and (lost := unreadable_text(state.row)):
+            typer.echo(f"{state.label}: {lost}")
         if state.error is not None:
             typer.echo(f"failed: {state.label}: {state.error}")
     typer.echo(f"\ntable {folder / 'results.csv'}, page {folder / 'report.html'}\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -32,7 +33,7 @@ def train(
     """Train a recipe, tune its scales on dev, score test once.
 
     The same command after an interruption goes on from the last checkpoint; after the end it prints the
-    result again.
+    result again. Test audio that cannot be read is named and counts as deleted; the exit code is then 1.
     """
     from asr.experiment import Cell, run_cell
     from asr.progress import console
@@ -44,19 +45,43 @@ def train(
         typer.echo(yaml.safe_dump(cell.settings().model_dump(mode="json"), sort_keys=False), nl=False)
         return
     console.print(f"run folder {folder}", markup=False)
+    kept = (folder / "record.json").exists()
     row = run_cell(cell, folder, lambda stage: console.print(f"{recipe}: {stage}", markup=False))
     if as_json:
         typer.echo(json.dumps({"run": str(folder), **row}, indent=2))
-        return
-    typer.echo(result_line(row))
-    typer.echo(f"listen: asr transcribe AUDIO --model {folder}")
+    else:
+        typer.echo(result_line(row))
+        typer.echo(f"listen: asr transcribe AUDIO --model {folder}")
+    if row.get("unreadable"):
+        # the scoring names it as it goes; a finished run is not scored again
+        name_unreadable(data, row["split"], [folder] if kept else [])
+        raise typer.Exit(1)
+
+
+def name_unreadable(corpus: Path, split: str, runs: Sequence[Path]) -> None:
+    """Name on stderr the audio that some runs could not read, and say how to score them anew."""
+    from asr.cli.transcribe import complain
+    from asr.progress import console
+    from asr.report.unreadable import unreadable_audio
+
+    for problem in unreadable_audio(corpus, split, runs) if runs else []:
+        complain(problem)
+    console.print(
+        f"once the audio is repaired, remove record.json and decode/{split} of the run folder and run again",
+        markup=False,
+        soft_wrap=True,
+    )
 
 
 def result_line(row: dict) -> str:
     """The figures of one row of results.csv in a sentence."""
-    line = (
-        f"{row['split']} WER {row['wer']:.2f}% (95% interval {row['wer_low']:.2f} to {row['wer_high']:.2f}) "
-        f"[{row['sub'] + row['del'] + row['ins']} / {row['words']}: "
+    line = f"{row['split']} WER -"  # without reference words there is no rate
+    if row["wer"] is not None:
+        line = f"{row['split']} WER {row['wer']:.2f}%"
+    if row["wer_low"] is not None:
+        line += f" (95% interval {row['wer_low']:.2f} to {row['wer_high']:.2f})"
+    line += (
+        f" [{row['sub'] + row['del'] + row['ins']} / {row['words']}: "
         f"{row['sub']} sub, {row['del']} del, {row['ins']} ins]"
     )
     for column, name in (("per", "greedy PER"), ("greedy_wer", "greedy WER"), ("greedy_cer", "greedy CER")):
@@ -64,4 +89,5 @@ def result_line(row: dict) -> str:
             line += f", {name} {row[column]:.2f}%"
     if row.get("unreadable"):
         line += f", {row['unreadable']} of {row['utterances']} utterances unreadable and counted as deleted"
-    return line + f", real-time factor {row['decode_rtf']:.4f}"
+    # a run from before this was measured does not know
+    return line if row["decode_rtf"] is None else line + f", real-time factor {row['decode_rtf']:.4f}"

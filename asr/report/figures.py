@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -36,7 +36,16 @@ SPEAKERS = 20  # with fewer, resampling speakers tells little: utterances are re
 
 def hours_text(hours: float) -> str:
     """Hours for people: three digits, and whole hours where there are more."""
-    return f"{hours:.3g}" if hours < 1000 else f"{hours:.0f}"
+    # 999.5 has four digits once it is rounded, and .3g would write 1e+03
+    return f"{hours:.3g}" if hours < 999.5 else f"{hours:.0f}"
+
+
+def unreadable_text(row: Mapping[str, Any]) -> str | None:
+    """How much of its split a run could not read, from its line of results.csv; None where it read all."""
+    if not row.get("unreadable"):
+        return None
+    lost = f"{row['unreadable']} of {row['utterances']} {row['split']} utterances"
+    return f"{lost} unreadable and counted as deleted"
 
 
 @dataclass(frozen=True)

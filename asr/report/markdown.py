@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from asr.report.figures import Findings, Run, hours_text
+from asr.report.figures import Findings, Run, hours_text, unreadable_text
 from asr.stages import STAGES
 
 # heading, column of results.csv, decimals
@@ -92,6 +92,8 @@ def results_markdown(
         ]
     if failed:
         lines += ["", "Failed:", "", *(f"- {cell}: {why}" for cell, why in failed.items())]
+    if lost := unreadable(runs):
+        lines += ["", "Unreadable audio:", "", *(f"- {line}" for line in lost)]
     versions = ", ".join(f"{k} {v}" for k, v in provenance["packages"].items())
     lines += [
         "",
@@ -102,6 +104,15 @@ def results_markdown(
         f"- Python {provenance['python']}, {versions}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def unreadable(runs: Sequence[Run]) -> list[str]:
+    """A line for each run that could not read all of its test audio."""
+    return [
+        f"{r.row['recipe']}, {hours_text(r.row['hours'])} h, seed {r.row['seed']}: {text}"
+        for r in runs
+        if (text := unreadable_text(r.row)) is not None
+    ]
 
 
 def grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -20,6 +20,7 @@ from asr.report.markdown import (
     laws,
     losses,
     table,
+    unreadable,
 )
 from asr.report.plot import INK, draw_cost, draw_curve, draw_stages, inline_svg
 from asr.score import Pairs, UtteranceScore
@@ -50,6 +51,8 @@ def page(
     body = [_list("answer", answer)] if answer else []
     if failed:
         body.append("<h2>Failed</h2>" + _list("failed", [f"{cell}: {why}" for cell, why in failed.items()]))
+    if lost := unreadable(runs):
+        body.append("<h2>Unreadable audio</h2>" + _list("failed", lost))
     subtitle = provenance["date"]
     title = "No finished cell"
     if runs:

@@ -4,17 +4,50 @@ import re
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
+from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
 
 from asr import bench as module
+from asr import experiment
+from asr.data.corpus import Corpus
+from asr.experiment import Cell
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))
 import stub
 
 
+def toy(to):
+    cuts = []
+    for name in ("u003", "u007"):
+        soundfile.write(to / f"{name}.wav", np.full(1600, 0.1, np.float32), 16000)
+        recording = Recording.from_file(to / f"{name}.wav", recording_id=name)
+        said = SupervisionSegment(name, name, 0.0, recording.duration, text="THE CAT", speaker="s")
+        cuts.append(MonoCut(name, 0.0, recording.duration, 0, [said], recording=recording))
+    (to / "u003.wav").unlink()
+    Corpus.write(to / "toy", "toy", {"test": CutSet.from_cuts(cuts)}, "CAT K AE T\n", "THE CAT\n")
+
+
+def change(run, **columns):
+    """Give a finished run other figures (...: none) and no words in the utterances of toy."""
+    record = json.loads((run / "record.json").read_text())
+    row = record["row"] | columns
+    record["row"] = {name: value for name, value in row.items() if value is not ...}
+    (run / "record.json").write_text(json.dumps(record))
+    hypotheses = run / "decode" / "test" / "hyp.jsonl"
+    lines = [json.loads(line) for line in hypotheses.read_text().splitlines()]
+    silent = [e | {"text": ""} if e["id"] in ("u003", "u007") else e for e in lines]
+    hypotheses.write_text("".join(json.dumps(e) + "\n" for e in silent))
+
+
 @pytest.fixture
 def bench(run, monkeypatch, tmp_path):
-    """Call ``bench(...)`` as `asr bench ... --data toy --to DIR` with cells that take no training."""
+    """Call ``bench(...)`` as `asr bench ... --data toy --to DIR` with cells that take no training.
+
+    Of the test audio of toy, u007 is there and u003 is not.
+    """
+    toy(tmp_path)
     monkeypatch.setattr(module, "run_cell", stub.run)
     monkeypatch.setattr(module, "run_bench", functools.partial(module.run_bench, executor=stub.thread))
     return lambda *arguments: run("bench", "--data", tmp_path / "toy", "--to", tmp_path / "out", *arguments)
@@ -86,24 +119,78 @@ def test_a_corpus_of_the_user_is_no_quick_bench(bench, run, monkeypatch, tmp_pat
     done = bench("--hours", "0.5", "--json")
     assert {r["setting"] for r in json.loads(done.out[done.out.index("{") :])["rows"]} == {""}
     monkeypatch.chdir(tmp_path)
-    done = run("bench", "--data", tmp_path / "toy")
-    assert done.code == 1 and done.err.count("not a prepared corpus") == 1
-    done = run("bench", "--data", tmp_path / "toy", "--hours", "0.5", "--dry-run")
-    assert ", runs/toy/mfcc_hmm-0.5h-s0-" in done.out.splitlines()[0]
+    done = run("bench", "--data", tmp_path / "new", "--hours", "0.5", "--dry-run")
+    assert ", runs/new/mfcc_hmm-0.5h-s0-" in done.out.splitlines()[0]
     done = run("bench", "--dry-run")
     assert ", runs/quick/mfcc_hmm-0.05h-s0-" in done.out.splitlines()[0]
+
+
+@pytest.mark.parametrize("hours", [(), ("--hours", "0.5")])
+def test_a_wrong_folder_is_refused_in_one_line(bench, run, tmp_path, hours):
+    done = run("bench", "--data", tmp_path / "new", "--to", tmp_path / "out", *hours)
+    assert done.code == 1 and done.err.count("not a prepared corpus") == done.err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
 
 
 def test_figures_that_a_run_does_not_know_are_left_open(bench, tmp_path):
     bench("--hours", "0.5", "--recipes", "raw_ctc")
     (path,) = (tmp_path / "out").glob("*/record.json")
-    record = json.loads(path.read_text())
-    del record["row"]["train_s"]
-    record["row"] |= {"unreadable": 2, "hours": 0.295234}
-    path.write_text(json.dumps(record))
+    change(path.parent, train_s=..., hours=0.295234)
     done = bench("--hours", "0.5", "--recipes", "raw_ctc")
     assert done.code == 0 and re.search(r"raw_ctc +0\.295 .* - +0\.0100", done.out)
-    assert "raw_ctc, 0.5 h, seed 0: 2 of 120 test utterances unreadable and counted as deleted" in done.out
+    assert "unreadable" not in done.out + done.err + (tmp_path / "out" / "RESULTS.md").read_text()
+
+
+def test_unreadable_audio_is_named_once_and_told_of_each_run(bench, tmp_path):
+    bench("--hours", "0.5,1", "--recipes", "raw_ctc")
+    for path in (tmp_path / "out").glob("*/record.json"):
+        change(path.parent, unreadable=1)
+    done = bench("--hours", "0.5,1", "--recipes", "raw_ctc")
+    assert done.code == 1
+    text = "seed 0: 1 of 120 test utterances unreadable and counted as deleted"
+    assert f"\nraw_ctc, 0.5 h, {text}\nraw_ctc, 1 h, {text}\n" in done.out
+    # u007 can be read: nothing was recognised in it
+    assert done.err.count("u003.wav: utterance u003: ") == 1 and "u007" not in done.err
+    results = (tmp_path / "out" / "RESULTS.md").read_text()
+    assert f"\nUnreadable audio:\n\n- raw_ctc, 0.5 h, {text}\n- raw_ctc, 1 h, {text}\n\n" in results
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert f"<li>raw_ctc, 0.5 h, {text}</li><li>raw_ctc, 1 h, {text}</li>" in page
+    assert bench("--hours", "0.5,1", "--recipes", "raw_ctc", "--json").code == 1
+
+
+@pytest.fixture
+def trained(capsys, tmp_path):
+    """A finished run folder of `asr train raw_ctc --data toy --hours 0.5 --to out`."""
+    toy(tmp_path)
+    cell = Cell(tmp_path / "toy", "raw_ctc", 0.5)
+    folder = tmp_path / "out" / cell.folder_name()
+    stub.run(cell, folder, lambda _: None)
+    capsys.readouterr()  # what the training printed
+    return folder
+
+
+def test_train_names_unreadable_audio(run, trained, monkeypatch, tmp_path):
+    change(trained, unreadable=1)
+    arguments = ["train", "raw_ctc", "--data", tmp_path / "toy", "--hours", "0.5", "--to", tmp_path / "out"]
+    done = run(*arguments)
+    assert done.code == 1 and done.out.startswith("test WER ")
+    assert ", 1 of 120 utterances unreadable and counted as deleted, real-time factor 0.0100\n" in done.out
+    assert done.err.count("u003.wav: utterance u003: ") == 1 and "u007" not in done.err
+    done = run(*arguments, "--json")
+    assert done.code == 1 and json.loads(done.out)["unreadable"] == 1
+    # the first time the scoring has named it
+    row = json.loads((trained / "record.json").read_text())["row"]
+    (trained / "record.json").unlink()
+    monkeypatch.setattr(experiment, "run_cell", lambda *_: row)
+    done = run(*arguments)
+    assert done.code == 1 and "u003" not in done.err
+
+
+def test_train_tells_what_an_older_run_knows(run, trained, tmp_path):
+    change(trained, decode_rtf=..., wer_low=None, wer_high=None)
+    done = run("train", "raw_ctc", "--data", tmp_path / "toy", "--hours", "0.5", "--to", tmp_path / "out")
+    assert done.code == 0, done.err
+    assert re.match(r"test WER \d+\.\d\d% \[\d+ / \d+: .* ins\], greedy CER 1.00%\nlisten: ", done.out)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +199,7 @@ def test_figures_that_a_run_does_not_know_are_left_open(bench, tmp_path):
         (["--hours", "half"], "--hours: 'half' is no number"),
         (["--seeds", "0,x"], "--seeds: 'x' is no number"),
         (["--recipes", "mfcc"], "no recipe 'mfcc'"),
-        (["--set", "search.beem=3"], "did you mean 'beam'"),
+        (["--set", "search.beem=3"], "did you mean 'search.beam'"),
         (["slow"], "no conf/bench/slow.yaml"),
     ],
 )

@@ -9,7 +9,7 @@ import pytest
 from asr.record import provenance
 from asr.report import write_report
 from asr.report.answer import answer
-from asr.report.figures import Findings, Point, Run, contest
+from asr.report.figures import Findings, Point, Run, contest, hours_text
 from asr.report.plot import draw_cost
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))
@@ -50,6 +50,11 @@ def test_points_pool_the_seeds(found):
     assert point.wer == pytest.approx(sum(r.row["wer"] for r in point.runs) / 2, abs=1e-3)
     assert point.interval.low < point.wer < point.interval.high
     assert sum(point.by_utterance.values()) == point.scores
+
+
+def test_hours_for_people():
+    hours = [0.295234, 1.0, 999.4, 999.5, 999.6, 1000.0, 1234.5]
+    assert [hours_text(h) for h in hours] == ["0.295", "1", "999", "1000", "1000", "1000", "1234"]
 
 
 def test_contest_decides_only_what_the_data_can_tell(found):
