@@ -22,7 +22,7 @@ from asr.data.corpus import Corpus
 from asr.errors import AsrError, AudioError, DataError, LexiconError
 from asr.text.lexicon import Lexicon
 from asr.text.ngram import NGram
-from asr.text.normalize import unknown_characters
+from asr.text.normalize import base_language, unknown_characters
 
 # what the acoustic models ask for, which are a layer above: a test holds these against them
 FRAMES_PER_S = 25  # of the networks, one label a frame at most
@@ -99,7 +99,7 @@ def check_manifest(path: Path, language: str = "en") -> Findings:
     for u in heard:
         if facts[u.audio].peak < SILENT:
             found.problems.append(u.error("silent", "leave it out"))
-    oov = Lexicon.cmudict().oov(u.text for u in heard) if language == "en" else None
+    oov = Lexicon.cmudict().oov(u.text for u in heard) if base_language(language) == "en" else None
     if oov:
         some = ", ".join(f"{word} {n}" for word, n in oov.most_common(10))
         what = f"{len(oov)} words are not in CMUdict, their pronunciations will be guesses: {some}"
@@ -177,7 +177,8 @@ def _check_cut(cut: Cut, corpus: Corpus, split: str, lexicon: Lexicon | None, fo
     words = (cut.supervisions[0].text or "").split()
     if not words:
         return bad("no words in its text")
-    outside = unknown_characters("".join(words), ENGLISH) if corpus.language == "en" else ()
+    english = base_language(corpus.language) == "en"
+    outside = unknown_characters("".join(words), ENGLISH) if english else ()
     if outside:
         bad(f"characters outside the letters of English: {' '.join(outside)}", "correct its text")
     missing = [word for word in words if lexicon is not None and word not in lexicon]
@@ -188,9 +189,12 @@ def _check_cut(cut: Cut, corpus: Corpus, split: str, lexicon: Lexicon | None, fo
         phonemes = lexicon.pronounce(" ".join(words))
         fewest = sum(min(map(len, lexicon.entries[word])) for word in words)
         spoken = (cut.supervisions[0].custom or {}).get("phones") or phonemes
-        needed = max(_seconds_needed(cut, spoken), _hmm_seconds_needed(cut, fewest))
+        # an HMM may take the shortest pronunciations, which then are what is named
+        needed, labels = max(
+            (_seconds_needed(cut, spoken), len(spoken)), (_hmm_seconds_needed(cut, fewest), fewest)
+        )
         if needed:
-            what = _too_short(cut, f"{len(spoken)} phonemes", needed)
+            what = _too_short(cut, f"{labels} phonemes", needed)
             return bad(what, "correct its text or leave it out")
     characters = [*"|".join(words), "|"]
     if needed := _seconds_needed(cut, characters):

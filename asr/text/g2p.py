@@ -14,6 +14,7 @@ from asr.errors import DataError, LexiconError
 from asr.espeak import phonemes
 from asr.progress import track
 from asr.text.lexicon import Lexicon, Pronunciation
+from asr.text.normalize import base_language
 
 LONGEST = 2  # most units that one espeak phoneme may stand for
 SHARED = 30  # fewest words from which a mapping is learned
@@ -50,7 +51,7 @@ def complete(lexicon: Lexicon, words: Iterable[str], language: str = "en") -> tu
     if not missing:
         return lexicon, []
     teacher, looked_up = lexicon, Lexicon({})
-    if language == "en" and is_arpabet(lexicon.phones()):
+    if base_language(language) == "en" and is_arpabet(lexicon.phones()):
         teacher = Lexicon.cmudict()
         looked_up = teacher.restricted(missing)
     unknown = [word for word in missing if word not in looked_up]
@@ -109,7 +110,7 @@ def spoken(words: Sequence[str], language: str) -> list[str]:
         If espeak-ng does not speak the language.
     """
     code = language.lower().replace("_", "-")
-    base = code.split("-")[0]
+    base = base_language(language)
     for voice in dict.fromkeys((_VOICES.get(code, code), _VOICES.get(base, base))):
         try:
             return phonemes(words, voice)

@@ -15,7 +15,7 @@ from asr.text.units import WORD_END
 Pronunciation = tuple[str, ...]
 
 _VARIANT = re.compile(r"\(\d+\)$")
-_PROBABILITY = re.compile(r"(0?\.\d+|0\.|1(\.0*)?|\d(\.\d+)?[eE]-\d+)$")
+_PROBABILITY = re.compile(r"(0?\.\d+|[01](\.0*)?|\d(\.\d+)?[eE]-\d+)$")
 _STRESS = re.compile(r"(?<=[A-Z])[0-2](?!\S)")
 
 
@@ -109,14 +109,22 @@ class Lexicon:
         return cls({word: tuple(some) for word, some in entries.items()}, probabilities)
 
     def save(self, path: str | Path) -> None:
-        """Write one pronunciation a line, with a probability column if there are probabilities."""
+        """Write `text`."""
+        write_text(path, self.text())
+
+    def text(self) -> str:
+        """What `load` reads: one pronunciation a line, with a column of probabilities if there are any."""
         lines = []
         for word, some in self.entries.items():
-            given = self.probabilities.get(word, (1.0,) * len(some))
-            for phones, p in zip(some, given, strict=True):
-                column = (f"{p:.6g}",) if self.probabilities else ()
+            for phones, p in zip(some, self.chances(word), strict=True):
+                # a bare 0 looks like a phoneme to other readers of such files
+                column = (f"{p:.6g}" if p else "0.0",) if self.probabilities else ()
                 lines.append(" ".join((word, *column, *phones)) + "\n")
-        write_text(path, "".join(lines))
+        return "".join(lines)
+
+    def chances(self, word: str) -> tuple[float, ...]:
+        """The probability of each pronunciation of a word, 1 where none is given."""
+        return self.probabilities.get(word, (1.0,) * len(self.entries[word]))
 
     @classmethod
     def cmudict(cls) -> Lexicon:

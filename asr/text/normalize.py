@@ -30,9 +30,8 @@ def normalize(text: str, language: str = "en") -> str:
     language
         ISO 639-1 code, a region may follow (``en-GB``).
     """
-    code = re.split("[-_]", language.lower())[0]
-    text = uppercase(text, code)
-    if code == "en":
+    text = uppercase(text, language)
+    if base_language(language) == "en":
         text = spell_numbers(text)
     if text.isascii():
         text = _OUTSIDE_ASCII.sub(" ", text)
@@ -45,13 +44,20 @@ def normalize(text: str, language: str = "en") -> str:
 
 def uppercase(text: str, language: str = "en") -> str:
     """Upper case in NFKC with plain apostrophes, as words are written in lexicons and language models."""
-    if text.isascii():
+    turkish = base_language(language) in ("tr", "az")
+    if text.isascii() and not turkish:
         return text.replace("`", "'").upper()
     text = unicodedata.normalize("NFKC", text.translate(_APOSTROPHES))
-    if language in ("tr", "az"):
+    if turkish:
         text = text.translate(_TURKISH)
     # Upper-casing can decompose and un-compose (ŉ, ΐ, a combining iota), hence once more.
     return unicodedata.normalize("NFKC", text.upper()).translate(_APOSTROPHES)
+
+
+@cache
+def base_language(language: str) -> str:
+    """The code of a language without its region: ``en`` for ``en-GB`` and ``en_US``."""
+    return re.split("[-_]", language.lower())[0]
 
 
 def characters(words: Iterable[str]) -> tuple[str, ...]:

@@ -107,6 +107,35 @@ def test_short_utterances_are_measured_as_the_models_do(tmp_path: Path, record: 
     ]
 
 
+def test_the_phonemes_named_are_those_that_need_the_seconds(tmp_path: Path, record: Record) -> None:
+    """Eighteen phonemes are few enough for the networks, but the least, sixteen, too many for the HMMs."""
+    record(tmp_path / "in/train/a/a.wav", 0.44).with_suffix(".txt").write_text("the cat")
+    for split in ("dev", "test"):
+        record(tmp_path / f"in/{split}/{split}/a.wav").with_suffix(".txt").write_text("cat")
+    lexicon = tmp_path / "words.txt"
+    lexicon.write_text(f"the {'DH AH ' * 8}DH\nthe {'DH AH ' * 7}DH\ncat K\n")
+    corpus = preparer("folder").prepare(tmp_path / "in", tmp_path / "corpus", lexicon=lexicon)
+    (problem,) = check_corpus(corpus.folder).problems
+    assert problem.what == "0.44 s are too short for its 16 phonemes: 0.48 s needed"
+
+
+def test_a_region_of_english_is_english(corpus: Corpus, tmp_path: Path, record: Record) -> None:
+    record(tmp_path / "a.wav")
+    path = tmp_path / "m.jsonl"
+    path.write_text('{"audio": "a.wav", "text": "zorblax"}\n{"audio": "a.wav", "text": "кот", "id": "b"}\n')
+    found = check_manifest(path, "en-GB")
+    assert "characters outside the letters of English: К О Т" in str(found.problems[0])
+    assert "1 words are not in CMUdict" in str(found.warnings[0])
+    cuts = list(corpus.cuts("train"))
+    cuts[0].supervisions[0].text = "THE KÄTZCHEN"
+    with gzip.open(corpus.cuts_path("train"), "wt") as f:
+        f.writelines(json.dumps(cut.to_dict()) + "\n" for cut in cuts)
+    described = json.loads((corpus.folder / "corpus.json").read_text())
+    (corpus.folder / "corpus.json").write_text(json.dumps(described | {"language": "en-US"}))
+    problems = [str(e) for e in check_corpus(corpus.folder).problems]
+    assert any("characters outside the letters of English: Ä" in problem for problem in problems)
+
+
 @pytest.mark.parametrize("rate", [8000, 11025, 16000, 44100])
 def test_the_frames_are_those_of_the_models(rate: int) -> None:
     assert HMM_FRAMES_PER_PHONEME == PHONE_STATES

@@ -64,9 +64,10 @@ def test_known_words_need_no_guess(cmudict):
     assert complete(lexicon, ["A"]) == (lexicon, [])
 
 
-def test_english_words_come_from_cmudict_and_only_the_rest_is_guessed(cmudict):
+@pytest.mark.parametrize("language", ["en", "en-US"])
+def test_english_words_come_from_cmudict_and_only_the_rest_is_guessed(cmudict, language):
     lexicon = Lexicon({"A": [("AH",)]}, {"A": (1.0,)})
-    larger, guessed = complete(lexicon, ["READ", "A", "BLORPIFY", "电话", "BLORPIFY"])
+    larger, guessed = complete(lexicon, ["READ", "A", "BLORPIFY", "电话", "BLORPIFY"], language)
     assert guessed == ["BLORPIFY"]
     assert larger.entries["A"] == (("AH",),)
     assert larger.entries["READ"] == cmudict.entries["READ"]

@@ -39,6 +39,15 @@ def test_probability_column(tmp_path):
     assert lexicon.restricted(["THE"]).probabilities == {"THE": (1.0,)}
 
 
+def test_probabilities_of_0_and_1_are_read_back(tmp_path):
+    lexicon = Lexicon({"A": [("AH",), ("EY",)], "B": [("B",)]}, {"A": (1.0, 0.0), "B": (1e-7,)})
+    assert lexicon.text() == "A 1 AH\nA 0.0 EY\nB 1e-07 B\n"
+    lexicon.save(tmp_path / "lexicon.txt")
+    assert Lexicon.load(tmp_path / "lexicon.txt") == lexicon
+    # as lexicons prepared before have it
+    assert lexicon_of(tmp_path, lexicon.text().replace("0.0 ", "0 ")) == lexicon
+
+
 def test_numbers_as_units_are_no_probabilities(tmp_path):
     lexicon = lexicon_of(tmp_path, "MA m a 1\nBA 1 b\nKA k a 2\n")
     assert lexicon.entries["BA"] == (("1", "b"),)
@@ -75,6 +84,21 @@ def test_bad_entries():
 
 words = st.text("ABC'É", min_size=1, max_size=5).filter(lambda w: w.strip("'"))
 pronunciations = st.lists(st.sampled_from(["A", "B", "TS"]), min_size=1, max_size=4).map(tuple)
+
+
+probabilities = st.one_of(st.just(0.0), st.just(1.0), st.floats(0, 1))
+
+
+@given(st.lists(probabilities, min_size=1, max_size=9))
+def test_every_probability_is_read_back(tmp_path_factory, chances):
+    words = [f"W{i}" for i in range(len(chances))]
+    weights = {word: (p,) for word, p in zip(words, chances, strict=True)}
+    lexicon = Lexicon({word: [("A",)] for word in words}, weights)
+    path = tmp_path_factory.mktemp("lexicon") / "lexicon.txt"
+    lexicon.save(path)
+    again = Lexicon.load(path)
+    assert again.entries == lexicon.entries
+    assert [again.probabilities[word][0] for word in words] == pytest.approx(chances, rel=1e-5)
 
 
 @given(entries=st.dictionaries(words, st.lists(pronunciations, min_size=1, max_size=3), min_size=1))

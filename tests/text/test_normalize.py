@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asr.text.normalize import characters, normalize, unknown_characters, uppercase
+from asr.text.normalize import base_language, characters, normalize, unknown_characters, uppercase
 
 
 @pytest.mark.parametrize(
@@ -34,6 +34,8 @@ def test_english(text, expected):
         ("Größe: 5 Straßen", "de", "GRÖSSE 5 STRASSEN"),
         ("L\u2019\u00e9t\u00e9, aujourd\u2019hui", "fr", "L'ÉTÉ AUJOURD'HUI"),
         ("istanbul ılık", "tr-TR", "İSTANBUL ILIK"),
+        ("istanbul `da", "tr", "İSTANBUL DA"),
+        ("Bir iki", "az_AZ", "BİR İKİ"),
         ("Привет, мир!", "ru", "ПРИВЕТ МИР"),
         ("नमस्ते दुनिया।", "hi", "नमस्ते दुनिया"),
         ("你好，世界。", "zh", "你好 世界"),
@@ -72,6 +74,16 @@ def test_every_character_alone_and_inside_a_word_is_stable():
 
 def test_uppercase_keeps_what_is_no_letter():
     assert uppercase("Don\u2019t(2)") == "DON'T(2)"
+
+
+@pytest.mark.parametrize("language", ["tr", "tr-TR", "AZ", "az_AZ"])
+def test_turkish_and_azeri_have_two_letters_i(language):
+    assert uppercase("istanbul", language) == "İSTANBUL"
+    assert uppercase("ılıca iki", language) == "ILICA İKİ"
+
+
+def test_a_language_without_its_region():
+    assert [base_language(code) for code in ("en", "en-US", "EN_gb", "zh-HK")] == ["en", "en", "en", "zh"]
 
 
 def test_characters_are_sorted_and_distinct():

@@ -24,7 +24,7 @@ from asr.files import content_hash
 from asr.progress import track
 from asr.text.g2p import complete, is_arpabet, spoken
 from asr.text.lexicon import Lexicon, Pronunciation, strip_stress
-from asr.text.normalize import normalize
+from asr.text.normalize import base_language, normalize
 
 ENGLISH = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ'")
 
@@ -75,12 +75,13 @@ def assemble(
     DataError
         If no utterance is left.
     """
+    english = base_language(origin.language) == "en"
     sentences = [] if text is None else list(_sentences(text, origin.language, problems))
     heard, facts = usable(utterances, origin.language, problems)
     words = Counter(word for u in heard for word in u.text.split())
     said = (word for _, sentence in sentences for word in sentence.split())
-    words.update(word for word in said if origin.language != "en" or ENGLISH.issuperset(word))
-    if lexicon is None and origin.language != "en":
+    words.update(word for word in said if not english or ENGLISH.issuperset(word))
+    if lexicon is None and not english:
         lexicon = _as_espeak_says(list(words), origin.language)
         guessed = list(words)
     else:
@@ -107,7 +108,7 @@ def assemble(
         target,
         origin.name,
         {split: CutSet.from_cuts(cuts) for split, cuts in by_split.items() if cuts},
-        _lines(lexicon),
+        lexicon.text(),
         "".join(text + "\n" for text in lm_text),
         language=origin.language,
         licence=origin.licence,
@@ -128,16 +129,17 @@ def own_lexicon(path: Path | None, language: str) -> Lexicon | None:
     LexiconError
         If it cannot be read, or if there is none and espeak-ng does not speak the language.
     """
+    english = base_language(language) == "en"
     if path is None:
-        if language != "en":
+        if not english:
             spoken([], language)  # better now than after hours of audio were listened to
         return None
     lexicon = Lexicon.load(path, language)
-    if language != "en" or not is_arpabet(strip_stress(lexicon.phones())):
+    if not english or not is_arpabet(strip_stress(lexicon.phones())):
         return lexicon
     entries: dict[str, dict[Pronunciation, float]] = {word: {} for word in lexicon.entries}
     for word, some in lexicon.entries.items():
-        for phones, p in zip(some, _chances(lexicon, word), strict=True):
+        for phones, p in zip(some, lexicon.chances(word), strict=True):
             plain = strip_stress(phones)
             entries[word][plain] = max(p, entries[word].get(plain, 0.0))
     chances = {word: tuple(entries[word].values()) for word in lexicon.probabilities}
@@ -162,9 +164,10 @@ def _readable(
 ) -> Iterable[Utterance]:
     """Utterances with a normalised text and an id of their own."""
     seen: set[str] = set()
+    english = base_language(language) == "en"
     for u in utterances:
         text = normalize(u.text, language)
-        strange = sorted(set(text) - ENGLISH - {" "}) if language == "en" else []
+        strange = sorted(set(text) - ENGLISH - {" "}) if english else []
         if u.id in seen:
             problems.append(u.error("the id stands here a second time", "give each utterance its own id"))
         elif not text:
@@ -295,16 +298,3 @@ def _cut(u: Utterance, facts: AudioFacts, language: str) -> Cut:
         )
     ]
     return cut
-
-
-def _lines(lexicon: Lexicon) -> str:
-    """The lexicon as a file, with a probability after each word if it has any, as Kaldi's lexiconp.txt."""
-    return "".join(
-        " ".join((word, *((f"{p:.6g}",) if lexicon.probabilities else ()), *phones)) + "\n"
-        for word, some in lexicon.entries.items()
-        for phones, p in zip(some, _chances(lexicon, word), strict=True)
-    )
-
-
-def _chances(lexicon: Lexicon, word: str) -> tuple[float, ...]:
-    return lexicon.probabilities.get(word, (1.0,) * len(lexicon.entries[word]))
