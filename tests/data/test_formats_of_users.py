@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from asr.data.audio import load_cut
 from asr.data.corpora import preparer
+from asr.data.corpora.csv import _rows
 from asr.data.corpus import Corpus
 from asr.errors import DataError, LexiconError
 from asr.text.lexicon import Lexicon
@@ -126,6 +127,30 @@ def test_unclosed_quotes_cost_their_own_lines_alone(tmp_path: Path, record: Reco
         f"{path}:7: a line of 160,009 characters",
         f"{path}:9: a quote that is never closed",
     ]
+
+
+def test_a_row_that_cannot_be_read_tells_why(tmp_path: Path, record: Record) -> None:
+    for name in "abc":
+        record(tmp_path / f"{name}.wav")
+    long = "a cat\n" * 30000  # beyond the limit of Python's csv, each line below it
+    path = tmp_path / "data.csv"
+    path.write_text(f'path,text\na.wav,cat\nb.wav,"a cat\non" two lines\nc.wav,cat\nd.wav,"{long}')
+    corpus = preparer("csv").prepare(path, tmp_path / "out")
+    assert set(every(corpus)) == {"a", "c"}
+    told = [p.split(";")[0] for p in corpus.problems if "1 cells" not in p]
+    assert told == [
+        f"{path}:3: no row of a table (',' expected after '\"')",
+        f"{path}:6: no row of a table (field larger than field limit (131072))",
+    ]
+
+
+def test_rows_of_several_lines_are_not_looked_for_from_the_start() -> None:
+    class Lines(list[str]):
+        def __iter__(self) -> Iterator[str]:
+            raise AssertionError("read from the start")
+
+    lines = Lines(["a,b\n", 'c,"d\n', 'e"\n', "f,g\n"])
+    assert list(_rows(lines, ",")) == [(1, ["a", "b"]), (2, ["c", "d\ne"]), (4, ["f", "g"])]
 
 
 def test_columns_that_are_no_field_are_passed_over(tmp_path: Path, record: Record) -> None:
@@ -319,6 +344,28 @@ def test_bad_files_of_the_user_stop_before_audio_is_listened_to(tmp_path: Path, 
     with pytest.raises(LexiconError, match="does not speak the language 'rw'"):
         folder.prepare(source, tmp_path / "out", language="rw")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_pronunciation_that_is_never_used_keeps_its_probability(tmp_path: Path, record: Record) -> None:
+    source = own_data(tmp_path / "in", record, "csv")
+    lexicon = tmp_path / "lexiconp.txt"
+    lexicon.write_text("the 1.0 d@\nthe 0.0 di\nzorblax 1.0 z O: r\n")
+    corpus = preparer("csv").prepare(source, tmp_path / "out", lexicon=lexicon)
+    assert Lexicon.load(corpus.lexicon_path) == Lexicon.load(lexicon)
+
+
+def test_a_region_of_english_gets_the_lexicon_of_english(tmp_path: Path, record: Record) -> None:
+    source = own_data(tmp_path / "in", record, "csv")
+    text, words = tmp_path / "more.txt", tmp_path / "words.dict"
+    text.write_text("the cat\nнаш cat\n")
+    source.write_text(source.read_text().replace("four.wav,the zorblax", "four.wav,кот"))
+    corpus = preparer("csv").prepare(source, tmp_path / "us", language="en-US", text=text)
+    entries = Lexicon.load(corpus.lexicon_path).entries
+    assert entries["CAT"] == (("K", "AE", "T"),) and "ZORBLAX" in entries and "НАШ" not in entries
+    assert "characters outside the letters of English: К О Т" in corpus.problems[0]
+    words.write_text("zorblax Z AO1 R\n")
+    corpus = preparer("csv").prepare(source, tmp_path / "gb", language="en-GB", lexicon=words)
+    assert Lexicon.load(corpus.lexicon_path).entries["ZORBLAX"] == (("Z", "AO", "R"),)
 
 
 @pytest.mark.parametrize("below", ["", "train"])

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from asr.data.corpora import preparer
+from asr.data.corpora.through_lhotse import _files
 from asr.data.corpus import Corpus
 from asr.errors import DataError, LexiconError
 from asr.text.lexicon import Lexicon
@@ -71,6 +72,19 @@ def test_unreadable_audio_is_named_and_the_rest_prepared(tmp_path: Path, record:
     assert len(corpus.problems) == 2
     assert f"{folder}/101/1/101-1-0001.flac" in corpus.problems[0]
     assert f"{bad}: utterance 100-1-0000: is text, not audio" in corpus.problems[1]
+
+
+def test_links_that_lead_in_circles_are_followed_once(tmp_path: Path) -> None:
+    for name in ("in/a/one", "in/b/two", "elsewhere/three"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "in/a/up").symlink_to(tmp_path / "in")
+    (tmp_path / "in/a/here").symlink_to(".")
+    (tmp_path / "elsewhere/back").symlink_to(tmp_path / "in/b")
+    for folder in "ab":  # twice, but in no circle
+        (tmp_path / "in" / folder / "out").symlink_to(tmp_path / "elsewhere")
+    found = sorted(str(path.relative_to(tmp_path / "in")) for path in _files(tmp_path / "in"))
+    assert found == ["a/one", "a/out/back/two", "a/out/three", "b/out/three", "b/two"]
 
 
 def test_what_stops_lhotse_beside_unreadable_audio(tmp_path: Path, record: Record) -> None:

@@ -6,11 +6,11 @@ or bar) is found from the header. A folder holds one table, or train, dev and te
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
 import itertools
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from asr.data.corpora.assemble import Origin, assemble, own_lexicon
@@ -41,18 +41,15 @@ def read_table(path: Path, problems: list[AsrError], split: str | None = None) -
     header = text.split("\n", 1)[0]
     lines = list(io.StringIO(text, newline=""))
     table = _rows(lines, max(",;\t|", key=header.count))
-    _, head = next(table, (1, None))
-    names = [name.strip().lower() for name in head or ()]
+    _, head = next(table, (1, []))
+    names = [name.strip().lower() for name in head] if isinstance(head, list) else []
     for needed in ("audio", "text"):
         if not set(NAMES[needed]) & set(names):
             what = f"no column for the {needed}: the header has {', '.join(names) or 'nothing'}"
             raise DataError(what, path=path, line=1, fix=f"name it one of {', '.join(NAMES[needed])}")
     for line, cells in table:
-        if cells is None:
-            what, fix = "a quote that is never closed", 'close it, or double it ("") within a text'
-            if len(lines[line - 1]) > csv.field_size_limit():
-                what, fix = f"a line of {len(lines[line - 1]):,} characters", "cut it into utterances"
-            problems.append(DataError(what, path=path, line=line, fix=fix))
+        if isinstance(cells, _Fault):
+            problems.append(DataError(cells.what, path=path, line=line, fix=cells.fix))
             continue
         if not any(cells):
             continue
@@ -67,27 +64,49 @@ def read_table(path: Path, problems: list[AsrError], split: str | None = None) -
             problems.append(e)
 
 
-def _rows(lines: list[str], separator: str) -> Iterator[tuple[int, list[str] | None]]:
-    """The rows of a table with the numbers of their first lines; None for a line whose quote is never closed.
+@dataclass(frozen=True)
+class _Fault:
+    """What is wrong with a row that cannot be read, and what to do about it."""
 
-    Such a line is passed over alone. A reader of the whole file would take all that follows for its text.
+    what: str
+    fix: str
+
+
+def _rows(lines: list[str], separator: str) -> Iterator[tuple[int, list[str] | _Fault]]:
+    """The rows of a table with the numbers of their first lines; a fault for a line that begins no row.
+
+    Such a line is passed over alone. A reader of the whole file would take all that follows a quote that is
+    never closed for its text.
     """
     at = 0
     while at < len(lines):
         number = at + 1
-        cells: list[str] | None = None
-        with contextlib.suppress(csv.Error):  # a cell beyond the limit of 128 KiB
-            # a second line is only read where the first ends within quotes
-            one = csv.reader([lines[at], ""], delimiter=separator)
-            cells = next(one)
-            if one.line_num > 1:
-                cells = None
+        cells: list[str] | _Fault
+        # a second line is only read where the first ends within quotes
+        reader = csv.reader([lines[at], ""], delimiter=separator)
+        try:
+            cells = next(reader)
+            if reader.line_num > 1:
+                rest = (lines[i] for i in range(at, len(lines)))
                 # strict: else a quote further down, which opens a cell, would close this one
-                several = csv.reader(itertools.islice(lines, at, None), delimiter=separator, strict=True)
-                cells = next(several)
-                at += several.line_num - 1
+                reader = csv.reader(rest, delimiter=separator, strict=True)
+                cells = next(reader)
+                at += reader.line_num - 1
+        except csv.Error as e:
+            cells = _fault(e, lines[at], lines[at + reader.line_num - 1], separator)
         at += 1
         yield number, cells
+
+
+def _fault(error: csv.Error, first: str, last: str, separator: str) -> _Fault:
+    """What stopped the reader of a row at its last line."""
+    if len(first) > csv.field_size_limit():
+        return _Fault(f"a line of {len(first):,} characters", "cut it into utterances")
+    # the quote that the reader stopped at may open a cell of a later row
+    opens = last.startswith('"') or f'{separator}"' in last
+    if "unexpected end" in str(error) or ("expected after" in str(error) and opens):
+        return _Fault("a quote that is never closed", 'close it, or double it ("") within a text')
+    return _Fault(f"no row of a table ({error})", "correct its quotes")
 
 
 def prepare(

@@ -156,8 +156,15 @@ def _unreadable(source: Path) -> tuple[set[Path], int]:
 
 
 def _files(source: Path) -> Iterator[Path]:
-    for folder, _, names in os.walk(source, followlinks=True):
+    """All files below `source`, through links too, but not through one that leads back to where it lies."""
+    # the real paths of the folders above each; a folder that two links lead to is no circle and comes twice
+    above: dict[str, frozenset[str]] = {str(source): frozenset()}
+    for folder, folders, names in os.walk(source, followlinks=True):
         yield from (Path(folder, name) for name in names)
+        way = above.pop(folder) | {os.path.realpath(folder)}
+        below = {name: os.path.join(folder, name) for name in folders}
+        folders[:] = [name for name, path in below.items() if os.path.realpath(path) not in way]
+        above |= {below[name]: way for name in folders}
 
 
 def _link(source: Path, copy: Path, silent: Set[Path], rate: int) -> None:
