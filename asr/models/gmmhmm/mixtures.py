@@ -11,7 +11,7 @@ import numba
 import numpy as np
 
 NEGLIGIBLE = -40.0  # log weight beside the best component that adds nothing to a sum
-BLOCK = 512  # frames evaluated at a time: bounds memory at BLOCK x components
+BLOCK = 32  # frames evaluated at a time: their scores stay in the cache (512 took 1.7 times as long)
 
 
 @dataclass
