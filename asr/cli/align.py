@@ -15,9 +15,7 @@ from asr.errors import DataError, LexiconError, SearchError
 from asr.files import write_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from asr.decode.align import Alignment, Segment
+    from asr.decode.align import Alignment
 
 OutputFormat = StrEnum("OutputFormat", ["textgrid", "ctm", "json"])
 
@@ -41,6 +39,7 @@ def align(
 ) -> None:
     """Find the times of the words of a text, and of their phonemes or characters, in a recording."""
     from asr.data.audio import read_audio
+    from asr.decode.hypothesis import within
     from asr.formats import FORMATS
 
     said = _said(text)
@@ -52,7 +51,8 @@ def align(
         e.path = e.path or audio
         raise
     duration_s = waveform.size / system.sample_rate
-    words, tokens = (_within(some, duration_s) for some in (alignment.words, alignment.tokens))
+    words = tuple(within(word, 0.0, duration_s) for word in alignment.words)
+    tokens = tuple(within(token, 0.0, duration_s) for token in alignment.tokens)
     alignment = replace(alignment, words=words, tokens=tokens)
     document = _document(alignment, output_format, audio.stem, duration_s)
     if output_dir is None:
@@ -76,18 +76,6 @@ def _said(text: str) -> str:
     elif not text.strip():
         raise DataError("the text holds no words", fix="write down what is said")
     return text
-
-
-def _within(segments: Iterable[Segment], end_s: float) -> tuple[Segment, ...]:
-    """Segments that end with the recording, as `asr transcribe` has its words.
-
-    Frames may reach beyond the samples: the last one is padded, and a network gives 0.8 s at least.
-    """
-    clipped = []
-    for s in segments:
-        first, last = min(s.start_s, end_s), min(s.start_s + s.duration_s, end_s)
-        clipped.append(replace(s, start_s=first, duration_s=last - first))
-    return tuple(clipped)
 
 
 def _document(alignment: Alignment, output_format: OutputFormat, name: str, duration_s: float) -> str:

@@ -6,7 +6,7 @@ import functools
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -247,6 +247,7 @@ def recordings(audio: Iterable[Path]) -> tuple[list[Recording], list[AsrError]]:
 
 def recognise(system: System, path: Path) -> Iterator[tuple[float, tuple[Word, ...]]]:
     """The seconds of a recording done so far and the words newly found, their times from its start."""
+    from asr.decode.hypothesis import within
     from asr.segment import pieces
 
     rate = system.sample_rate
@@ -255,17 +256,7 @@ def recognise(system: System, path: Path) -> Iterator[tuple[float, tuple[Word, .
         hypotheses = system.transcribe([piece.samples for piece in batch], rate)
         for piece, hypothesis in zip(batch, hypotheses, strict=True):
             start_s, end_s = piece.start / rate, (piece.start + piece.samples.size) / rate
-            yield end_s, tuple(_within(w, start_s, end_s) for w in hypothesis.words)
-
-
-def _within(word: Word, start_s: float, end_s: float) -> Word:
-    """A word of the piece from `start_s` to `end_s`, its time counted from the start of the recording.
-
-    Frames may reach beyond the samples: the last one is padded, and a network gives 0.8 s at least.
-    """
-    first = min(start_s + word.start_s, end_s)
-    last = min(start_s + word.start_s + word.duration_s, end_s)
-    return replace(word, start_s=first, duration_s=last - first)
+            yield end_s, tuple(within(w, start_s, end_s) for w in hypothesis.words)
 
 
 def complain(error: AsrError) -> None:

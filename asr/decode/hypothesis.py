@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from asr.decode.align import Segment
+
+Timed = TypeVar("Timed", "Word", "Segment")
 
 
 @dataclass(frozen=True)
@@ -26,3 +32,13 @@ class Hypothesis:
     def text(self) -> str:
         """The words joined by single spaces."""
         return " ".join(w.text for w in self.words)
+
+
+def within(some: Timed, start_s: float, end_s: float) -> Timed:
+    """A word or segment of the piece from `start_s` to `end_s`, its time counted from that of the recording.
+
+    Frames may reach beyond the samples: the last one is padded, and a network gives 0.8 s at least.
+    """
+    first = min(start_s + some.start_s, end_s)
+    last = min(start_s + some.start_s + some.duration_s, end_s)
+    return replace(some, start_s=first, duration_s=last - first)

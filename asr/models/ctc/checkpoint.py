@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +39,8 @@ class SafeCheckpointIO(CheckpointIO):
         ModelError
             If the file is damaged.
         """
-        try:
-            with safe_open(path, framework="pt") as f:
-                tensors = {name: f.get_tensor(name) for name in f.keys()}
-                return _restore(json.loads(f.metadata()["tree"]), tensors)
-        except (SafetensorError, OSError, KeyError, TypeError, ValueError) as e:
-            raise _damaged(path, e) from e
+        with _opened(path) as (f, tree):
+            return _restore(tree, {name: f.get_tensor(name) for name in f.keys()})
 
     def load_key(self, path: Any) -> str | None:
         """The ``key`` of a checkpoint, from the header alone: its tensors may be gigabytes.
@@ -52,20 +50,24 @@ class SafeCheckpointIO(CheckpointIO):
         ModelError
             If the file is damaged.
         """
-        try:
-            with safe_open(path, framework="pt") as f:
-                tree = json.loads(f.metadata()["tree"])
+        with _opened(path) as (_, tree):
             return next((value for name, value in tree["dict"] if name == "key"), None)
-        except (SafetensorError, OSError, KeyError, TypeError, ValueError) as e:
-            raise _damaged(path, e) from e
 
     def remove_checkpoint(self, path: Any) -> None:
         """Delete a checkpoint if it is there."""
         Path(path).unlink(missing_ok=True)
 
 
-def _damaged(path: Any, error: Exception) -> ModelError:
-    return ModelError(f"damaged checkpoint ({error})", path=path, fix="delete it to train from the start")
+@contextlib.contextmanager
+def _opened(path: Any) -> Iterator[tuple[Any, Any]]:
+    """The file of a checkpoint and the tree in its header; ModelError for what goes wrong meanwhile."""
+    try:
+        with safe_open(path, framework="pt") as f:
+            yield f, json.loads(f.metadata()["tree"])
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as e:
+        raise ModelError(
+            f"damaged checkpoint ({e})", path=path, fix="delete it to train from the start"
+        ) from e
 
 
 def _flatten(value: Any, tensors: dict[str, torch.Tensor]) -> Any:
