@@ -21,7 +21,7 @@ from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pydantic
 import torch
@@ -84,6 +84,8 @@ class BenchSettings(Settings):
     # hours of training audio; "all" for the whole train split. None: an eighth, a quarter, half and all of it
     hours: tuple[float | Literal["all"], ...] | None = None
     seeds: tuple[int, ...] = (0,)
+    # words of text for the language model; "all" for the whole lm.txt, or the corpus' own model
+    texts: tuple[Annotated[int, pydantic.Field(ge=1)] | Literal["all"], ...] = ("all",)
     # cells at a time; each gets its share of the cores
     jobs: int = pydantic.Field(1, ge=1)
     # whether to find out which stage lost the words, by more searches of the test split
@@ -101,10 +103,18 @@ class BenchSettings(Settings):
         """
         budgets = sorted(self.hours or _doubling(corpus), key=lambda h: math.inf if h == "all" else h)
         return [
-            Cell(corpus, recipe, None if hours == "all" else hours, seed, self.overrides(recipe))
+            Cell(
+                corpus,
+                recipe,
+                None if hours == "all" else hours,
+                seed,
+                self.overrides(recipe),
+                None if words == "all" else words,
+            )
             for hours in budgets
             for recipe in self.recipes
             for seed in self.seeds
+            for words in self.texts
         ]
 
     def overrides(self, recipe: str) -> tuple[str, ...]:
@@ -145,7 +155,7 @@ def load_bench(conf: str | Path, overrides: Sequence[str] | None = None, **chang
         path = resource("conf", f"bench/{conf}.yaml")
     value = load_yaml(path) | {k: v for k, v in changes.items() if v is not None}
     settings = parse(BenchSettings, value, path)
-    for name in ("recipes", "hours", "seeds"):
+    for name in ("recipes", "hours", "seeds", "texts"):
         given = getattr(settings, name)
         if given is not None and (not given or len(set(given)) < len(given)):
             raise ConfigError(f"{name}: empty, or a value appears twice", path=path)
@@ -196,9 +206,10 @@ class CellState:
 
     @property
     def label(self) -> str:
-        """Recipe, hours and seed, for people."""
+        """Recipe, hours, seed and text, for people."""
         hours = "all hours" if self.cell.hours is None else f"{self.cell.hours:g} h"
-        return f"{Path(self.cell.recipe).stem}, {hours}, seed {self.cell.seed}"
+        text = "" if self.cell.words is None else f", {self.cell.words} words of text"
+        return f"{Path(self.cell.recipe).stem}, {hours}, seed {self.cell.seed}{text}"
 
 
 def plan(cells: Sequence[Cell], to: Path, *, stages: bool = False) -> list[CellState]:

@@ -16,10 +16,11 @@ from typing import Any
 import lhotse
 import yaml
 from lhotse import CutSet
+from pydantic import Field
 
 from asr import record
 from asr.config import Settings, load_yaml, override, parse, resource
-from asr.data.budget import Budget
+from asr.data.budget import Budget, some_text
 from asr.data.corpus import Corpus
 from asr.decode.search import SearchSettings
 from asr.decode.tune import tune
@@ -45,6 +46,8 @@ class LmSettings(Settings):
     """The n-gram estimated from the corpus' lm.txt; a corpus with a language model of its own uses that."""
 
     order: int = 3
+    # running words of lm.txt to estimate it from, whether the corpus has a model of its own or not
+    words: int | None = Field(None, ge=1)
 
 
 class ExperimentSettings(Settings):
@@ -60,24 +63,43 @@ class ExperimentSettings(Settings):
 
 @dataclass(frozen=True)
 class Cell:
-    """One training: corpus folder, recipe name or file, hours (None: all), seed, ``a.b=c`` overrides."""
+    """One training: what on, by which recipe, with what changed.
+
+    Attributes
+    ----------
+    corpus
+        Prepared folder.
+    recipe
+        Name, or path of a YAML file.
+    hours
+        Of training audio; None for all.
+    seed
+        Of the budget and the training.
+    overrides
+        ``a.b=c`` assignments.
+    words
+        Of text for the language model; None for what the recipe says, usually all.
+    """
 
     corpus: Path
     recipe: str
     hours: float | None = None
     seed: int = 0
     overrides: tuple[str, ...] = ()
+    words: int | None = None
 
     def settings(self) -> ExperimentSettings:
         """The resolved settings; ConfigError names an unknown recipe or key."""
-        return recipe_settings(self.recipe, self.overrides)
+        text = () if self.words is None else (f"lm.words={self.words}",)
+        return recipe_settings(self.recipe, (*self.overrides, *text))
 
     def folder_name(self) -> str:
         """Name of the run folder: recipe, hours, seed and a hash of everything that decides the outcome."""
         hours = "all" if self.hours is None else f"{self.hours:g}h"
+        text = "" if self.words is None else f"-{self.words}w"
         settings = self.settings().model_dump_json()
         digest = content_hash(settings, corpus_digest(self.corpus))[:6]
-        return f"{Path(self.recipe).stem}-{hours}-s{self.seed}-{digest}"
+        return f"{Path(self.recipe).stem}-{hours}{text}-s{self.seed}-{digest}"
 
 
 def corpus_digest(folder: Path) -> str:
@@ -197,7 +219,7 @@ def run_cell(cell: Cell, folder: Path, stage: Callable[[str], None] = lambda _: 
         "corpus": corpus.name,
         "recipe": settings.recipe,
         "hours": round(train_s / 3600, 5) if cell.hours is None else cell.hours,
-        "text_words": len(corpus.lm_text_path.read_text(encoding="utf-8").split()),
+        "text_words": text_words(corpus, settings.lm),
         "seed": cell.seed,
         "setting": " ".join(cell.overrides),
         "split": "test",
@@ -242,16 +264,37 @@ def evaluate_split(system: System, corpus: Corpus, lexicon: Lexicon, split: str,
 
 
 def language_model(corpus: Corpus, settings: LmSettings) -> Path:
-    """Path of the corpus' own ARPA file, else of one estimated from its lm.txt (kept by content hash)."""
-    if corpus.lm_path is not None:
+    """Path of the corpus' own ARPA file, else of one estimated from its lm.txt (kept by content hash).
+
+    Raises
+    ------
+    UsageError
+        If lm.txt does not have as many words as the settings ask for.
+    """
+    sentences = lm_text(corpus, settings)
+    if sentences is None:
+        assert corpus.lm_path is not None
         return corpus.lm_path
-    text = corpus.lm_text_path
-    path = cache_folder("lm") / f"{content_hash(text, str(settings.order))}.arpa.gz"
+    path = cache_folder("lm") / f"{content_hash(chr(10).join(sentences), str(settings.order))}.arpa.gz"
     if not path.exists():
-        model = NGram.estimate(text.read_text(encoding="utf-8").splitlines(), settings.order)
+        model = NGram.estimate(sentences, settings.order)
         with replacing(path) as temporary:
             model.write(temporary)
     return path
+
+
+def lm_text(corpus: Corpus, settings: LmSettings) -> list[str] | None:
+    """The sentences that the language model is estimated from; None where the corpus' own model is used."""
+    if settings.words is None and corpus.lm_path is not None:
+        return None
+    sentences = corpus.lm_text_path.read_text(encoding="utf-8").splitlines()
+    return sentences if settings.words is None else some_text(sentences, settings.words)
+
+
+def text_words(corpus: Corpus, settings: LmSettings) -> int | None:
+    """Running words that the language model is estimated from; None where the corpus' own model is used."""
+    sentences = lm_text(corpus, settings)
+    return None if sentences is None else sum(len(s.split()) for s in sentences)
 
 
 def full_lexicon(corpus: Corpus, lm: Path) -> Lexicon:

@@ -20,7 +20,7 @@ from asr.decode.align import align
 from asr.decode.topology import Topology
 from asr.emissions import Emissions
 from asr.errors import DataError, ModelError
-from asr.experiment import Cell, evaluate_split, run_cell
+from asr.experiment import Cell, LmSettings, evaluate_split, language_model, run_cell, text_words
 from asr.models import factory
 from asr.models.base import AcousticModel
 from asr.record import RunRecord
@@ -28,6 +28,7 @@ from asr.score import read_decoded, score_texts
 from asr.stages import Losses, attribute, certain, stages_path
 from asr.system import System
 from asr.text.lexicon import Lexicon
+from asr.text.ngram import NGram
 from asr.text.units import BLANK, Units
 
 # seconds of training, not figures to be proud of: the path is what is tested
@@ -64,6 +65,24 @@ def finished(request: pytest.FixtureRequest, corpus: Corpus, tmp_path_factory: p
     steps = ["each step on dev"] if request.param == "mfcc_hmm" else []
     assert stages == ["lexicon and language model", "training", "tuning on dev", *steps, "scoring test"]
     return cell, folder, row
+
+
+def test_fewer_words_of_text_make_a_smaller_language_model(corpus: Corpus) -> None:
+    every, some = LmSettings(), LmSettings(words=40)
+    assert text_words(corpus, every) == len(corpus.lm_text_path.read_text().split())
+    assert 35 <= text_words(corpus, some) <= 45
+    words, fewer = (set(NGram.read(language_model(corpus, s)).vocabulary) for s in (every, some))
+    assert fewer < words and len(fewer) <= 45
+
+
+def test_a_language_model_of_its_own_gives_way_to_words_that_are_asked_for(
+    corpus: Corpus, tmp_path: Path
+) -> None:
+    shutil.copytree(corpus.folder, tmp_path / "c")
+    own = Corpus.open(tmp_path / "c")
+    shutil.copyfile(language_model(corpus, LmSettings(order=1)), own.folder / "lm.arpa.gz")
+    assert language_model(own, LmSettings()) == own.lm_path and text_words(own, LmSettings()) is None
+    assert language_model(own, LmSettings(words=40)) == language_model(corpus, LmSettings(words=40))
 
 
 def test_row_counts_every_word_of_the_test_split(finished, corpus: Corpus) -> None:

@@ -34,6 +34,13 @@ def bench(
         ),
     ] = None,
     seeds: Annotated[str | None, typer.Option(help="Seeds, as in 0,1,2.")] = None,
+    texts: Annotated[
+        str | None,
+        typer.Option(
+            help="Words of text for the language model, as in 1000,10000,all; all of the corpus' text, or "
+            "its own model, when left out."
+        ),
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change one setting of every recipe."),
@@ -81,6 +88,7 @@ def bench(
         if hours
         else None,
         seeds=[_number(s, int, "--seeds") for s in seeds.split(",")] if seeds else None,
+        texts=[t if t == "all" else _number(t, int, "--texts") for t in texts.split(",")] if texts else None,
         jobs=jobs,
         stages=stages or None,
         overrides=settings,
@@ -150,10 +158,20 @@ def _tell(states: Sequence[CellState], answer: Sequence[str], folder: Path, as_j
     from rich.console import Console
     from rich.table import Table
 
-    from asr.report.figures import hours_text, unreadable_text
+    from asr.report.figures import hours_text, unreadable_text, words_text
 
+    texts = len({s.row["text_words"] for s in states if s.row is not None}) > 1
     table = Table(box=None, pad_edge=False)
-    for name in ("recipe", "hours", "seed", "WER %", "95% interval", "train s", "RTF"):
+    for name in (
+        "recipe",
+        "hours",
+        *(["text"] if texts else []),
+        "seed",
+        "WER %",
+        "95% interval",
+        "train s",
+        "RTF",
+    ):
         table.add_column(name, justify="left" if name == "recipe" else "right", no_wrap=True)
     for row in (s.row for s in states if s.row is not None):
         figures = ["-", "-"]
@@ -163,7 +181,8 @@ def _tell(states: Sequence[CellState], answer: Sequence[str], folder: Path, as_j
             "-" if row[column] is None else f"{row[column]:.{digits}f}"
             for column, digits in (("train_s", 0), ("decode_rtf", 4))
         ]
-        table.add_row(row["recipe"], hours_text(row["hours"]), str(row["seed"]), *figures, *speed)
+        text = [words_text(row["text_words"])] if texts else []
+        table.add_row(row["recipe"], hours_text(row["hours"]), *text, str(row["seed"]), *figures, *speed)
     Console(highlight=False).print(table)
     for state in states:
         if state.row is not None and (lost := unreadable_text(state.row)):

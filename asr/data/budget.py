@@ -1,9 +1,10 @@
-"""Hour budgets: nested, seeded, speaker-balanced parts of a training set."""
+"""Budgets: nested parts of a training set, seeded and speaker-balanced, and of a text."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lhotse import CutSet
@@ -13,6 +14,35 @@ from asr.errors import UsageError
 from asr.files import content_hash
 
 TOLERANCE = 0.01
+
+
+def some_text(sentences: Sequence[str], words: int) -> list[str]:
+    """As many sentences, in an order drawn once for all, as come closest to so many running words.
+
+    The part for fewer words is contained in the part for more.
+
+    Raises
+    ------
+    UsageError
+        If there are not as many words, or `words` is not above 0.
+    """
+    total = sum(len(s.split()) for s in sentences)
+    if words <= 0:
+        raise UsageError(f"{words} words are no budget", fix="ask for more than 0 words of text")
+    if words > total * (1 + TOLERANCE):
+        raise UsageError(
+            f"{words} words of text are more than the {total} words there are",
+            fix="ask for fewer or leave them out to use all",
+        )
+    chosen: list[str] = []
+    spent = 0
+    for number in sorted(range(len(sentences)), key=lambda n: content_hash(f"{n}\t{sentences[n]}")):
+        length = len(sentences[number].split())
+        if chosen and spent + length / 2 > words:
+            break
+        chosen.append(sentences[number])
+        spent += length
+    return chosen
 
 
 @dataclass(frozen=True)

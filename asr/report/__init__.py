@@ -40,7 +40,7 @@ def write_report(
         except AsrError as e:
             failed[folder.name] = str(e)
     findings = Findings.of(runs)
-    runs = [run for point in findings.points for run in point.runs]
+    runs = findings.runs
     sentences = answer(findings)
     if runs:
         figure = draw_curve(findings, f"{runs[0].row['corpus']}: word error rate against hours")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from asr.report.figures import Contest, Findings, Point, hours_text
+from asr.report.figures import Contest, Findings, Point, hours_text, words_text
 from asr.score import Comparison
 
 FURTHER = 10.0  # the forecast is for this many times the largest budget
@@ -19,6 +19,7 @@ def answer(findings: Findings) -> list[str]:
     """
     lines = [_best([p for p in findings.points if p.hours == h], findings.contests) for h in findings.budgets]
     lines += [_crossing(a, b, c) for (a, b), c in findings.comparisons.items()]
+    lines += _texts(findings)
     if findings.budgets:
         top = findings.budgets[-1]
         best = min((p for p in findings.points if p.hours == top), key=lambda p: p.wer)
@@ -58,6 +59,22 @@ def _crossing(a: str, b: str, compared: Comparison) -> str:
         for c in compared.crossings
     ]
     return f"{a} and {b} cross: {', then '.join(where)}."
+
+
+def _texts(findings: Findings) -> list[str]:
+    """What more text brought at the largest budget, where several texts were measured."""
+    least, most = (list(findings.by_text.values())[k] if findings.by_text else [] for k in (0, -1))
+    if least is most:
+        return []
+    top = findings.budgets[-1]
+    before = {p.recipe: p for p in least if p.hours == top}
+    pairs = [(before[p.recipe], p) for p in most if p.hours == top and p.recipe in before]
+    if not pairs:
+        return []
+    texts = list(findings.by_text)
+    change = "; ".join(f"{b.recipe} {a.wer:.1f}% to {b.wer:.1f}%" for a, b in pairs)
+    span = f"from {words_text(texts[0])} to {words_text(texts[-1])}"
+    return [f"More text at {hours_text(top)} h, {span}: {change} WER."]
 
 
 def _forecast(findings: Findings, best: Point) -> list[str]:

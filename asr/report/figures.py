@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -38,6 +39,11 @@ def hours_text(hours: float) -> str:
     """Hours for people: three digits, and whole hours where there are more."""
     # 999.5 has four digits once it is rounded, and .3g would write 1e+03
     return f"{hours:.3g}" if hours < 999.5 else f"{hours:.0f}"
+
+
+def words_text(words: int | None) -> str:
+    """Words of text for people; None is the corpus' own language model."""
+    return "own model" if words is None else f"{words:,} words".replace(",", "\u202f")
 
 
 def unreadable_text(row: Mapping[str, Any]) -> str | None:
@@ -188,6 +194,9 @@ class Findings:
         Pairs of those recipes over the range they share.
     speakers
         Whether the curves' intervals resample speakers rather than utterances.
+    by_text
+        Words of text (None: the corpus' own model) → its points, fewest first. All the others are of the
+        last of them.
     """
 
     points: list[Point]
@@ -195,11 +204,14 @@ class Findings:
     curves: dict[str, Curve]
     comparisons: dict[tuple[str, str], Comparison]
     speakers: bool
+    by_text: dict[int | None, list[Point]]
 
     @classmethod
     def of(cls, runs: Sequence[Run]) -> Findings:
         """Work them out."""
-        found = points(runs)
+        texts = sorted({r.row["text_words"] for r in runs}, key=lambda w: math.inf if w is None else w)
+        by_text = {w: points([r for r in runs if r.row["text_words"] == w]) for w in texts}
+        found = by_text[texts[-1]] if texts else []
         pairs = itertools.combinations(found, 2)
         contests = [c for a, b in pairs if a.hours == b.hours and (c := contest(a, b)) is not None]
         corrected = holm([c.p for c in contests])
@@ -210,7 +222,12 @@ class Findings:
             for a, b in itertools.combinations(drawn, 2)
             if (compared := compare_curves((a, drawn[a]), (b, drawn[b]))) is not None
         }
-        return cls(found, contests, drawn, comparisons, speakers)
+        return cls(found, contests, drawn, comparisons, speakers, by_text)
+
+    @property
+    def runs(self) -> list[Run]:
+        """All runs, text by text."""
+        return [r for found in self.by_text.values() for p in found for r in p.runs]
 
     @property
     def recipes(self) -> list[str]:

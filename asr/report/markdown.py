@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from asr.report.figures import Findings, Run, hours_text, unreadable_text
+from asr.report.figures import Findings, Run, hours_text, unreadable_text, words_text
 from asr.stages import STAGES
 
 # heading, column of results.csv, decimals
@@ -42,12 +42,25 @@ def table(runs: Sequence[Run]) -> tuple[list[str], list[list[str]]]:
     """Headings and cells, one row a run; columns that hold nothing are left out."""
     shown = [f for f in FIGURES if any(r.row.get(f[1]) is not None for r in runs)]
     settings = any(r.row.get("setting") for r in runs)
-    head = ["recipe", "hours", "seed", "WER %", "95% interval", "sub", "del", "ins"]
+    texts = len({r.row["text_words"] for r in runs}) > 1
+    head = [
+        "recipe",
+        "hours",
+        *(["text"] if texts else []),
+        "seed",
+        "WER %",
+        "95% interval",
+        "sub",
+        "del",
+        "ins",
+    ]
     rows = []
     for r in runs:
         row = r.row
         interval = "-" if row["wer_low"] is None else f"{row['wer_low']:.1f} to {row['wer_high']:.1f}"
-        cells = [row["recipe"], hours_text(row["hours"]), str(row["seed"]), _figure(row["wer"], 1), interval]
+        cells = [row["recipe"], hours_text(row["hours"])]
+        cells += [words_text(row["text_words"])] if texts else []
+        cells += [str(row["seed"]), _figure(row["wer"], 1), interval]
         cells += [str(row[k]) for k in ("sub", "del", "ins")]
         cells += [_figure(row.get(column), decimals) for _, column, decimals in shown]
         rows.append([*cells, row["setting"] or ""] if settings else cells)
@@ -76,7 +89,7 @@ def results_markdown(
     curve
         File name of the plot, beside this file.
     """
-    runs = [run for point in findings.points for run in point.runs]
+    runs = findings.runs
     first = runs[0].row if runs else None
     lines = [f"# {first['corpus'] if first else 'No finished cell'}", ""]
     if first:

@@ -11,7 +11,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from asr.report.figures import Findings, Point, Run, hours_text
+from asr.report.figures import Findings, Point, Run, hours_text, words_text
 from asr.report.markdown import (
     CONTESTS_NOTE,
     LAWS_NOTE,
@@ -22,7 +22,7 @@ from asr.report.markdown import (
     table,
     unreadable,
 )
-from asr.report.plot import INK, draw_cost, draw_curve, draw_stages, inline_svg
+from asr.report.plot import INK, draw_cost, draw_curve, draw_stages, draw_texts, inline_svg
 from asr.score import Pairs, UtteranceScore
 
 WORST = 8  # utterances shown for each recipe
@@ -47,7 +47,7 @@ def page(
     provenance
         Of this bench, from `asr.record.provenance`.
     """
-    runs = [run for point in findings.points for run in point.runs]
+    runs = findings.runs
     body = [_list("answer", answer)] if answer else []
     if failed:
         body.append("<h2>Failed</h2>" + _list("failed", [f"{cell}: {why}" for cell, why in failed.items()]))
@@ -63,6 +63,7 @@ def page(
         )
         body += [
             _curve(findings),
+            _texts(findings),
             _stages(findings),
             _cost(findings),
             _table("Power laws", *laws(findings), LAWS_NOTE),
@@ -104,6 +105,14 @@ def _curve(findings: Findings) -> str:
     drawings = [draw_curve(findings, "", size, INK) for size in ((6.4, 4.4), (3.9, 3.9))]
     label = "Word error rate against hours of training audio"
     return _figure("Learning curves", label, drawings, "curve", " ".join(notes))
+
+
+def _texts(findings: Findings) -> str:
+    drawings = [draw_texts(findings, width, INK) for width in (6.4, 3.9)]
+    label = "Word error rate over hours of training audio and words of text"
+    most = words_text(list(findings.by_text)[-1]) if findings.by_text else ""
+    note = f"Numbers: WER in percent. All else on this page is of the most text, {most}."
+    return _figure("Audio and text", label, drawings, "texts", note)
 
 
 def _stages(findings: Findings) -> str:

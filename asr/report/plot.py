@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from asr.files import replacing
-from asr.report.figures import Findings, hours_text
+from asr.report.figures import Findings, hours_text, words_text
 from asr.stages import STAGES
 
 # told apart by colour (Okabe and Ito's palette for colour-blind readers), marker and dash
@@ -169,6 +169,41 @@ def draw_cost(
         axes.set_ylabel("word error rate, %")
         axes.grid(axis="y", alpha=0.25, linewidth=0.7)
         axes.legend(frameon=False)
+    return figure
+
+
+def draw_texts(findings: Findings, width: float = 6.4, ink: str = "black") -> Figure | None:
+    """Draw word error rates over hours of audio and words of text, a table of colours for each recipe.
+
+    None where there is only one text.
+    """
+    texts, recipes = list(findings.by_text), findings.recipes
+    if len(texts) < 2:
+        return None
+    every = [p for found in findings.by_text.values() for p in found]
+    hours = sorted({p.hours for p in every})
+    worst = max((p.wer for p in every), default=0.0) or 1.0
+    # beside each other where there is room
+    shape = (1, len(recipes)) if width > 5 else (len(recipes), 1)
+    height = shape[0] * (0.8 + 0.36 * len(texts)) + 0.4
+    with rc_context(_axes_in(ink)):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        panels = figure.subplots(*shape, sharex=True, sharey=True, squeeze=False).ravel()
+        for axes, recipe, (colour, *_) in zip(panels, recipes, itertools.cycle(STYLES)):
+            axes.set_title(recipe, fontsize=10.5)
+            for row, words in enumerate(texts):
+                for p in findings.by_text[words]:
+                    if p.recipe == recipe:
+                        x, share = hours.index(p.hours), 0.08 + 0.5 * p.wer / worst
+                        axes.bar(x, 1, width=1, bottom=row - 0.5, color=colour, alpha=share, linewidth=0)
+                        axes.text(x, row, f"{p.wer:.1f}", ha="center", va="center", fontsize=9, color=ink)
+            axes.set_xlim(-0.5, len(hours) - 0.5)
+            axes.set_ylim(-0.5, len(texts) - 0.5)
+            axes.set_xticks(range(len(hours)), [hours_text(h) for h in hours])
+            axes.set_yticks(range(len(texts)), [words_text(w) for w in texts])
+            axes.tick_params(length=0)
+            axes.spines[["left", "bottom"]].set_visible(False)
+        figure.supxlabel("hours of training audio", fontsize=10.5, color=ink)
     return figure
 
 

@@ -39,7 +39,7 @@ def run(cell, folder, stage):
     if cell.recipe == "mfcc_hmm" and cell.hours == 0.888:
         os.kill(os.getpid(), 9)
     at_one, fall = RECIPES[cell.recipe]
-    wer = min(0.9, at_one * cell.hours**-fall)
+    wer = min(0.9, at_one * cell.hours**-fall * (1000 / (cell.words or 1000)) ** 0.2)
     sentences, errors = random.Random(0), random.Random(f"{cell.recipe} {cell.hours} {cell.seed}")
     references, hypotheses = {}, {}
     for i in range(120):
@@ -58,8 +58,9 @@ def run(cell, folder, stage):
         Losses(result.scores.reference, lost).save(stages_path(folder, "test"))
     scores = result.scores
     row = {
-        "corpus": "toy", "recipe": cell.recipe, "hours": cell.hours, "text_words": 1000, "seed": cell.seed,
-        "setting": " ".join(cell.overrides), "split": "test", "utterances": 120, "words": scores.reference,
+        "corpus": "toy", "recipe": cell.recipe, "hours": cell.hours,
+        "text_words": cell.words or 1000, "seed": cell.seed, "setting": " ".join(cell.overrides),
+        "split": "test", "utterances": 120, "words": scores.reference,
         "sub": scores.substitutions, "del": scores.deletions, "ins": scores.insertions,
         "wer": round(scores.rate, 3), "wer_low": round(result.interval[0], 3),
         "wer_high": round(result.interval[1], 3), "cer": 12.345, "per": None, "greedy_wer": None,
@@ -73,8 +74,11 @@ def run(cell, folder, stage):
     return row
 
 
-def cells(hours=(0.1, 0.25, 0.5, 1.0), seeds=(0,)):
-    return [Cell(Path("toy"), recipe, h, s) for h in hours for recipe in RECIPES for s in seeds]
+def cells(hours=(0.1, 0.25, 0.5, 1.0), seeds=(0,), texts=(None,)):
+    return [
+        Cell(Path("toy"), recipe, h, s, words=w)
+        for h in hours for recipe in RECIPES for s in seeds for w in texts
+    ]  # fmt: skip
 
 
 def thread():

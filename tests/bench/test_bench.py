@@ -160,6 +160,16 @@ def test_cells_are_the_product_cheapest_first(tmp_path):
     assert cells[2] == Cell(Path("c"), "raw_ctc", 0.1, 1, ("lm.order=2", "search.beam=9"))
 
 
+def test_texts_are_an_axis_of_their_own(tmp_path):
+    bench = load_bench(bench_file(tmp_path, hours=[0.1], recipes=["mfcc_hmm"], texts=[500, "all"]))
+    some, everything = bench.cells(Path("c"))
+    assert (some.words, everything.words) == (500, None)
+    assert some.settings().lm.words == 500 and everything.settings().lm.words is None
+    assert some.folder_name().startswith("mfcc_hmm-0.1h-500w-s0-")
+    labels = [s.label for s in plan([some, everything], tmp_path)]
+    assert labels == ["mfcc_hmm, 0.1 h, seed 0, 500 words of text", "mfcc_hmm, 0.1 h, seed 0"]
+
+
 def test_command_line_replaces_fields_and_adds_settings(tmp_path):
     path = bench_file(tmp_path, set={"raw_ctc": ["search.beam=9"]})
     bench = load_bench(path, overrides=["lm.order=1"], recipes=["mfcc_hmm"], hours=None, seeds=[3])
@@ -173,6 +183,8 @@ def test_command_line_replaces_fields_and_adds_settings(tmp_path):
     [
         ({"recipe": ["x"]}, "did you mean 'recipes'"),
         ({"hours": [0]}, "not above zero"),
+        ({"texts": [0]}, "texts"),
+        ({"texts": [10, 10]}, "twice"),
         ({"hours": []}, "hours: empty"),
         ({"seeds": [1, 1]}, "seeds: empty, or a value appears twice"),
         ({"set": {"rawctc": ["a=b"]}}, "'rawctc' is no recipe of this bench"),

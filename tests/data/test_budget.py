@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from lhotse import AudioSource, CutSet, Recording, SupervisionSegment
 from lhotse.cut import MonoCut
 
-from asr.data.budget import Budget
+from asr.data.budget import Budget, some_text
 from asr.errors import UsageError
 
 
@@ -108,3 +108,25 @@ def test_digest_sees_ids_texts_and_durations() -> None:
     changed = list(cuts)
     changed[0].supervisions[0].text = "OTHER"
     assert digest != Budget.digest(CutSet.from_cuts(changed))
+
+
+sentences = st.lists(st.lists(st.sampled_from("A B C D".split()), min_size=1, max_size=9), min_size=1)
+
+
+@settings(max_examples=60, deadline=None)
+@given(sentences, shares, shares)
+def test_less_text_is_a_prefix_of_more_and_close_to_its_words(
+    drawn: list[list[str]], a: float, b: float
+) -> None:
+    text = [" ".join(s) for s in drawn]
+    words = [max(1, round(share * sum(map(len, drawn)))) for share in sorted((a, b))]
+    less, more = (some_text(text, n) for n in words)
+    assert more[: len(less)] == less and not Counter(more) - Counter(text)
+    longest = max(map(len, drawn))
+    for n, got in zip(words, (less, more), strict=True):
+        assert abs(sum(len(s.split()) for s in got) - n) <= longest
+
+
+def test_more_words_than_there_are() -> None:
+    with pytest.raises(UsageError, match="6 words of text are more than the 3 words there are"):
+        some_text(["A B", "C"], 6)

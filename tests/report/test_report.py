@@ -10,7 +10,7 @@ from asr.record import provenance
 from asr.report import write_report
 from asr.report.answer import answer
 from asr.report.figures import Findings, Point, Run, contest, hours_text
-from asr.report.plot import draw_cost
+from asr.report.plot import draw_cost, draw_texts
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))
 import stub
@@ -152,6 +152,30 @@ def test_cost_is_drawn_where_every_run_knows_it(found, written):
     )
     runs = [replace(point.runs[0], record=older), *(r for p in found.points[1:] for r in p.runs)]
     assert draw_cost(Findings.of(runs)) is None
+
+
+def test_texts_are_a_table_of_colours_and_the_rest_is_of_the_most_text(tmp_path):
+    folders = []
+    for cell in stub.cells(hours=(0.25, 1.0), texts=(100, 1000)):
+        folders.append(tmp_path / f"{cell.recipe}-{cell.hours}-{cell.words}")
+        stub.run(cell, folders[-1], lambda _: None)
+    found = Findings.of([Run.load(f) for f in folders])
+    assert list(found.by_text) == [100, 1000]
+    assert found.points == found.by_text[1000] and len(found.points) == 6
+    drawn = {t.get_text() for axes in draw_texts(found).axes for t in axes.texts}
+    assert drawn == {f"{p.wer:.1f}" for points in found.by_text.values() for p in points}
+    write_report(tmp_path, folders, {}, provenance())
+    page, table = ((tmp_path / name).read_text() for name in ("report.html", "RESULTS.md"))
+    assert "Audio and text" in page
+    assert "| recipe | hours | text | seed |" in table and table.count("| 100 words |") == 6
+    few, many = (p[-1] for p in found.by_text.values())
+    (line,) = (line for line in answer(found) if line.startswith("More text at 1 h, from 100 words to "))
+    assert f"raw_ctc {few.wer:.1f}% to {many.wer:.1f}%" in line
+
+
+def test_one_text_is_not_drawn(found, written):
+    assert draw_texts(found) is None
+    assert "Audio and text" not in (written[0] / "report.html").read_text()
 
 
 class Checker(html.parser.HTMLParser):
