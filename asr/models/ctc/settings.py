@@ -49,6 +49,10 @@ class CtcSettings(Settings):
     """Factor on the learning rate of the learned front end; 0 freezes it."""
     flat_start: float = Field(0.08, ge=0, le=1)
     """Share of the steps over which the loss moves from labels spread evenly to CTC; 0: CTC at once."""
+    crf: float = Field(0.0, ge=0, le=1)
+    """Share of the denominator in the loss: 0 for CTC, 1 for a random field over label sequences."""
+    crf_order: int = Field(3, ge=2)
+    """Of the n-gram of labels that weighs them."""
     calm_start: float = Field(0.15, ge=0, le=1)
     """Share of the steps before masks and dropout begin."""
     speeds: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...] = Field(

@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader
 from asr.errors import ModelError
 from asr.models.ctc.batches import Batch, Batches, Utterances
 from asr.models.ctc.checkpoint import SafeCheckpointIO
+from asr.models.ctc.denominator import Denominator
 from asr.models.ctc.network import FRAME_SHIFT_S, MINIMUM_FRAMES, Dropout, Mask, Network
 from asr.models.ctc.resume import Resume
 from asr.models.ctc.settings import CtcSettings
@@ -105,9 +106,18 @@ class Training(L.LightningModule):
     Graves et al. 2006, "Connectionist temporal classification"; Smith and Topin 2018, "Super-convergence".
     """
 
-    def __init__(self, network: Network, settings: CtcSettings, steps: int, seed: int, key: str) -> None:
+    def __init__(
+        self,
+        network: Network,
+        settings: CtcSettings,
+        steps: int,
+        seed: int,
+        key: str,
+        denominator: Denominator | None = None,
+    ) -> None:
         super().__init__()
         self.network, self.settings, self.steps, self.seed, self.key = network, settings, steps, seed, key
+        self.denominator = denominator
         self.hop = round(FRAME_SHIFT_S * settings.sample_rate)
         self.errors = self.reference = 0
         self.running = math.nan
@@ -131,10 +141,13 @@ class Training(L.LightningModule):
         return sums.sum() / batch.target_lengths.sum()
 
     def training_step(self, batch: Batch, index: int) -> torch.Tensor:
-        """CTC loss in nats per label; during the flat start mixed with `spread_loss`."""
+        """CTC loss and log Z in nats per label; during the flat start mixed with `spread_loss`."""
         log_probs, frames = self.network(batch.waveforms, batch.samples)
         loss = self._loss(log_probs, frames, batch)
         flat = 1.0 - self.global_step / max(1.0, self.settings.flat_start * self.steps)
+        if self.denominator is not None:
+            others = self.denominator(log_probs, frames).sum() / batch.target_lengths.sum()
+            loss = loss + self.settings.crf * others
         if flat > 0.0:
             loss = (1.0 - flat) * loss + flat * spread_loss(log_probs, frames, batch, self.hop)
         value = loss.item()
@@ -288,7 +301,9 @@ def train(
     epochs = -(-epochs // every) * every  # the last epoch is validated too
     batches = Batches(train.seconds, batch_for(total_s, settings), settings.speeds, seed)
     network.train()  # Lightning keeps the mode it finds
-    module = Training(network, settings, epochs * len(batches), seed, resume.key)
+    units = network.output.out_features
+    denominator = Denominator(train.labels, units, settings.crf_order) if settings.crf else None
+    module = Training(network, settings, epochs * len(batches), seed, resume.key, denominator)
     keep = ModelCheckpoint(
         resume.folder, "best", monitor="dev_error", mode="min", save_top_k=1, enable_version_counter=False,
         save_weights_only=True,
