@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -151,12 +151,16 @@ def certain(topology: Topology, tokens: Sequence[str], like: Emissions) -> Emiss
     LexiconError
         If a token is outside the topology.
     """
-    linear = Linear.build(topology, Lexicon({"all": [tuple(tokens)]}), ["all"] if tokens else [])
+    names = tuple(f"{t}_I" for t in tokens) if topology.placed else tuple(tokens)
+    linear = Linear.build(
+        replace(topology, placed=False), Lexicon({"all": [names]}), ["all"] if tokens else []
+    )
     frames = HOLD * max(1, frames_needed(linear.arcs))
     level = np.zeros((frames, len(like.units)), dtype=np.float32)
     columns = linear.arcs.ilabel[best_path(linear.arcs, level).arcs] - 1
-    scores = np.full_like(level, WRONG)
-    scores[np.arange(len(columns)), columns] = 0.0
+    # tied states differ by neighbours and place in the word, and where words begin is not among the tokens
+    kind = np.array([u.partition(".")[0] if topology.context is not None else u for u in like.units])
+    scores = np.where(kind[columns][:, None] == kind, np.float32(0), np.float32(WRONG))
     return Emissions(scores, like.units, like.frame_shift_s, "likelihood")
 
 
@@ -192,7 +196,7 @@ def _graphs(system: System, lexicon: Lexicon, texts: Sequence[str]) -> list[Grap
 
 def _tokens(topology: Topology, lexicon: Lexicon, text: str, spoken: Sequence[str] | None) -> list[str]:
     """The true tokens of a text: spelled, as spoken where the corpus tells, or as the lexicon has it."""
-    known = set(topology.tokens)
+    known = set(topology.symbols)
     if WORD_END in known:
         return [c for word in text.split() for c in (*word, WORD_END) if c in known]
     return list(spoken) if spoken and known.issuperset(spoken) else lexicon.pronounce(text)

@@ -31,7 +31,7 @@ _MARKS = {"<s>", "</s>", "<unk>", "<UNK>"}
 # outweigh emissions that are scaled by a tenth (in Kaldi, too, --self-loop-scale is 0.1).
 TRANSITION_SCALE = 0.1
 CACHE_BYTES = 2_000_000_000  # a trained HMM has transitions of its own, hence graphs no other model can use
-VERSION = 3  # part of the cache key: raise it when the same input gives another graph
+VERSION = 4  # part of the cache key: raise it when the same input gives another graph
 
 
 @dataclass(frozen=True)
@@ -125,6 +125,7 @@ def _key(topology: Topology, lexicon: Lexicon, lm: Path) -> str:
     parts += [topology.stay.tobytes().hex(), topology.leave.tobytes().hex(), repr(topology.pauses)]
     if topology.context is not None:
         parts += [topology.context.tobytes().hex(), repr(topology.classes), repr(topology.boundary)]
+    parts.append(repr(topology.placed))
     parts += [repr(sorted(lexicon.entries.items())), repr(sorted(lexicon.probabilities.items()))]
     parts.append(content_hash(lm))
     return content_hash(*parts)

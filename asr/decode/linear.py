@@ -49,7 +49,7 @@ class Linear:
             Names a word without a pronunciation or a token outside the topology.
         """
         pieces = Pieces.of(topology, lexicon, words)
-        slots = tuple(Slot(p.word, topology.tokens[p.token]) for p in pieces.pieces)
+        slots = tuple(Slot(p.word, topology.symbols[p.token]) for p in pieces.pieces)
         if topology.kind == "ctc":
             return cls(_through_ctc(topology, pieces), slots)
         chains = [topology.states[topology.chain(p.left, p.token, p.right)] for p in pieces.pieces]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -14,6 +14,15 @@ import numpy as np
 from asr.errors import LexiconError
 from asr.text.lexicon import Lexicon
 from asr.text.units import Units
+
+PLACES = ("B", "I", "E", "S")  # of a token in its word: at the beginning, inside, at the end, alone
+
+
+def at_places(pronunciation: Sequence[str]) -> list[str]:
+    """The tokens of a word with their places: ``K_B AE_I T_E``, ``AY_S``."""
+    inner = len(pronunciation) - 2
+    places = "S" if inner < 0 else f"B{'I' * inner}E"
+    return [f"{token}_{place}" for token, place in zip(pronunciation, places, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -45,6 +54,8 @@ class Topology:
         What each token counts as for its neighbours: short and long pauses are the same there.
     boundary
         The class before the first and after the last token.
+    placed
+        Whether tokens are those of the lexicon at a place in their word, see `at_places`.
     """
 
     kind: Literal["ctc", "hmm"]
@@ -57,6 +68,7 @@ class Topology:
     context: np.ndarray | None = None
     classes: tuple[int, ...] = ()
     boundary: int = 0
+    placed: bool = False
 
     def __post_init__(self) -> None:
         if not self.classes:
@@ -73,6 +85,12 @@ class Topology:
     def chain(self, left: int, token: int, right: int) -> int:
         """Index in `states` of a token between neighbours of two classes."""
         return token if self.context is None else int(self.context[left, token, right])
+
+    @functools.cached_property
+    def symbols(self) -> tuple[str, ...]:
+        """Each token as the lexicon writes it."""
+        pauses = {token for token, _ in self.pauses}
+        return tuple(t.rpartition("_")[0] if self.placed and t not in pauses else t for t in self.tokens)
 
     @classmethod
     def ctc(cls, units: Units, blank: int = 0) -> Topology:
@@ -130,10 +148,12 @@ def pronunciations(lexicon: Lexicon, words: Iterable[str], topology: Topology) -
                 f"word {word!r} is not in the lexicon", fix="add its pronunciation to the lexicon"
             )
         try:
-            spelled = [tuple(label[t] for t in p) for p in lexicon.entries[word]]
+            ways = [at_places(p) if topology.placed else p for p in lexicon.entries[word]]
+            spelled = [tuple(label[t] for t in way) for way in ways]
         except KeyError as e:
+            odd = e.args[0].rpartition("_")[0] if topology.placed else e.args[0]
             raise LexiconError(
-                f"word {word!r} is pronounced with {e.args[0]!r}, which the model does not know",
+                f"word {word!r} is pronounced with {odd!r}, which the model does not know",
                 fix="use the lexicon the model was trained with",
             ) from e
         chances = lexicon.probabilities.get(word, (1.0,) * len(spelled))

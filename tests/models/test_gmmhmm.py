@@ -66,14 +66,14 @@ def random_parameters(states: States, size: int = 2, seed: int = 0) -> Parameter
 
 
 def tied_states(seed: int = 0, leaves: int = 3) -> States:
-    """Three states for each phoneme and position, by a random rule on its neighbours."""
+    """Three states for each phoneme and position, by a random rule on its place and neighbours."""
     phones = LEXICON.phones()
     n = len(phones)
     rng = np.random.default_rng(seed)
-    table = np.zeros((n, 3, n + 1, n + 1), np.int32)
+    table = np.zeros((n, 4, 3, n + 1, n + 1), np.int32)
     for k in range(3 * n):
-        rule = rng.permutation(np.arange((n + 1) ** 2) % leaves).reshape(n + 1, n + 1)
-        table[k // 3, k % 3] = leaves * k + rule
+        rule = rng.permutation(np.arange(4 * (n + 1) ** 2) % leaves).reshape(4, n + 1, n + 1)
+        table[k // 3, :, k % 3] = leaves * k + rule
     return States(phones, table)
 
 
@@ -252,9 +252,9 @@ def test_flat_start_spreads_states_over_the_loud_frames():
     _, token, _, position = states.parts(sentence.keys[path])
     # quiet frames, and one at each end
     pauses = np.isin(np.arange(len(path)), [0, 1, 11, 12, 22])
-    assert (token[pauses] >= 3).all()
-    spoken = list(zip(token[~pauses].tolist(), position[~pauses].tolist(), strict=True))
-    assert spoken == [(p, i) for p in (1, 0, 2) for i in range(3) for _ in range(2)]
+    assert (token[pauses] >= states.spoken).all()
+    spoken = [(states.tokens[t], int(i)) for t, i in zip(token[~pauses], position[~pauses], strict=True)]
+    assert spoken == [(p, i) for p in ("B_B", "AH_I", "T_E") for i in range(3) for _ in range(2)]
     # no frame but the ends: a pause alone
     assert len(set(sentence.flat_path(np.zeros(5, bool)))) == 1
 
@@ -329,7 +329,8 @@ def test_forward_score_equals_hmmlearns(fitted):
     x = np.random.default_rng(5).normal(0, 1, (30, model.parameters.mixtures.means.shape[1]))
     states, topology = model.parameters.states, model.topology
     for phone, left, right in itertools.product((*states.phones, "SIL"), states.phones, states.phones):
-        a, token, b = (states.tokens.index(t) for t in (left, phone, right))
+        a, b = states.phones.index(left), states.phones.index(right)
+        token = states.tokens.index("SIL" if phone == "SIL" else f"{phone}_I")
         columns = topology.states[topology.chain(a, token, b)]
         n = len(columns)
         hmm = model.phoneme_model(phone, left, right)
@@ -549,26 +550,29 @@ def test_a_strong_prior_keeps_a_transform_small():
     assert np.abs(free - np.eye(6, 7)).max() > 0.5
 
 
-def test_a_tree_finds_the_neighbours_that_matter():
-    """M sounds otherwise after L: the tree splits it by that, and nothing else."""
+def test_a_tree_finds_the_neighbours_and_places_that_matter():
+    """M sounds otherwise after L, and H at the end of a word: the tree splits them by that alone."""
     phones = ("H", "L", "M")
     plain = States(phones)
     rng = np.random.default_rng(4)
-    every = [(a, t, b) for a in range(4) for t in range(3) for b in range(4)]
+    every = [(a, t, b) for a in range(4) for t in range(plain.spoken) for b in range(4)]
     keys = np.repeat([plain.key(*place, p) for place in every for p in range(3)], 50)
     left, token, _, _ = plain.parts(keys)
+    phone, place = np.divmod(token, 4)
     x = rng.normal(0, 1, (len(keys), 2))
-    x[:, 0] += 5 * token + 8 * ((token == 2) & (left == 1))
+    x[:, 0] += 5 * phone + 8 * ((phone == 2) & (left == 1)) - 9 * ((phone == 0) & (place >= 2))
     statistics = ContextStatistics.of(keys.astype(np.int32), x.astype("f4"))
-    states, moments = grow(phones, statistics, 12, 100, np.full(2, 1e-3))
+    states, moments = grow(phones, statistics, 15, 100, np.full(2, 1e-3))
     table = states.leaves
-    assert table is not None and len(moments) == 12 == len(np.unique(table))
+    assert table is not None and len(moments) == 15 == len(np.unique(table))
     for p in range(3):
-        assert len(np.unique(table[2, p, 1])) == 1
-        assert len(np.unique(table[2, p, [0, 2, 3]])) == 1
-        assert table[2, p, 1, 0] != table[2, p, 0, 0]
+        assert len(np.unique(table[2, :, p, 1])) == 1
+        assert len(np.unique(table[2, :, p, [0, 2, 3]])) == 1
+        assert table[2, 0, p, 1, 0] != table[2, 0, p, 0, 0]
+        assert len(np.unique(table[0, :2, p])) == len(np.unique(table[0, 2:, p])) == 1
+        assert table[0, 0, p, 0, 0] != table[0, 2, p, 0, 0]
     np.testing.assert_allclose(moments[:, 0].sum(), len(keys))
-    assert len(states.units) == 12 + 5
+    assert len(states.units) == 15 + 5
 
 
 def test_splice_repeats_the_edges():

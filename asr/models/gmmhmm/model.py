@@ -161,18 +161,29 @@ class GmmHmm:
     def _emissions(self, mixtures: Mixtures, features: np.ndarray) -> Emissions:
         return Emissions(mixtures.log_likelihoods(features), self.units, FRAME_SHIFT_S, "likelihood")
 
-    def phoneme_model(self, phone: str, left: str = SILENCE, right: str = SILENCE) -> GMMHMM:
+    def phoneme_model(
+        self, phone: str, left: str = SILENCE, right: str = SILENCE, place: str = "I"
+    ) -> GMMHMM:
         """A trained phoneme between two others, or ``SIL``, as an hmmlearn object.
 
         hmmlearn knows no exit from a model, so the last state keeps its exit probability for itself. States
         with fewer Gaussians than others repeat their last one with its weight shared: the same density.
+
+        Parameters
+        ----------
+        phone
+            A phoneme, or ``SIL``.
+        left, right
+            Its neighbours.
+        place
+            Where in its word it is: ``B`` first, ``I`` inside, ``E`` last, ``S`` alone.
         """
-        topology, around = (
-            self.topology,
-            [self.parameters.states.tokens.index(x) for x in (left, phone, right)],
+        topology, tokens = self.topology, self.parameters.states.tokens
+        before, token, behind = (
+            tokens.index(x if x == SILENCE else f"{x}_{place}") for x in (left, phone, right)
         )
-        classes = topology.classes
-        columns = list(topology.states[topology.chain(classes[around[0]], around[1], classes[around[2]])])
+        chain = topology.chain(topology.classes[before], token, topology.classes[behind])
+        columns = list(topology.states[chain])
         mixtures, n = self.parameters.mixtures, len(columns)
         begin, end = mixtures.start[columns], mixtures.start[1:][columns]
         most = int((end - begin).max())

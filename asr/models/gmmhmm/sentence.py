@@ -112,7 +112,7 @@ class Sentence:
         _, token, _, _ = states.parts(self.keys[nodes[begins]])
         _, _, _, position = states.parts(self.keys[nodes])
         edge = len(states.phones)
-        around = np.concatenate([[edge], np.minimum(token, edge), [edge]])
+        around = np.concatenate([[edge], states.class_of[token], [edge]])
         run = np.repeat(np.arange(len(begins)), np.diff(begins, append=len(nodes)))
         return states.key(around[run], token[run], around[run + 2], position).astype(np.int32)
 

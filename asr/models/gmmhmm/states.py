@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from asr.decode.topology import Topology
+from asr.decode.topology import PLACES, Topology
 from asr.features.mfcc import add_deltas
 from asr.models.gmmhmm.mixtures import Mixtures
 from asr.models.gmmhmm.transform import splice
@@ -25,17 +25,18 @@ FIRST_STAY = 0.5
 class States:
     """Three states in a row for each phoneme, five for silence; the short pause is silence's middle state.
 
-    A place in a sentence has a key, ``((left * tokens + token) * classes + right) * 5 + position``, whether
-    states are tied or not: `columns` tells the state. Classes are the phonemes in order and, last, a pause or
-    the edge of the sentence.
+    Tokens are the phonemes, each at four places of a word (see `at_places`), and the pauses. A state in a
+    sentence has a key, ``((left * tokens + token) * classes + right) * 5 + position``, whether states are
+    tied or not: `columns` tells the state. Classes, of the neighbours, are the phonemes in order, wherever in
+    a word, and, last, a pause or the edge of the sentence.
 
     Attributes
     ----------
     phones
         The phonemes, pauses not included.
     leaves
-        (phones, 3, classes, classes) int32 state of each phoneme and position between two neighbours; None:
-        one for all neighbours.
+        (phones, places, 3, classes, classes) int32 state of each phoneme at each place and position between
+        two neighbours; None: one for all places and neighbours.
 
     Reference
     ---------
@@ -52,22 +53,34 @@ class States:
 
     @property
     def tokens(self) -> tuple[str, ...]:
-        """Phonemes and pauses."""
-        return (*self.phones, SILENCE, SHORT_PAUSE)
+        """Phonemes at their places, place after place, and pauses."""
+        return (*(f"{phone}_{place}" for phone in self.phones for place in PLACES), SILENCE, SHORT_PAUSE)
+
+    @property
+    def spoken(self) -> int:
+        """Number of tokens that are not pauses, which come last."""
+        return len(PLACES) * len(self.phones)
+
+    @cached_property
+    def class_of(self) -> np.ndarray:
+        """(tokens,) what each is as a neighbour."""
+        n = len(self.phones)
+        return np.append(np.repeat(np.arange(n), len(PLACES)), [n, n])
 
     @cached_property
     def tied(self) -> np.ndarray:
         """`leaves`, also where there are none."""
         if self.leaves is not None:
             return self.leaves
-        plain = np.arange(PHONE_STATES * len(self.phones), dtype=np.int32).reshape(-1, PHONE_STATES, 1, 1)
-        return np.broadcast_to(plain, (len(self.phones), PHONE_STATES, self.classes, self.classes))
+        n = len(self.phones)
+        plain = np.arange(PHONE_STATES * n, dtype=np.int32).reshape(n, 1, PHONE_STATES, 1, 1)
+        return np.broadcast_to(plain, (n, len(PLACES), PHONE_STATES, self.classes, self.classes))
 
     @cached_property
     def units(self) -> Units:
         """Columns of the emissions: ``AH_0``, or ``AH_0.0``, ``AH_0.1`` if tied; ``SIL_4`` comes last."""
         symbols = []
-        for phone, positions in zip(self.phones, self.tied, strict=True):
+        for phone, positions in zip(self.phones, self.tied.swapaxes(1, 2), strict=True):
             for i, table in enumerate(positions):
                 n = len(np.unique(table))
                 symbols += [f"{phone}_{i}"] if self.leaves is None else [f"{phone}_{i}.{k}" for k in range(n)]
@@ -81,9 +94,10 @@ class States:
     @cached_property
     def columns(self) -> np.ndarray:
         """(keys,) int32 column of each key; -1 where a token has no such position."""
-        n = len(self.phones)
+        n = self.spoken
         table = np.full((self.classes, n + 2, self.classes, SILENCE_STATES), -1, np.int32)
-        table[:, :n, :, :PHONE_STATES] = self.tied.transpose(2, 0, 3, 1)
+        by_token = self.tied.reshape(n, PHONE_STATES, self.classes, self.classes)
+        table[:, :n, :, :PHONE_STATES] = by_token.transpose(2, 0, 3, 1)
         table[:, n] = self.silence
         table[:, n + 1, :, 0] = self.silence[SILENCE_STATES // 2]
         return table.ravel()
@@ -99,46 +113,52 @@ class States:
 
     def length(self, token: int) -> int:
         """Number of states of a token."""
-        return {len(self.phones): SILENCE_STATES, len(self.phones) + 1: 1}.get(token, PHONE_STATES)
+        return {self.spoken: SILENCE_STATES, self.spoken + 1: 1}.get(token, PHONE_STATES)
 
     @cached_property
     def skeletons(self) -> tuple[Topology, Topology]:
         """Tokens without states, for pieces of sentences: as if no neighbours mattered, as if all did."""
-        n = len(self.phones)
-        context = np.zeros((n + 1, n + 2, n + 1), np.int32)
-        context[:, :n] = 1 + np.arange((n + 1) * n * (n + 1)).reshape(n + 1, n, n + 1)
+        n, classes = self.spoken, self.classes
+        context = np.zeros((classes, n + 2, classes), np.int32)
+        context[:, :n] = 1 + np.arange(classes * n * classes).reshape(classes, n, classes)
         none = np.zeros(0, np.float32)
         pauses = ((SILENCE, FIRST_PAUSES[0]), (SHORT_PAUSE, FIRST_PAUSES[1]))
         alike = Topology(
-            "hmm", self.tokens, (), none, none, pauses=pauses, classes=(*range(n + 1), n), boundary=n
+            "hmm",
+            self.tokens,
+            (),
+            none,
+            none,
+            pauses=pauses,
+            classes=tuple(self.class_of.tolist()),
+            boundary=len(self.phones),
+            placed=True,
         )
         return alike, replace(alike, context=context)
 
     def topology(self, stay: np.ndarray, pauses: np.ndarray) -> Topology:
         """The states as the search sees them, with (columns,) self-loop and (2,) pause probabilities."""
-        n = len(self.phones)
+        n = self.spoken
         spelled = self.columns.reshape(self.classes, n + 2, self.classes, SILENCE_STATES)
-        chains: dict[tuple[int, ...], int] = {}
         if self.leaves is None:
             context = None
-            for token in range(n + 2):
-                chains[tuple(spelled[0, token, 0, : self.length(token)].tolist())] = token
+            states = [tuple(spelled[0, t, 0, : self.length(t)].tolist()) for t in range(n + 2)]
         else:
             flat = spelled.reshape(-1, SILENCE_STATES)
             distinct, which = np.unique(flat, axis=0, return_inverse=True)
             context = which.reshape(spelled.shape[:3]).astype(np.int32)
-            for row in distinct.tolist():
-                chains[tuple(c for c in row if c >= 0)] = len(chains)
+            states = [tuple(c for c in row if c >= 0) for row in distinct.tolist()]
         return Topology(
             kind="hmm",
             tokens=self.tokens,
-            states=tuple(chains),
+            states=tuple(states),
             stay=np.log(stay).astype(np.float32),
             leave=np.log1p(-stay).astype(np.float32),
             pauses=((SILENCE, float(pauses[0])), (SHORT_PAUSE, float(pauses[1]))),
             context=context,
-            classes=(*range(n + 1), n),
-            boundary=n,
+            classes=tuple(self.class_of.tolist()),
+            boundary=len(self.phones),
+            placed=True,
         )
 
 

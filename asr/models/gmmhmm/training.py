@@ -141,11 +141,11 @@ class Ladder:
         states, moments = grow(phones, statistics, leaves, self.settings.fewest_frames, floor)
         _, token, _, position = states.parts(statistics.keys)
         pause = [
-            statistics.moments[(token >= len(phones)) & (position == p)].sum(axis=0)
+            statistics.moments[(token >= states.spoken) & (position == p)].sum(axis=0)
             for p in range(SILENCE_STATES)
         ]
         # the short pause is silence's middle state
-        short = statistics.moments[token == len(phones) + 1].sum(axis=0)
+        short = statistics.moments[token == states.spoken + 1].sum(axis=0)
         pause[0], pause[SILENCE_STATES // 2] = pause[0] - short, pause[SILENCE_STATES // 2] + short
         moments = np.concatenate([moments, pause])
         n = moments[:, :1]

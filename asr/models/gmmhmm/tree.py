@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import heapq
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
 
+from asr.decode.topology import PLACES
 from asr.models.gmmhmm.states import PHONE_STATES, States
 
 
@@ -91,12 +93,11 @@ def questions(by_class: np.ndarray, floor: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Leaf:
-    """The contexts (classes,) bool on both sides that share a state, and the moments of its frames."""
+    """What shares a state: places (4,) bool and neighbours (classes,) bool each side; its frames' moments."""
 
     phone: int
     position: int
-    left: np.ndarray
-    right: np.ndarray
+    shared: tuple[np.ndarray, np.ndarray, np.ndarray]  # places, left, right
     moments: np.ndarray
 
 
@@ -131,19 +132,24 @@ def grow(
     """
     plain = States(phones)
     left, token, right, position = plain.parts(statistics.keys)
+    phone, place = np.divmod(token, len(PLACES))
     size, classes = statistics.moments.shape[1], plain.classes
-    spoken = token < len(phones)
+    spoken = token < plain.spoken
     whole = np.zeros((len(phones), PHONE_STATES, size))
-    np.add.at(whole, (token[spoken], position[spoken]), statistics.moments[spoken])
+    np.add.at(whole, (phone[spoken], position[spoken]), statistics.moments[spoken])
     by_class = np.concatenate([whole, np.zeros((1, PHONE_STATES, size))]).transpose(1, 0, 2)
-    asked = questions(by_class, floor)
+    neighbours = questions(by_class, floor)
+    # every way to part the places in two, the first one on the side of no
+    subsets = np.array(list(itertools.product((False, True), repeat=len(PLACES) - 1)))[1:]
+    places = np.concatenate([np.zeros((len(subsets), 1), bool), subsets], axis=1)
+    sides = ((place, places), (left, neighbours), (right, neighbours))
 
-    def best_split(leaf: Leaf, rows: np.ndarray) -> tuple[float, bool, np.ndarray]:
-        """Gain, whether it asks for the left neighbour, and the set."""
-        best: tuple[float, bool, np.ndarray] = (0.0, True, asked[0])
+    def best_split(leaf: Leaf, rows: np.ndarray) -> tuple[float, int, np.ndarray]:
+        """Gain, which of the sides it asks about, and the set."""
+        best: tuple[float, int, np.ndarray] = (0.0, 0, places[0])
         whole = log_likelihood(leaf.moments, floor)
-        for on_left, side in ((True, left), (False, right)):
-            sums = np.zeros((classes, size))
+        for n, (side, asked) in enumerate(sides):
+            sums = np.zeros((asked.shape[1], size))
             np.add.at(sums, side[rows], statistics.moments[rows])
             yes = asked @ sums
             no = leaf.moments - yes
@@ -151,36 +157,35 @@ def grow(
             gain[np.minimum(yes[:, 0], no[:, 0]) < fewest] = 0.0
             k = int(gain.argmax())
             if gain[k] > best[0]:
-                best = (float(gain[k]), on_left, asked[k])
+                best = (float(gain[k]), n, asked[k])
         return best
 
-    every = np.ones(classes, dtype=bool)
+    every = np.ones(len(PLACES), bool), np.ones(classes, bool), np.ones(classes, bool)
     found: dict[int, Leaf] = {}
-    queue: list[tuple[float, int, bool, np.ndarray, np.ndarray]] = []
+    queue: list[tuple[float, int, int, np.ndarray, np.ndarray]] = []
 
     def add(number: int, leaf: Leaf, rows: np.ndarray) -> None:
         found[number] = leaf
-        gain, on_left, asks = best_split(leaf, rows)
+        gain, side, asks = best_split(leaf, rows)
         if gain > 0:
-            heapq.heappush(queue, (-gain, number, on_left, asks, rows))
+            heapq.heappush(queue, (-gain, number, side, asks, rows))
 
-    for phone in range(len(phones)):
+    for k in range(len(phones)):
         for p in range(PHONE_STATES):
-            rows = np.flatnonzero((token == phone) & (position == p))
-            add(len(found), Leaf(phone, p, every, every, whole[phone, p]), rows)
+            rows = np.flatnonzero(spoken & (phone == k) & (position == p))
+            add(len(found), Leaf(k, p, every, whole[k, p]), rows)
     number = len(found)
     while queue and len(found) < leaves:
-        _, parent, on_left, asks, rows = heapq.heappop(queue)
+        _, parent, side, asks, rows = heapq.heappop(queue)
         leaf = found.pop(parent)
         for answer in (asks, ~asks):
-            mine = rows[answer[(left if on_left else right)[rows]]]
-            before, after = (answer, every) if on_left else (every, answer)
+            mine = rows[answer[sides[side][0][rows]]]
             moments = statistics.moments[mine].sum(axis=0)
-            contexts = leaf.left & before, leaf.right & after
-            add(number, Leaf(leaf.phone, leaf.position, contexts[0], contexts[1], moments), mine)
+            shared = [s & answer if n == side else s for n, s in enumerate(leaf.shared)]
+            add(number, Leaf(leaf.phone, leaf.position, (shared[0], shared[1], shared[2]), moments), mine)
             number += 1
     ordered = sorted(found.items(), key=lambda item: (item[1].phone, item[1].position, item[0]))
-    table = np.zeros((len(phones), PHONE_STATES, classes, classes), np.int32)
+    table = np.zeros((len(phones), len(PLACES), PHONE_STATES, classes, classes), np.int32)
     for column, (_, leaf) in enumerate(ordered):
-        table[leaf.phone, leaf.position][np.ix_(leaf.left, leaf.right)] = column
+        table[leaf.phone, :, leaf.position][np.ix_(*leaf.shared)] = column
     return States(phones, table), np.array([leaf.moments for _, leaf in ordered])
