@@ -311,9 +311,11 @@ def lexicon_fst(
     spoken = pronunciations(lexicon, words[1:], topology)
     extra = len(topology.tokens) + 1
     backoff_in, backoff_out, pause_end = extra, len(words), extra + 1
-    uses = Counter(p for several in spoken.values() for p, _ in several)
+    # in context, tokens at different places of a word may become one chain: they count as the same here
+    bare = {p: tuple(topology.symbols[t - 1] for t in p) for several in spoken.values() for p, _ in several}
+    uses = Counter(bare[p] for several in spoken.values() for p, _ in several)
     prefixes = {p[:n] for p in uses for n in range(1, len(p))}
-    seen: defaultdict[tuple[int, ...], int] = defaultdict(int)
+    seen: defaultdict[tuple[str, ...], int] = defaultdict(int)
     # 0 = start, 1 = between words (final), 2 = a pause must follow
     lines: list[str] = []
     none = 1.0 - sum(p for _, p in topology.pauses)
@@ -331,9 +333,9 @@ def lexicon_fst(
     for label, word in enumerate(words[1:], 1):
         for p, chance in spoken[word]:
             symbols = list(p)
-            if uses[p] > 1 or p in prefixes:
-                symbols.append(pause_end + 1 + seen[p])
-                seen[p] += 1
+            if uses[bare[p]] > 1 or bare[p] in prefixes:
+                symbols.append(pause_end + 1 + seen[bare[p]])
+                seen[bare[p]] += 1
             here, out = 1, label
             for symbol in symbols[:-1]:
                 lines.append(f"{here} {state} {symbol} {out} {chance}")
