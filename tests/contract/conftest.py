@@ -30,6 +30,10 @@ SETTINGS = {
         GmmHmmSettings,
         _GMM,
     ),
+    "gmmhmm-network": (
+        GmmHmmSettings,
+        {**_GMM, "acoustic": "network", "network": {k: v for k, v in _CTC.items() if k != "type"}},
+    ),
     "ctc-phonemes": (CtcSettings, {**_CTC, "targets": "phonemes"}),
     "ctc-characters": (CtcSettings, {**_CTC, "targets": "characters"}),
 }

@@ -25,8 +25,8 @@ from asr.data.check import (
 from asr.data.corpora import preparer
 from asr.data.corpus import Corpus
 from asr.features.mfcc import MfccSettings, mfcc
-from asr.models.ctc import network
 from asr.models.gmmhmm.states import PHONE_STATES
+from asr.models.networks import network
 
 Record = Callable[..., Path]
 

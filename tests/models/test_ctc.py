@@ -14,14 +14,15 @@ from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
 
 from asr.config import parse
 from asr.errors import ConfigError, DataError, ModelError
-from asr.models.ctc.batches import Batch, Batches, Utterances
-from asr.models.ctc.checkpoint import SafeCheckpointIO
 from asr.models.ctc.model import Ctc
-from asr.models.ctc.network import FRAME_SHIFT_S, MINIMUM_FRAMES, Dropout, Network
-from asr.models.ctc.resume import Resume
 from asr.models.ctc.settings import CtcSettings
-from asr.models.ctc.targets import Targets, frames_needed
-from asr.models.ctc.training import collapse, epochs_for, spread_loss
+from asr.models.ctc.targets import Targets
+from asr.models.ctc.training import CtcTraining, collapse, spread_loss
+from asr.models.networks.batches import Batch, Batches, Utterances, frames_needed
+from asr.models.networks.checkpoint import SafeCheckpointIO
+from asr.models.networks.network import FRAME_SHIFT_S, MINIMUM_FRAMES, Dropout, Network
+from asr.models.networks.resume import Resume
+from asr.models.networks.training import epochs_for
 from asr.text.lexicon import Lexicon
 
 RATE = 8000
@@ -168,7 +169,9 @@ def test_emit_computes_where_the_network_is(monkeypatch: pytest.MonkeyPatch) -> 
     model = Ctc(CtcSettings(**SMALL), LEXICON)
     seen = []
 
-    def forward(waveforms: torch.Tensor, samples: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(
+        waveforms: torch.Tensor, samples: torch.Tensor, beside: None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         seen.append((waveforms.device, samples.device))
         return torch.zeros(len(samples), 25, len(model.units)), torch.full((len(samples),), 25)
 
@@ -234,9 +237,7 @@ def test_a_resumed_fit_equals_an_unbroken_one(tmp_path: Path, monkeypatch: pytes
     unbroken = Ctc(settings, LEXICON, seed=2)
     unbroken.fit(cuts, cuts, tmp_path / "a")
 
-    from asr.models.ctc.training import Training
-
-    step = Training.training_step
+    step = CtcTraining.training_step
 
     def dies(self, batch, index):  # type: ignore[no-untyped-def]
         if self.current_epoch == 3 and index == 1:
@@ -244,14 +245,14 @@ def test_a_resumed_fit_equals_an_unbroken_one(tmp_path: Path, monkeypatch: pytes
         return step(self, batch, index)
 
     with monkeypatch.context() as m:
-        m.setattr(Training, "training_step", dies)
+        m.setattr(CtcTraining, "training_step", dies)
         with pytest.raises(Killed):
             Ctc(settings, LEXICON, seed=2).fit(cuts, cuts, tmp_path / "b")
     assert (tmp_path / "b" / "checkpoints" / "last.ckpt").exists()
     epochs = []
     with monkeypatch.context() as m:
         m.setattr(
-            Training, "training_step", lambda s, b, i: (epochs.append(s.current_epoch), step(s, b, i))[1]
+            CtcTraining, "training_step", lambda s, b, i: (epochs.append(s.current_epoch), step(s, b, i))[1]
         )
         resumed = Ctc(settings, LEXICON, seed=2)
         resumed.fit(cuts, cuts, tmp_path / "b")
@@ -264,27 +265,25 @@ def test_a_resumed_fit_equals_an_unbroken_one(tmp_path: Path, monkeypatch: pytes
 @pytest.fixture
 def epochs_run(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The epoch of every training step from here on."""
-    from asr.models.ctc.training import Training
 
-    step, epochs = Training.training_step, []
+    step, epochs = CtcTraining.training_step, []
 
     def noted(self, batch, index):  # type: ignore[no-untyped-def]
         epochs.append(self.current_epoch)
         return step(self, batch, index)
 
-    monkeypatch.setattr(Training, "training_step", noted)
+    monkeypatch.setattr(CtcTraining, "training_step", noted)
     return epochs
 
 
 def test_a_fit_that_stopped_early_does_not_train_again(
     tmp_path: Path, epochs_run: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from asr.models.ctc.training import Training
 
     cuts = tone_cuts(tmp_path / "wav", 2)
     settings = CtcSettings(epochs=40, patience=2, **SMALL)
     # the first validation is the best
-    monkeypatch.setattr(Training, "on_validation_epoch_end", lambda self: self.log("dev_error", 50.0))
+    monkeypatch.setattr(CtcTraining, "on_validation_epoch_end", lambda self: self.log("dev_error", 50.0))
     first = Ctc(settings, LEXICON, seed=2)
     first.fit(cuts, cuts, tmp_path / "work")
     assert max(epochs_run) == 5  # three validations, one every other epoch
@@ -300,12 +299,12 @@ def test_a_fit_that_stopped_early_does_not_train_again(
 def test_minutes_count_across_calls(
     tmp_path: Path, epochs_run: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from asr.models.ctc import training
+    from asr.models.networks import training
 
     cuts = tone_cuts(tmp_path / "wav", 2)
     now = [0.0]
     monkeypatch.setattr(training, "time", SimpleNamespace(monotonic=lambda: now[0]))
-    step = training.Training.training_step
+    step = CtcTraining.training_step
 
     def takes_a_minute(self, batch, index):  # type: ignore[no-untyped-def]
         now[0] += 60.0 if index == 0 else 0.0
@@ -313,7 +312,7 @@ def test_minutes_count_across_calls(
             raise Killed
         return step(self, batch, index)
 
-    monkeypatch.setattr(training.Training, "training_step", takes_a_minute)
+    monkeypatch.setattr(CtcTraining, "training_step", takes_a_minute)
     settings = CtcSettings(epochs=19, max_minutes=5, **SMALL)
     with pytest.raises(Killed):
         Ctc(settings, LEXICON).fit(cuts, cuts, tmp_path / "work")
@@ -414,7 +413,7 @@ def test_unusable_utterances_are_named_and_left_out(
     broken = cut_of(tmp_path / "wav", "broken", np.ones(8000) * 0.1, "LOW")
     (tmp_path / "wav" / "broken.wav").write_bytes(b"no audio")
     cuts = CutSet.from_cuts([*good, short, foreign, broken])
-    kept = Utterances(cuts, Targets("characters", LEXICON), RATE, tmp_path / "audio", "train")
+    kept = Utterances(cuts, Targets("characters", LEXICON).encode, RATE, tmp_path / "audio", "train")
     assert kept.ids == ["tone0", "tone1"]
     said = capsys.readouterr().err
     assert "hurried: has 20 frames for labels that need 26" in said
@@ -443,7 +442,7 @@ def test_a_speed_that_leaves_too_few_frames_is_not_applied(tmp_path: Path) -> No
     # 26 frames of 40 ms for 25 labels and a blank between equal ones; 10% faster leaves 24
     cut = cut_of(tmp_path, "tight", np.ones(int(1.04 * RATE)) * 0.1, "MID MID MID MID MID MIID")
     utterances = Utterances(
-        CutSet.from_cuts([cut]), Targets("characters", LEXICON), RATE, tmp_path / "a", "train"
+        CutSet.from_cuts([cut]), Targets("characters", LEXICON).encode, RATE, tmp_path / "a", "train"
     )
     assert utterances[[(0, 1.1)]].samples.tolist() == [int(1.04 * RATE)]
     assert utterances[[(0, 0.9)]].samples.tolist() == [pytest.approx(int(1.04 * RATE) / 0.9, abs=2)]

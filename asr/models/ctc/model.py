@@ -13,21 +13,19 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torchaudio.functional import resample
 
 from asr.config import parse
 from asr.decode.topology import Topology
 from asr.emissions import Emissions
 from asr.errors import AsrError, DataError, ModelError
 from asr.files import replacing, write_json
-from asr.models.ctc.batches import Batches, Utterances
-from asr.models.ctc.network import FRAME_SHIFT_S, Network
 from asr.models.ctc.settings import CtcSettings
 from asr.models.ctc.targets import Targets
+from asr.models.networks.batches import EMIT_S, Batches, Utterances, posteriors
+from asr.models.networks.network import FRAME_SHIFT_S, Network
 from asr.text.lexicon import Lexicon
 from asr.text.units import Units
 
-EMIT_S = 60.0  # padded seconds of audio in one forward pass of `emit`
 PRIOR_S = 3600.0  # seconds of training audio that the prior is averaged over
 
 
@@ -58,9 +56,7 @@ class Ctc:
         self.topology = Topology.ctc(units)
         self.sample_rate = settings.sample_rate
         self.log_prior = np.full(len(units), -np.log(len(units)), dtype=np.float32)
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            self.network = Network(settings, len(units)).eval()
+        self.network = Network.seeded(seed, settings, len(units))
 
     def fit(self, train: lhotse.CutSet, dev: lhotse.CutSet, workdir: Path) -> None:
         """Train on `train`, keep the epoch that is best on `dev`; go on from an interrupted call's `workdir`.
@@ -78,12 +74,12 @@ class Ctc:
             )
         # Lightning is slow to import, and `transcribe` never needs it
         from asr.models.ctc import training
-        from asr.models.ctc.resume import Resume, key_of
+        from asr.models.networks.resume import Resume, key_of
 
         cache = workdir / "audio"
         cache.mkdir(parents=True, exist_ok=True)
         sets = {
-            name: Utterances(cuts, self.targets, self.sample_rate, cache / name, name)
+            name: Utterances(cuts, self.targets.encode, self.sample_rate, cache / name, name)
             for name, cuts in (("train", train), ("dev", dev))
         }
         for name, utterances in sets.items():
@@ -115,26 +111,13 @@ class Ctc:
                 break
         return torch.log((total / total.sum()).clamp(min=1e-8)).numpy().astype(np.float32)
 
-    @torch.inference_mode()
     def emit(self, waveforms: Sequence[np.ndarray], sample_rate: int) -> list[Emissions]:
         """Log posteriors of utterances, each (samples,) float32 in -1..1; one frame every 40 ms.
 
         An utterance shorter than 0.8 s gets the frames of 0.8 s. The network computes where `to` put it.
         """
-        audio = [torch.from_numpy(np.ascontiguousarray(w, dtype=np.float32)) for w in waveforms]
-        if sample_rate != self.sample_rate:
-            audio = [resample(w, sample_rate, self.sample_rate) for w in audio]
-        self.network.eval()
-        out: list[Emissions | None] = [None] * len(audio)
-        seconds = np.array([len(w) / self.sample_rate for w in audio])
-        for items in Batches(seconds, EMIT_S, (1.0,), None) if audio else []:
-            rows = [audio[i] for i, _ in items]
-            samples = torch.tensor([len(w) for w in rows])
-            padded = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
-            log_probs, frames = self.network(padded.to(self.device), samples.to(self.device))
-            for (i, _), row, count in zip(items, log_probs.cpu(), frames.tolist(), strict=True):
-                out[i] = Emissions(row[:count].numpy().copy(), self.units, FRAME_SHIFT_S, "posterior")
-        return [e for e in out if e is not None]
+        found = posteriors(self.network, waveforms, sample_rate)
+        return [Emissions(scores, self.units, FRAME_SHIFT_S, "posterior") for scores in found]
 
     @property
     def device(self) -> torch.device:

@@ -6,66 +6,25 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from asr.config import Settings
+from asr.models.networks.settings import NetworkSettings
 
 
-class CtcSettings(Settings):
+class CtcSettings(NetworkSettings):
     """Everything `raw_ctc` and `phoneme_ctc` can be told; they differ in `targets` alone."""
 
     type: Literal["ctc"] = "ctc"
     targets: Literal["phonemes", "characters"] = "characters"
     """What the network writes: the lexicon's phonemes, or letters and a word end."""
 
-    # the network
-    frontend: Literal["waveform", "logmel"] = "waveform"
-    """Learned filters on the samples, or fixed log-mel energies."""
-    sample_rate: int = Field(16000, ge=4000)
-    """Samples per second the network works at."""
-    channels: int = Field(64, ge=8)
-    """Filters of the front end."""
-    width: int = Field(256, ge=8)
-    """Channels of the encoder; even."""
-    blocks: int = Field(6, ge=0)
-    """Residual convolutions of the encoder, at 25 frames per second."""
-    kernel: int = Field(7, ge=1)
-    """Taps of each; odd."""
-    lstm_layers: int = Field(2, ge=0)
-    """Bidirectional LSTM layers after the convolutions."""
-    dropout: float = Field(0.15, ge=0, lt=1)
-
-    # training
-    epochs: int | None = Field(None, ge=1)
-    """Passes over the training set; None: by the rule of `training.epochs_for`, scaled by `effort`."""
-    effort: float = Field(1.0, gt=0)
-    """Factor on the rule's number of epochs."""
-    max_minutes: float | None = Field(None, gt=0)
-    """Training stops after the epoch that passes this many minutes; None: no limit."""
-    batch_s: float = Field(100.0, gt=0)
-    """Seconds of audio in a batch; fewer hours than 1.3 get smaller ones, by `training.batch_for`."""
-    learning_rate: float = Field(2e-3, gt=0)
-    """Peak of the one-cycle schedule."""
-    weight_decay: float = Field(1e-2, ge=0)
-    filter_rate: float = Field(0.03, ge=0)
-    """Factor on the learning rate of the learned front end; 0 freezes it."""
     flat_start: float = Field(0.08, ge=0, le=1)
     """Share of the steps over which the loss moves from labels spread evenly to CTC; 0: CTC at once."""
     crf: float = Field(0.0, ge=0, le=1)
     """Share of the denominator in the loss: 0 for CTC, 1 for a random field over label sequences."""
     crf_order: int = Field(3, ge=2)
     """Of the n-gram of labels that weighs them."""
-    calm_start: float = Field(0.15, ge=0, le=1)
-    """Share of the steps before masks and dropout begin."""
     speeds: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...] = Field(
         (0.9, 1.0, 1.1), min_length=1
     )
     """Speed factors drawn for each utterance of a pass; (1.0,) for none."""
-    time_masks: int = Field(2, ge=0)
-    """Time masks for each started 4 s of an utterance, each up to `time_mask_s` long."""
-    time_mask_s: float = Field(0.3, ge=0)
-    channel_masks: int = Field(2, ge=0)
-    """Masks over neighbouring front end channels, each up to `channel_mask` of them."""
-    channel_mask: float = Field(0.2, ge=0, le=1)
     patience: int | None = Field(None, ge=1)
     """Stop after this many validations without a better dev error; None: half of all validations."""
-    precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
-    """Of training; auto: bf16-mixed where the CPU multiplies bfloat16 itself, for half the time."""

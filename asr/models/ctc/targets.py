@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
 from typing import Literal
 
 from lhotse.cut import Cut
@@ -64,8 +62,3 @@ class Targets:
                 f"{self.kind} hold {unknown[0]!r}, which the lexicon never uses", utterance=cut.id, fix=fix
             )
         return self.units.encode(symbols)
-
-
-def frames_needed(labels: Sequence[int]) -> int:
-    """Frames a CTC path needs at least: one a label and a blank between equal neighbours."""
-    return len(labels) + sum(a == b for a, b in itertools.pairwise(labels))

@@ -31,6 +31,8 @@ from asr.models.gmmhmm.store import FeatureStore, native_rate
 from asr.models.gmmhmm.training import Ladder
 from asr.models.gmmhmm.transcribed import Transcribed
 from asr.models.gmmhmm.transform import RowStatistics, affine, fmllr
+from asr.models.networks.batches import posteriors
+from asr.models.networks.network import SUBSAMPLING, Network
 from asr.text.lexicon import Lexicon
 from asr.text.units import Units
 
@@ -61,6 +63,8 @@ class GmmHmm:
         self.phones = lexicon.phones()
         self.native_rate = SAMPLE_RATE
         self._parameters: Parameters | None = None
+        self.network: Network | None = None
+        self.state_prior: np.ndarray | None = None
 
     @property
     def parameters(self) -> Parameters:
@@ -109,8 +113,18 @@ class GmmHmm:
                 )
                 said = Transcribed(store, self.phones, self.lexicon, workdir / "alignment.i32")
                 self._parameters = Ladder(self.settings, said, workdir, pool).climb()
+                if self.settings.acoustic == "network":
+                    said.align(self._parameters, pool)
         finally:
             torch.set_num_threads(threads)
+        if self.settings.acoustic == "network":
+            # Lightning is slow to import, and `transcribe` never needs it
+            from asr.models.gmmhmm.hybrid import train as train_network
+
+            said.use(copies=True)
+            self.network, self.state_prior = train_network(
+                self.settings, self._parameters, said, train, speeds, self.seed, workdir / "network"
+            )
 
     def emit(self, waveforms: Sequence[np.ndarray], sample_rate: int) -> list[Emissions]:
         """Log likelihoods of the states; cepstra are normalised over the given utterances of one speaker."""
@@ -145,7 +159,14 @@ class GmmHmm:
             rows = RowStatistics.of(mixtures, affine(frames, transform), state, frames)
             transform = fmllr(rows.with_prior(p.prior.astype(float), self.settings.adaptation_frames))
             mixtures = p.mixtures
-        return [self._emissions(p.mixtures, affine(x, transform)) for x in features]
+        moved = [affine(x, transform) for x in features]
+        if self.network is None:
+            return [self._emissions(p.mixtures, x) for x in moved]
+        scores = posteriors(self.network, waveforms, sample_rate, moved)
+        return [
+            Emissions(s[: len(x)] - self.state_prior, self.units, FRAME_SHIFT_S, "likelihood")
+            for s, x in zip(scores, moved, strict=True)
+        ]
 
     def _features(self, waveforms: Sequence[np.ndarray], sample_rate: int) -> list[np.ndarray]:
         settings = self.settings.features
@@ -210,14 +231,15 @@ class GmmHmm:
             model = copy.copy(self)
             tensors = safetensors.numpy.load_file(Path(workdir) / f"{step}.safetensors")
             model._parameters = Parameters.of(tensors, self.phones)
+            model.network = None
             found.append((step, model))
-        return found
+        return [*found, ("network", self)] if self.network is not None else found
 
     def save(self, folder: Path) -> None:
         """Write model.safetensors, units.txt and model.json."""
         folder = Path(folder)
         with replacing(folder / "model.safetensors") as temporary:
-            safetensors.numpy.save_file(self.parameters.tensors(), temporary)
+            safetensors.numpy.save_file(self.parameters.tensors() | self._network_tensors(), temporary)
         self.units.save(folder / "units.txt")
         head = {"settings": self.settings.model_dump(mode="json"), "phones": self.phones}
         write_json(folder / "model.json", {**head, "native_rate": self.native_rate, "seed": self.seed})
@@ -240,12 +262,30 @@ class GmmHmm:
             model.phones = tuple(head["phones"])
             model.native_rate, model.seed, model.lexicon = head["native_rate"], head["seed"], None
             model._parameters = Parameters.of(tensors, model.phones)
-        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as e:
+            model.network = model.state_prior = None
+            if model.settings.acoustic == "network":
+                model._load_network(tensors)
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as e:
             raise ModelError(f"no usable GMM-HMM ({e})", path=folder, fix="train it again") from e
         if model._parameters.mixtures.states != len(model.units):
             raise ModelError("model.json and model.safetensors do not belong together", path=folder)
         return model
 
+    def _network_tensors(self) -> dict[str, np.ndarray]:
+        if self.network is None or self.state_prior is None:
+            return {}
+        weights = {f"network.{name}": value.numpy() for name, value in self.network.state_dict().items()}
+        return weights | {"state_prior": self.state_prior}
+
+    def _load_network(self, tensors: dict[str, np.ndarray]) -> None:
+        p = self.parameters
+        size = p.mixtures.means.shape[1]
+        self.network = Network.seeded(self.seed, self.settings.network, len(self.units), size, SUBSAMPLING)
+        weights = {k: torch.from_numpy(v) for k, v in tensors.items() if k.startswith("network.")}
+        self.network.load_state_dict({k.removeprefix("network."): v for k, v in weights.items()})
+        self.state_prior = tensors["state_prior"]
+
     def parameters_count(self) -> int:
         """Number of trained numbers."""
-        return self.parameters.count()
+        weights = sum(w.numel() for w in self.network.parameters()) if self.network is not None else 0
+        return self.parameters.count() + weights

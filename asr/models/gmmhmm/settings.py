@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from asr.config import Settings
 from asr.features.mfcc import MfccSettings
+from asr.models.networks.settings import NetworkSettings
 
 STEPS = ("mono", "tri", "lda", "sat")
 WITH_COPIES = ("lda", "sat")  # steps that also see the training set at other speeds
@@ -49,6 +50,10 @@ class GmmHmmSettings(Settings):
         A speaker's transform is drawn towards none as if by so many frames.
     variance_floor
         Smallest variance as a fraction of that of all frames.
+    acoustic
+        What scores the states in a speaker's space: the mixtures, or a network trained on their alignment.
+    network
+        Of that network.
     """
 
     type: Literal["gmmhmm"] = "gmmhmm"
@@ -66,3 +71,11 @@ class GmmHmmSettings(Settings):
     dimensions: int = Field(default=40, ge=2)
     adaptation_frames: float = Field(default=300, ge=0)
     variance_floor: float = Field(default=0.01, gt=0, le=1)
+    acoustic: Literal["gmm", "network"] = "gmm"
+    network: NetworkSettings = NetworkSettings(frontend="logmel", effort=0.6, dropout=0.25, weight_decay=0.02)
+
+    @model_validator(mode="after")
+    def _network_needs_adaptation(self) -> GmmHmmSettings:
+        if self.acoustic == "network" and self.step != "sat":
+            raise ValueError(f"acoustic: network follows the step sat, not {self.step}")
+        return self

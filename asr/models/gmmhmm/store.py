@@ -24,6 +24,11 @@ QUIET_DB = 30.0  # frames this far below the loudest of their utterance hold no 
 BATCH = 64  # recordings in flight at once
 
 
+def name_at(name: str, speed: float) -> str:
+    """What an utterance or a speaker is called at a speed."""
+    return name if speed == 1.0 else f"{name} at {speed:g}"
+
+
 @dataclass(frozen=True)
 class Entry:
     """One utterance: its text, where its frames are; of a copy at another speed, the recorded one's id."""
@@ -107,9 +112,8 @@ class FeatureStore:
             for cut, speed, cepstra in _cepstra(cuts, settings, rates, pool, speeds):
                 file.write(cepstra.tobytes())
                 said = cut.supervisions[0]
-                name, speaker, copy_of = said.id, said.speaker or said.id, None
-                if speed != 1.0:
-                    name, speaker, copy_of = f"{name} at {speed:g}", f"{speaker} at {speed:g}", name
+                name, speaker = (name_at(x, speed) for x in (said.id, said.speaker or said.id))
+                copy_of = said.id if speed != 1.0 else None
                 entries.append(Entry(name, speaker, said.text or "", begin, len(cepstra), copy_of))
                 begin += len(cepstra)
         if not entries:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from lhotse import CutSet
+from lhotse.cut import Cut
+from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
+from torchaudio.functional import resample
 
 from asr.data.audio import change_speed, load_cut
 from asr.errors import AsrError
-from asr.models.ctc.network import FRAME_SHIFT_S, MINIMUM_FRAMES, frames_of
-from asr.models.ctc.targets import Targets, frames_needed
+from asr.models.networks.network import FRAME_SHIFT_S, MINIMUM_FRAMES, Network, frames_of
 from asr.progress import console, track
 
+EMIT_S = 60.0  # padded seconds of audio in one forward pass of `posteriors`
 ROUND_S = 0.64  # batches are padded to a multiple of this: the CPU kernels are prepared once per shape
 
 
@@ -41,6 +45,11 @@ class Batch(NamedTuple):
     target_lengths: torch.Tensor
 
 
+def frames_needed(labels: Sequence[int]) -> int:
+    """Frames a CTC path needs at least: one a label and a blank between equal neighbours."""
+    return len(labels) + sum(a == b for a, b in itertools.pairwise(labels))
+
+
 class Utterances(Dataset[Batch]):
     """Every utterance of a set as 16-bit audio in one memory-mapped file, with its labels.
 
@@ -50,8 +59,8 @@ class Utterances(Dataset[Batch]):
     ----------
     cuts
         Cuts with one supervision each.
-    targets
-        From transcripts to labels.
+    encode
+        From a cut to its labels; AsrError leaves it out.
     sample_rate
         Audio is resampled to this many samples per second.
     path
@@ -60,14 +69,21 @@ class Utterances(Dataset[Batch]):
         Name of the set in messages.
     """
 
-    def __init__(self, cuts: CutSet, targets: Targets, sample_rate: int, path: Path, what: str) -> None:
+    def __init__(
+        self,
+        cuts: CutSet,
+        encode: Callable[[Cut], Sequence[int]],
+        sample_rate: int,
+        path: Path,
+        what: str,
+    ) -> None:
         self.sample_rate = sample_rate
         self.labels: list[np.ndarray] = []
         starts, ids, skipped = [0], [], 0
         with open(path, "wb") as f:
             for cut in track(list(cuts), f"reading {what}"):
                 try:
-                    labels = targets.encode(cut)
+                    labels = encode(cut)
                     waveform = load_cut(cut, sample_rate)
                     have, need = frames_of(len(waveform), sample_rate), frames_needed(labels)
                     if need > have:
@@ -96,6 +112,15 @@ class Utterances(Dataset[Batch]):
 
     def __getitem__(self, items: Sequence[tuple[int, float]]) -> Batch:
         """Padded batch of (utterance, speed factor); a speed that leaves too few frames is not applied."""
+        labels = [self.labels[i] for i, _ in items]
+        return Batch(
+            *self.audio_of(items),
+            torch.from_numpy(np.concatenate(labels)),
+            torch.tensor([len(x) for x in labels]),
+        )
+
+    def audio_of(self, items: Sequence[tuple[int, float]]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Padded waveforms (batch, samples) of (utterance, speed factor), and the length of each."""
         waveforms = []
         for i, speed in items:
             samples = self.audio[self.starts[i] : self.starts[i + 1]]
@@ -109,13 +134,47 @@ class Utterances(Dataset[Batch]):
         padded = torch.zeros(len(waveforms), longest)
         for row, waveform in zip(padded, waveforms, strict=True):
             row[: len(waveform)] = waveform
-        labels = [self.labels[i] for i, _ in items]
-        return Batch(
-            padded,
-            torch.tensor([len(w) for w in waveforms]),
-            torch.from_numpy(np.concatenate(labels)),
-            torch.tensor([len(x) for x in labels]),
-        )
+        return padded, torch.tensor([len(w) for w in waveforms])
+
+
+@torch.inference_mode()
+def posteriors(
+    network: Network,
+    waveforms: Sequence[np.ndarray],
+    sample_rate: int,
+    beside: Sequence[np.ndarray] | None = None,
+) -> list[np.ndarray]:
+    """(frames, units) float32 log posteriors of each utterance, computed where the network is.
+
+    Parameters
+    ----------
+    network
+        Taken as it is after training.
+    waveforms
+        (samples,) float32 in -1..1 each.
+    sample_rate
+        Their samples per second; another than the network's is resampled.
+    beside
+        (frames of 10 ms, size) features of each, where the network takes such.
+    """
+    rate, device = network.settings.sample_rate, network.output.weight.device
+    audio = [torch.from_numpy(np.ascontiguousarray(w, dtype=np.float32)) for w in waveforms]
+    if sample_rate != rate:
+        audio = [resample(w, sample_rate, rate) for w in audio]
+    network.eval()
+    out: list[np.ndarray | None] = [None] * len(audio)
+    seconds = np.array([len(w) / rate for w in audio])
+    for items in Batches(seconds, EMIT_S, (1.0,), None) if audio else []:
+        rows = [audio[i] for i, _ in items]
+        samples = torch.tensor([len(w) for w in rows])
+        padded = pad_sequence(rows, batch_first=True)
+        more = None
+        if beside is not None:
+            more = pad_sequence([torch.from_numpy(beside[i]) for i, _ in items], batch_first=True).to(device)
+        log_probs, frames = network(padded.to(device), samples.to(device), more)
+        for (i, _), row, count in zip(items, log_probs.cpu(), frames.tolist(), strict=True):
+            out[i] = row[:count].numpy().copy()
+    return [scores for scores in out if scores is not None]
 
 
 class Batches:

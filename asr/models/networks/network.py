@@ -1,16 +1,17 @@
-"""The network: waveform to log posteriors at 25 frames per second."""
+"""The network: waveform to log posteriors, by an encoder of 25 frames per second."""
 
 from __future__ import annotations
 
 import os
+from typing import Self
 
 import torch
 from torch import nn
 
 from asr.features.logmel import SHIFT_S, LogMel
 from asr.features.waveform import LearnedFilterbank
-from asr.models.ctc.augment import mask_features
-from asr.models.ctc.settings import CtcSettings
+from asr.models.networks.augment import mask_features, mask_time
+from asr.models.networks.settings import NetworkSettings
 
 # oneDNN keeps compiled kernels and their buffers for a thousand shapes by default: gigabytes, as batches vary
 os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "128")
@@ -72,13 +73,21 @@ class Dropout(nn.Module):
 class Mask(nn.Module):
     """Masks over time and channels in training, by `augment.mask_features`."""
 
-    def __init__(self, settings: CtcSettings) -> None:
+    def __init__(self, settings: NetworkSettings) -> None:
         super().__init__()
         self.settings = settings
 
     def forward(self, features: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         """Features (batch, channels, frames) of `lengths` (batch,) frames each to the same."""
         return mask_features(features, lengths, self.settings) if self.training else features
+
+
+class TimeMask(Mask):
+    """Masks over time alone, of features (batch, frames, size), by `augment.mask_time`."""
+
+    def forward(self, features: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        """Features of `lengths` (batch,) frames each to the same."""
+        return mask_time(features, lengths, self.settings) if self.training else features
 
 
 class Subsample(nn.Module):
@@ -158,6 +167,32 @@ class BiLstm(nn.Module):
         return x + self.dropout(self.norm(both))
 
 
+class Beside(nn.Module):
+    """Features of 100 frames per second that come beside the waveform, each output frame seeing twelve.
+
+    Parameters
+    ----------
+    size
+        Numbers in a frame.
+    width
+        Channels of the output.
+    settings
+        Of the time masks in training.
+    """
+
+    def __init__(self, size: int, width: int, settings: NetworkSettings) -> None:
+        super().__init__()
+        self.mask = TimeMask(settings)
+        self.project = nn.Linear(3 * SUBSAMPLING * size, width)
+        self.norm = nn.BatchNorm1d(width)
+
+    def forward(self, features: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        """(batch, 4 · longest, size) of `lengths` (batch,) frames each to (batch, longest, width)."""
+        padded = nn.functional.pad(self.mask(features, lengths), (0, 0, SUBSAMPLING, SUBSAMPLING))
+        windows = padded.unfold(1, 3 * SUBSAMPLING, SUBSAMPLING).flatten(2)
+        return self.norm(self.project(windows).transpose(1, 2)).transpose(1, 2)
+
+
 class Network(nn.Module):
     """Front end, normalisation, masks (in training), encoder, softmax.
 
@@ -166,12 +201,17 @@ class Network(nn.Module):
     settings
         Sizes and the kind of front end.
     units
-        Number of output symbols, blank included.
+        Number of output symbols.
+    beside
+        Numbers in a frame of the features that come beside the waveform, 0 where none do.
+    parts
+        Output frames for each of the encoder: with 4 there are 100 per second (Vanhoucke, Devin and Heigold
+        2013, "Multiframe deep neural networks for acoustic modeling").
     """
 
-    def __init__(self, settings: CtcSettings, units: int) -> None:
+    def __init__(self, settings: NetworkSettings, units: int, beside: int = 0, parts: int = 1) -> None:
         super().__init__()
-        self.settings = settings
+        self.settings, self.units, self.parts = settings, units, parts
         kind = LearnedFilterbank if settings.frontend == "waveform" else LogMel
         self.frontend: nn.Module = kind(settings.channels, settings.sample_rate)
         self.normalise = Normalise()
@@ -184,9 +224,21 @@ class Network(nn.Module):
             BiLstm(settings.width, settings.dropout) for _ in range(settings.lstm_layers)
         )
         self.dropout = Dropout(settings.dropout)
-        self.output = nn.Linear(settings.width, units)
+        self.output = nn.Linear(settings.width, parts * units)
+        self.beside = Beside(beside, settings.width, settings) if beside else None
 
-    def forward(self, waveforms: torch.Tensor, samples: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    @classmethod
+    def seeded(
+        cls, seed: int, settings: NetworkSettings, units: int, beside: int = 0, parts: int = 1
+    ) -> Self:
+        """An untrained network, the same for the same seed; random numbers elsewhere stay what they were."""
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            return cls(settings, units, beside, parts).eval()
+
+    def forward(
+        self, waveforms: torch.Tensor, samples: torch.Tensor, beside: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Log posteriors of a batch.
 
         Parameters
@@ -195,6 +247,8 @@ class Network(nn.Module):
             (batch, longest), zero behind each utterance.
         samples
             (batch,) int64, the length of each.
+        beside
+            (batch, frames of 10 ms, size), zero behind each utterance, where the network takes such.
 
         Returns
         -------
@@ -216,9 +270,15 @@ class Network(nn.Module):
         lengths = -(-samples * SUBSAMPLING // hop)
         features = self.mask(self.normalise(features, lengths), lengths)
         inside = valid(frames, longest).transpose(1, 2)
-        x = self.subsample(features, frames) * inside
+        x = self.subsample(features, frames)
+        if self.beside is not None:
+            assert beside is not None
+            beside = nn.functional.pad(beside, (0, 0, 0, SUBSAMPLING * longest - beside.shape[1]))
+            x = x + self.beside(beside, lengths)
+        x = x * inside
         for block in self.blocks:
             x = block(x, inside)
         for lstm in self.lstms:
             x = lstm(x, frames)
-        return self.output(self.dropout(x)).float().log_softmax(2), frames
+        scores = self.output(self.dropout(x)).float()
+        return scores.view(len(x), self.parts * longest, self.units).log_softmax(2), self.parts * frames

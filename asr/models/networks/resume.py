@@ -8,15 +8,15 @@ from pathlib import Path
 
 from torch import nn
 
+from asr.config import Settings
 from asr.files import content_hash, write_json
-from asr.models.ctc.batches import Utterances
-from asr.models.ctc.checkpoint import SafeCheckpointIO
-from asr.models.ctc.settings import CtcSettings
+from asr.models.networks.batches import Utterances
+from asr.models.networks.checkpoint import SafeCheckpointIO
 from asr.progress import console
 from asr.text.units import Units
 
 
-def key_of(settings: CtcSettings, units: Units, seed: int, *sets: Utterances) -> str:
+def key_of(settings: Settings, units: Units, seed: int, *sets: Utterances) -> str:
     """Hash of all that a training depends on; of the audio, the lengths stand for the samples."""
     parts: list[bytes | str] = [settings.model_dump_json(), " ".join(units.symbols), str(seed)]
     for utterances in sets:

@@ -1,0 +1,141 @@
+"""A network in place of the mixtures: posteriors of the tied states, from alignments of the ladder.
+
+Reference
+---------
+Bourlard and Morgan 1994, "Connectionist speech recognition: a hybrid approach", chapter 7; Hinton et al.
+2012, "Deep neural networks for acoustic modeling in speech recognition".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import lhotse
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+
+from asr.files import content_hash
+from asr.models.gmmhmm.settings import GmmHmmSettings
+from asr.models.gmmhmm.states import Parameters
+from asr.models.gmmhmm.store import name_at
+from asr.models.gmmhmm.transcribed import Transcribed
+from asr.models.networks.batches import Batches, Utterances
+from asr.models.networks.network import FRAME_SHIFT_S, MINIMUM_FRAMES, SUBSAMPLING, Network
+from asr.models.networks.resume import Resume, key_of
+from asr.models.networks.training import Training, batch_for, fit, scheduled
+
+NOWHERE = -1  # label of frames behind the end of an utterance
+
+
+class StateBatch(NamedTuple):
+    """Padded audio, features in the speakers' spaces and states.
+
+    Attributes
+    ----------
+    waveforms
+        (batch, samples) float32.
+    samples
+        (batch,) int64, length of each.
+    features
+        (batch, frames of 10 ms, dimensions) float32.
+    states
+        (batch, frames of 10 ms) int64, NOWHERE behind each utterance.
+    """
+
+    waveforms: torch.Tensor
+    samples: torch.Tensor
+    features: torch.Tensor
+    states: torch.Tensor
+
+
+class Aligned(Dataset[StateBatch]):
+    """Training utterances with the state of every frame.
+
+    Parameters
+    ----------
+    utterances
+        Their audio.
+    names
+        Their ids in `said`.
+    said
+        Their features and alignments, at other speeds too.
+    parameters
+        Of the models they were aligned by.
+    """
+
+    def __init__(
+        self, utterances: Utterances, names: Sequence[str], said: Transcribed, parameters: Parameters
+    ) -> None:
+        self.utterances, self.names, self.said, self.parameters = utterances, names, said, parameters
+        self.entries = {said.store.entries[i].id: i for i in said.numbers}
+
+    def states(self, entry: int) -> np.ndarray:
+        """(frames,) states of an entry of `said`."""
+        return self.parameters.states.columns[self.said.keys(entry)].astype(np.int64)
+
+    def __getitem__(self, items: Sequence[tuple[int, float]]) -> StateBatch:
+        """Padded batch of (utterance, speed factor); a copy that could not be aligned is not taken."""
+        copies = [(i, speed, name_at(self.names[i], speed)) for i, speed in items]
+        items = [(i, speed if name in self.entries else 1.0) for i, speed, name in copies]
+        waveforms, samples = self.utterances.audio_of(items)
+        entries = [self.entries[name_at(self.names[i], speed)] for i, speed in items]
+        features = [torch.from_numpy(self.said.features(e, self.parameters)) for e in entries]
+        states = [torch.from_numpy(self.states(e)) for e in entries]
+        pad = nn.utils.rnn.pad_sequence
+        return StateBatch(waveforms, samples, pad(features, True), pad(states, True, NOWHERE))
+
+
+class StateTraining(Training):
+    """Cross-entropy of the states, in nats per frame."""
+
+    def training_step(self, batch: StateBatch, index: int) -> torch.Tensor:
+        """Mean over the frames of all utterances."""
+        log_probs, _ = self.network(batch.waveforms, batch.samples, batch.features)
+        known = batch.states != NOWHERE
+        states = nn.functional.pad(batch.states, (0, log_probs.shape[1] - known.shape[1]), value=NOWHERE)
+        flat = log_probs.flatten(0, 1), states.flatten()
+        return self.watched(nn.functional.nll_loss(*flat, ignore_index=NOWHERE))
+
+
+def train(
+    settings: GmmHmmSettings,
+    parameters: Parameters,
+    said: Transcribed,
+    cuts: lhotse.CutSet,
+    speeds: Sequence[float],
+    seed: int,
+    workdir: Path,
+) -> tuple[Network, np.ndarray]:
+    """A network of the states that `said` was aligned to, and their log prior (states,) float32.
+
+    There is no early stopping: the rates fall to nothing within the passes that the hours are worth.
+    """
+    workdir.mkdir(parents=True, exist_ok=True)
+    known = {said.store.entries[i].id for i in said.numbers}
+    usable = lhotse.CutSet.from_cuts(c for c in cuts if c.supervisions[0].id in known)
+    utterances = Utterances(usable, lambda _: [], settings.network.sample_rate, workdir / "audio", "train")
+    names = {c.id: c.supervisions[0].id for c in usable}
+    aligned = Aligned(utterances, [names[i] for i in utterances.ids], said, parameters)
+    counts = np.ones(len(parameters.states.units))
+    digest = []
+    for i in said.numbers:
+        states = aligned.states(i)
+        counts += np.bincount(states, minlength=len(counts))
+        digest.append(states.tobytes())
+    total_s = float(np.maximum(utterances.seconds, MINIMUM_FRAMES * FRAME_SHIFT_S).sum())
+    epochs = scheduled(total_s, settings.network)
+    batches = Batches(utterances.seconds, batch_for(total_s, settings.network), speeds, seed)
+    size = parameters.mixtures.means.shape[1]
+    network = Network.seeded(seed, settings.network, len(counts), size, SUBSAMPLING)
+    key = content_hash(key_of(settings, parameters.states.units, seed, utterances), *digest)
+    resume = Resume(workdir, key)
+    if not resume.finished:
+        module = StateTraining(network, settings.network, epochs * len(batches), seed, key)
+        fit(module, DataLoader(aligned, sampler=batches, batch_size=None), batches, epochs, resume)
+    resume.load_best(network)
+    (workdir / "audio").unlink()
+    return network.eval(), np.log(counts / counts.sum()).astype(np.float32)

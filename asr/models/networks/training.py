@@ -1,0 +1,284 @@
+"""Training of networks under Lightning: schedule, checkpoints, progress."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+import warnings
+from typing import Any, Literal
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
+from torch.utils.data import DataLoader
+
+from asr.errors import ModelError
+from asr.models.networks.batches import Batches
+from asr.models.networks.checkpoint import SafeCheckpointIO
+from asr.models.networks.network import Dropout, Mask, Network
+from asr.models.networks.resume import Resume
+from asr.models.networks.settings import NetworkSettings
+from asr.progress import bar, console
+
+VALIDATIONS = 20  # at most, spread over the epochs: each costs a pass over dev
+STEPS_A_PASS = 48  # a small set is cut into smaller batches, down to this many, or to SMALLEST_S seconds
+SMALLEST_S = 15.0
+
+
+def scheduled(total_s: float, settings: NetworkSettings) -> int:
+    """Passes over so many seconds of training audio, such that the last one is validated too."""
+    epochs = epochs_for(total_s / 3600, settings)
+    every = max(1, epochs // VALIDATIONS)
+    return -(-epochs // every) * every
+
+
+def epochs_for(hours: float, settings: NetworkSettings) -> int:
+    """Passes over a training set of `hours`: fewer hours, more passes, but less work in all.
+
+    40 passes at 2 h; passes grow with the inverse square root of the hours, and end at 600.
+    """
+    if settings.epochs is not None:
+        return settings.epochs
+    return max(4, min(600, round(settings.effort * 40.0 * math.sqrt(2.0 / hours))))
+
+
+def batch_for(total_s: float, settings: NetworkSettings) -> float:
+    """Seconds of audio in a batch, for so many seconds of training.
+
+    Few hours need many steps more than big ones: with 0.16 h of grid_s1, batches of 25 s instead of 72 s had
+    29.3% instead of 42.7% phoneme errors on dev after the same 50 passes.
+    """
+    return min(settings.batch_s, max(SMALLEST_S, total_s / STEPS_A_PASS))
+
+
+def precision_of(settings: NetworkSettings) -> Literal["32-true", "bf16-mixed"]:
+    """What `auto` means on this machine."""
+    if settings.precision != "auto":
+        return settings.precision
+    return "bf16-mixed" if torch.cpu._is_avx512_bf16_supported() else "32-true"
+
+
+class Training(L.LightningModule):
+    """AdamW under a one-cycle schedule; what is taught, and how that is judged, is left open.
+
+    Parameters
+    ----------
+    network
+        To be trained.
+    settings
+        Rates and schedule.
+    steps
+        Batches of the whole training.
+    seed
+        Of masks and dropout.
+    key
+        Which training this is, for `Resume`.
+
+    Reference
+    ---------
+    Smith and Topin 2018, "Super-convergence".
+    """
+
+    def __init__(self, network: Network, settings: NetworkSettings, steps: int, seed: int, key: str) -> None:
+        super().__init__()
+        self.network, self.settings, self.steps, self.seed, self.key = network, settings, steps, seed, key
+        self.running = math.nan
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Write down which training this is, for `Resume`."""
+        checkpoint["key"] = self.key
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Draw masks and dropout from (seed, step), so that a resumed run equals an unbroken one."""
+        torch.manual_seed(self.seed * 1_000_003 + self.global_step)
+        calm = self.global_step < self.settings.calm_start * self.steps
+        for part in self.network.modules():
+            if isinstance(part, Dropout | Mask):
+                part.train(not calm)
+
+    def watched(self, loss: torch.Tensor) -> torch.Tensor:
+        """The loss of a step, logged; ModelError if it is no number."""
+        value = loss.item()
+        if not math.isfinite(value):
+            raise ModelError(f"the loss became {value} at step {self.global_step}", fix="lower learning_rate")
+        self.running = value if math.isnan(self.running) else 0.95 * self.running + 0.05 * value
+        self.log("loss", value)
+        return loss
+
+    def configure_gradient_clipping(self, optimizer: torch.optim.Optimizer, *_: object, **__: object) -> None:
+        """Clip to a global norm of one; Lightning's own clipping refuses fused optimizers under bfloat16."""
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """Weight decay on matrices alone; the learned filters move slower and undecayed."""
+        s = self.settings
+        groups: dict[str, list[torch.nn.Parameter]] = {"decayed": [], "plain": [], "filters": []}
+        for name, parameter in self.network.named_parameters():
+            if name.startswith("frontend."):
+                groups["filters"].append(parameter)
+            else:
+                groups["decayed" if parameter.ndim > 1 else "plain"].append(parameter)
+        rates = {
+            "decayed": s.learning_rate,
+            "plain": s.learning_rate,
+            "filters": s.learning_rate * s.filter_rate,
+        }
+        used = [name for name in groups if groups[name]]
+        optimizer = torch.optim.AdamW(
+            [
+                {"params": groups[name], "weight_decay": s.weight_decay if name == "decayed" else 0.0}
+                for name in used
+            ],
+            lr=s.learning_rate,
+            betas=(0.9, 0.98),
+            fused=True,
+        )
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, [max(rates[name], 1e-12) for name in used], total_steps=self.steps + 1, pct_start=0.15,
+            cycle_momentum=False, div_factor=10.0, final_div_factor=100.0,
+        )  # fmt: skip
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+class Report(Callback):
+    """Progress bar and one line a validation on stderr; stops at the limit of minutes.
+
+    Minutes are those of all calls together: checkpoints hold what was used before them.
+    """
+
+    def __init__(self, max_minutes: float | None) -> None:
+        self.max_minutes = max_minutes
+        self.started = time.monotonic()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Part of every checkpoint."""
+        return {"seconds": time.monotonic() - self.started}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Called by Lightning when a training goes on."""
+        self.started -= state_dict["seconds"]
+
+    def on_fit_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Open the bar."""
+        self.bar = bar()
+        self.bar.start()
+        self.task = self.bar.add_task("training", total=trainer.max_epochs, completed=trainer.current_epoch)
+
+    def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Say where training stands."""
+        self.bar.advance(self.task)
+        minutes = (time.monotonic() - self.started) / 60
+        if self.max_minutes is not None and minutes >= self.max_minutes:
+            console.print(f"training stops: {minutes:.1f} of {self.max_minutes} minutes used")
+            trainer.should_stop = True
+
+    def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Print loss and dev error."""
+        m = trainer.callback_metrics
+        if trainer.sanity_checking or "dev_error" not in m:
+            return
+        minutes = (time.monotonic() - self.started) / 60
+        console.print(
+            f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}: "
+            f"train loss {getattr(module, 'running', math.nan):.3f}, dev loss {float(m['dev_loss']):.3f}, "
+            f"dev error {float(m['dev_error']):.2f}%, {minutes:.1f} min"
+        )
+
+    def teardown(self, trainer: L.Trainer, module: L.LightningModule, stage: str) -> None:
+        """Close the bar, also after an error."""
+        if hasattr(self, "bar"):
+            self.bar.stop()
+
+
+class EpochOf(Callback):
+    """Tells the batch sampler which pass it is."""
+
+    def __init__(self, batches: Batches) -> None:
+        self.batches = batches
+
+    def on_train_epoch_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Runs before the epoch's batches are drawn."""
+        self.batches.set_epoch(trainer.current_epoch)
+
+
+def fit(
+    module: Training,
+    train: DataLoader[Any],
+    batches: Batches,
+    epochs: int,
+    resume: Resume,
+    dev: DataLoader[Any] | None = None,
+    patience: int | None = None,
+) -> None:
+    """Train `module.network` in place, and leave its weights in `resume.best`.
+
+    A later call goes on from `resume.last`, which every validation leaves, or what would be one.
+
+    Parameters
+    ----------
+    module
+        Says what is learned.
+    train
+        Batches as `batches` draws them.
+    batches
+        Told which pass it is.
+    epochs
+        Passes, from `scheduled`.
+    resume
+        Where checkpoints go.
+    dev
+        Where the module logs a ``dev_error``: the weights kept are those of the lowest. None: the last ones.
+    patience
+        Stop after so many validations without a better dev error; None: half of all validations.
+
+    Raises
+    ------
+    ModelError
+        If the loss stops being a number, or the checkpoint is damaged.
+    """
+    module.network.train()  # Lightning keeps the mode it finds
+    every = max(1, epochs // VALIDATIONS)
+    # not after every pass: writing one takes as long as a pass over a tiny set
+    last = ModelCheckpoint(
+        resume.folder, "last", every_n_epochs=every, save_top_k=1, enable_version_counter=False,
+        save_on_train_epoch_end=True,
+    )  # fmt: skip
+    callbacks: list[Callback] = [EpochOf(batches), Report(module.settings.max_minutes), last]
+    if dev is not None:
+        best = ModelCheckpoint(
+            resume.folder, "best", monitor="dev_error", mode="min", save_top_k=1,
+            enable_version_counter=False, save_weights_only=True,
+        )  # fmt: skip
+        stop = EarlyStopping("dev_error", patience=patience or max(5, VALIDATIONS // 2))
+        callbacks[1:1] = [best, stop]
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        trainer = L.Trainer(
+            accelerator="cpu",
+            precision=precision_of(module.settings),
+            max_epochs=epochs,
+            check_val_every_n_epoch=every,
+            num_sanity_val_steps=0,
+            callbacks=callbacks,
+            plugins=[SafeCheckpointIO()],
+            logger=[
+                CSVLogger(resume.workdir, "", "", flush_logs_every_n_steps=1),
+                TensorBoardLogger(resume.workdir, "tensorboard", ""),
+            ],
+            log_every_n_steps=10,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+            reload_dataloaders_every_n_epochs=0,
+        )
+        going_on = resume.last.exists()
+        if going_on:
+            console.print(f"resuming from {resume.last}")
+        trainer.fit(module, train, dev, ckpt_path=resume.last if going_on else None, weights_only=False)
+        if dev is None:
+            trainer.save_checkpoint(resume.best, weights_only=True)
+    resume.finish(trainer.current_epoch, trainer.global_step)
