@@ -18,8 +18,11 @@ from hypothesis import strategies as some
 from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
 
 from asr.decode.align import align
+from asr.decode.graph import Graph
 from asr.decode.linear import Linear
 from asr.decode.linear import best_path as shared_best_path
+from asr.decode.search import SearchSettings, search
+from asr.emissions import Emissions
 from asr.errors import DataError
 from asr.features.mfcc import MfccSettings
 from asr.models.gmmhmm import transcribed
@@ -626,3 +629,23 @@ def test_nothing_alignable_is_an_error(tmp_path):
     cuts = CutSet.from_cuts([cut_of(tmp_path, "u", np.zeros(RATE), "QUUX")])
     with pytest.raises(DataError, match="aligned"):
         GmmHmm(SMALL, LEXICON).fit(cuts, cuts, tmp_path / "work")
+
+
+def test_compounds_stay_apart_where_places_are_tied_together(tmp_path):
+    """GREEN HOUSE and GREENHOUSE differ in places alone; where trees do not ask for them, in nothing."""
+    leaves = np.broadcast_to(np.arange(6, dtype=np.int32).reshape(2, 1, 3, 1, 1), (2, 4, 3, 3, 3))
+    states = States(("G", "H"), np.ascontiguousarray(leaves))
+    n = len(states.units)
+    topology = states.topology(np.full(n, 0.5), np.array([0.1, 0.1]))
+    lexicon = Lexicon({"GREEN": [("G",)], "HOUSE": [("H",)], "GREENHOUSE": [("G", "H")]})
+    scores = np.full((6, n), -20.0, np.float32)
+    scores[np.arange(6), np.arange(6)] = 0.0
+    found = Emissions(scores, states.units, 0.01, "likelihood")
+    arpa = (
+        "\\data\\\nngram 1=5\n\n\\1-grams:\n-99\t<s>\n-0.5\t</s>\n-0.5\tGREEN\n-0.5\tHOUSE\n"
+        "{}\tGREENHOUSE\n\n\\end\\\n"
+    )
+    for chance, text in ((-0.4, "GREENHOUSE"), (-2.0, "GREEN HOUSE")):
+        (tmp_path / "lm.arpa").write_text(arpa.format(chance))
+        graph = Graph.build(topology, lexicon, tmp_path / "lm.arpa")
+        assert search(found, graph, SearchSettings(acoustic_scale=1.0, beam=40.0)).text == text
