@@ -162,11 +162,14 @@ class GmmHmm:
         moved = [affine(x, transform) for x in features]
         if self.network is None:
             return [self._emissions(p.mixtures, x) for x in moved]
-        scores = posteriors(self.network, waveforms, sample_rate, moved)
-        return [
-            Emissions(s[: len(x)] - self.state_prior, self.units, FRAME_SHIFT_S, "likelihood")
-            for s, x in zip(scores, moved, strict=True)
-        ]
+        assert self.state_prior is not None
+        share, found = np.float32(self.settings.mixture_share), []
+        for x, scores in zip(moved, posteriors(self.network, waveforms, sample_rate, moved), strict=True):
+            scores = (1 - share) * (scores[: len(x)] - self.state_prior)
+            if share:
+                scores += share * p.mixtures.log_likelihoods(x)
+            found.append(Emissions(scores, self.units, FRAME_SHIFT_S, "likelihood"))
+        return found
 
     def _features(self, waveforms: Sequence[np.ndarray], sample_rate: int) -> list[np.ndarray]:
         settings = self.settings.features

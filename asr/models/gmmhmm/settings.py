@@ -54,6 +54,8 @@ class GmmHmmSettings(Settings):
         What scores the states in a speaker's space: the mixtures, or a network trained on their alignment.
     network
         Of that network.
+    mixture_share
+        Of the mixtures in the log likelihoods that the search sees, beside the network: they err elsewhere.
     """
 
     type: Literal["gmmhmm"] = "gmmhmm"
@@ -73,6 +75,8 @@ class GmmHmmSettings(Settings):
     variance_floor: float = Field(default=0.01, gt=0, le=1)
     acoustic: Literal["gmm", "network"] = "gmm"
     network: NetworkSettings = NetworkSettings(frontend="logmel", effort=0.6, dropout=0.25, weight_decay=0.02)
+
+    mixture_share: float = Field(default=0.33, ge=0, le=1)
 
     @model_validator(mode="after")
     def _network_needs_adaptation(self) -> GmmHmmSettings:
