@@ -127,7 +127,8 @@ def bench(
         console.print("stopped: the same command goes on from here")
         raise typer.Exit(130) from None
     failed = {s.label: s.error for s in states if s.error is not None}
-    answer = write_report(folder, [s.folder for s in states if s.row is not None], failed, provenance())
+    finished = [s.folder for s in states if s.row is not None]
+    answer = write_report(folder, finished, failed, provenance(), corpus)
     lost = {s.folder: s.row["split"] for s in states if s.row is not None and s.row.get("unreadable")}
     if lost:
         # the cells name it in their log.txt alone; all of them score the same split

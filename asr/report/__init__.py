@@ -11,7 +11,11 @@ from asr.files import write_text
 
 
 def write_report(
-    to: Path, folders: Sequence[Path], failed: Mapping[str, str], provenance: Mapping[str, Any]
+    to: Path,
+    folders: Sequence[Path],
+    failed: Mapping[str, str],
+    provenance: Mapping[str, Any],
+    corpus: Path | None = None,
 ) -> list[str]:
     """Write RESULTS.md, curve.png, curve.svg and report.html, and return the answer in sentences.
 
@@ -25,7 +29,10 @@ def write_report(
         Cell → why it failed.
     provenance
         Of this bench, from `asr.record.provenance`.
+    corpus
+        Prepared folder that it was run on, for recordings in the page; None: without them.
     """
+    from asr.data.corpus import Corpus
     from asr.report.answer import answer
     from asr.report.figures import Findings, Run
     from asr.report.markdown import results_markdown
@@ -47,5 +54,6 @@ def write_report(
         for suffix in ("png", "svg"):
             save_curve(figure, to / f"curve.{suffix}")
     write_text(to / "RESULTS.md", results_markdown(findings, sentences, failed, provenance, "curve.svg"))
-    write_text(to / "report.html", page(findings, sentences, failed, provenance))
+    heard = None if corpus is None else Corpus.open(corpus)
+    write_text(to / "report.html", page(findings, sentences, failed, provenance, heard))
     return sentences

@@ -63,15 +63,15 @@ def _crossing(a: str, b: str, compared: Comparison) -> str:
 
 def _texts(findings: Findings) -> list[str]:
     """What more text brought at the largest budget, where several texts were measured."""
-    least, most = (list(findings.by_text.values())[k] if findings.by_text else [] for k in (0, -1))
-    if least is most:
+    texts = list(findings.by_text)
+    if len(texts) < 2:
         return []
+    least, most = findings.by_text[texts[0]], findings.by_text[texts[-1]]
     top = findings.budgets[-1]
     before = {p.recipe: p for p in least if p.hours == top}
     pairs = [(before[p.recipe], p) for p in most if p.hours == top and p.recipe in before]
     if not pairs:
         return []
-    texts = list(findings.by_text)
     change = "; ".join(f"{b.recipe} {a.wer:.1f}% to {b.wer:.1f}%" for a, b in pairs)
     span = f"from {words_text(texts[0])} to {words_text(texts[-1])}"
     return [f"More text at {hours_text(top)} h, {span}: {change} WER."]

@@ -1,4 +1,4 @@
-"""One self-contained HTML page of a bench: no script, no network."""
+"""One self-contained HTML page of a bench: no network, and no script but one that plays a word."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from asr.data.corpus import Corpus
 from asr.report.figures import Findings, Point, Run, hours_text, words_text
+from asr.report.listen import recordings, word_times
 from asr.report.markdown import (
     CONTESTS_NOTE,
     LAWS_NOTE,
@@ -26,6 +28,16 @@ from asr.report.plot import INK, draw_cost, draw_curve, draw_stages, draw_texts,
 from asr.score import Pairs, UtteranceScore
 
 WORST = 8  # utterances shown for each recipe
+SCRIPT = """<script>
+document.addEventListener("click", event => {
+  const word = event.target.closest("[data-at]"), line = word && word.closest("[data-audio]");
+  if (!line) return;
+  document.querySelectorAll("audio").forEach(other => other.pause());
+  const audio = document.getElementById(line.dataset.audio);
+  audio.currentTime = word.dataset.at;
+  audio.play();
+});
+</script>"""
 
 
 def page(
@@ -33,6 +45,7 @@ def page(
     answer: Sequence[str],
     failed: Mapping[str, str],
     provenance: Mapping[str, Any],
+    corpus: Corpus | None = None,
 ) -> str:
     """The page.
 
@@ -46,6 +59,8 @@ def page(
         Cell → why it failed.
     provenance
         Of this bench, from `asr.record.provenance`.
+    corpus
+        What it was run on, for the recordings of the worst utterances; None: without them.
     """
     runs = findings.runs
     body = [_list("answer", answer)] if answer else []
@@ -69,7 +84,7 @@ def page(
             _table("Power laws", *laws(findings), LAWS_NOTE),
             _table("Pair by pair", *contests(findings), CONTESTS_NOTE),
             _table("Every cell", *table(runs), "Decoding RTF: seconds of one core for a second of audio."),
-            _worst(findings.points),
+            _worst(findings.points, corpus),
         ]
     body.append(_origin(runs, provenance))
     frame = Template((Path(__file__).parent / "page.html").read_text(encoding="utf-8"))
@@ -140,35 +155,56 @@ def _table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]], note:
     )
 
 
-def _worst(points: Sequence[Point]) -> str:
+def _worst(points: Sequence[Point], corpus: Corpus | None) -> str:
+    shown = [
+        max((p for p in points if p.recipe == recipe), key=lambda p: p.hours).runs[0]
+        for recipe in dict.fromkeys(p.recipe for p in points)
+    ]
+    worst = {}
+    for run in shown:
+        ranked = sorted(run.result.utterances, key=lambda u: (-u.scores.errors, u.id))
+        worst[run.folder] = [u for u in ranked[:WORST] if u.scores.errors]
+    ids = {u.id for some in worst.values() for u in some}
+    audio = recordings(corpus, shown[0].row["split"], ids) if corpus is not None else {}
+    listen = " A recognised word plays from where it was recognised." if audio else ""
     parts = [
         "<h2>Worst utterances</h2><p class='soft'>With the most audio. Reference above, recognised below; "
-        "<b>bold</b> below: another word, struck out above: missed, a dot above: put in.</p>"
+        "<b>bold</b> below: another word, struck out above: missed, a dot above: put in."
+        f"{listen}</p>",
+        # each recording once, however many recipes failed on it
+        *(f'<audio id="audio-{escape(i)}" src="{data}" preload="none"></audio>' for i, data in audio.items()),
     ]
-    for recipe in dict.fromkeys(p.recipe for p in points):
-        run = max((p for p in points if p.recipe == recipe), key=lambda p: p.hours).runs[0]
-        ranked = sorted(run.result.utterances, key=lambda u: (-u.scores.errors, u.id))
-        worst = [u for u in ranked[:WORST] if u.scores.errors]
-        parts.append(f"<h3>{escape(recipe)}, {hours_text(run.row['hours'])} h</h3>")
-        parts += [_utterance(u) for u in worst] or ["<p>None: every word is right.</p>"]
-    return "".join(parts)
+    for run in shown:
+        times = word_times(run.folder, run.row["split"], ids)
+        parts.append(f"<h3>{escape(run.row['recipe'])}, {hours_text(run.row['hours'])} h</h3>")
+        parts += [_utterance(u, u.id in audio, times.get(u.id, [])) for u in worst[run.folder]] or [
+            "<p>None: every word is right.</p>"
+        ]
+    return "".join(parts) + (SCRIPT if audio else "")
 
 
-def _utterance(u: UtteranceScore) -> str:
+def _utterance(u: UtteranceScore, audible: bool, times: Sequence[float]) -> str:
     who = f" · speaker {escape(u.speaker)}" if u.speaker else ""
     errors = f"{u.scores.errors} errors in {u.scores.reference} words"
+    play = f' data-audio="audio-{escape(u.id)}"' if audible else ""
+    button = '<button type="button" data-at="0">play</button> ' if audible else ""
     return (
-        f'<div class="utterance"><small>{escape(u.id)}{who} · {errors}</small>'
-        f'<div class="words">{_words(u.pairs)}</div></div>'
+        f'<div class="utterance"{play}><small>{button}{escape(u.id)}{who} · {errors}</small>'
+        f'<div class="words">{_words(u.pairs, times if audible else [])}</div></div>'
     )
 
 
-def _words(pairs: Pairs) -> str:
+def _words(pairs: Pairs, times: Sequence[float]) -> str:
+    """Reference over recognised words; those are buttons where it is known when they start."""
     cells = []
+    starts = iter(times)
     for reference, hypothesis in pairs:
         wrong = "S" if reference != hypothesis else ""
         kind = "I" if reference is None else "D" if hypothesis is None else wrong
         above, below = (escape(t) if t is not None else "·" for t in (reference, hypothesis))
+        at = next(starts, None) if hypothesis is not None else None
+        if at is not None:
+            below = f'<button type="button" data-at="{at:.2f}" title="at {at:.2f} s">{below}</button>'
         cells.append(f'<span class="{kind}"><b>{above}</b><i>{below}</i></span>')
     return "".join(cells)
 

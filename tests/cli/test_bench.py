@@ -13,6 +13,7 @@ from asr import bench as module
 from asr import experiment
 from asr.data.corpus import Corpus
 from asr.experiment import Cell
+from asr.report import page
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))
 import stub
@@ -85,11 +86,22 @@ def test_stages_are_found_for_cells_that_lack_them(bench, monkeypatch, tmp_path)
     asked = []
     monkeypatch.setattr(stub, "STAGES", False)
     monkeypatch.setattr(module, "attribute", lambda run, corpus, split: asked.append((run.name, split)))
-    monkeypatch.setattr(module.Corpus, "open", lambda folder: folder)
     bench("--hours", "0.5", "--recipes", "raw_ctc")
     assert asked == []
     done = bench("--hours", "0.5", "--recipes", "raw_ctc", "--stages")
     assert done.code == 0 and [split for _, split in asked] == ["test"]
+
+
+def test_page_is_given_the_recordings(bench, monkeypatch, tmp_path):
+    asked = []
+
+    def recordings(corpus, split, ids):
+        asked.append((corpus.folder, split, len(ids)))
+        return {}
+
+    monkeypatch.setattr(page, "recordings", recordings)
+    bench("--hours", "0.1", "--recipes", "raw_ctc")
+    assert asked == [(tmp_path / "toy", "test", page.WORST)]
 
 
 def test_everything_failed(bench, tmp_path):

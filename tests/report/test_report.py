@@ -1,11 +1,16 @@
+import base64
 import html.parser
+import io
+import json
 import re
 import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from asr.data.corpus import Corpus
 from asr.record import provenance
 from asr.report import write_report
 from asr.report.answer import answer
@@ -214,7 +219,7 @@ def test_page_is_whole_and_needs_no_network(written):
     check.feed(text)
     assert check.open == [] and check.outside == []
     assert len(set(check.ids)) == len(check.ids)
-    assert "@import" not in text and "<script" not in text
+    assert "@import" not in text and "<script src" not in text
     assert set(re.findall(r"url\(([^)]*)\)", text)) <= {f"#{i}" for i in check.ids}
     assert path.stat().st_size < 3_000_000
     assert "a cell &lt;1&gt;: why &amp; how" in text
@@ -222,6 +227,42 @@ def test_page_is_whole_and_needs_no_network(written):
     for recipe in stub.RECIPES:
         assert f"<h3>{recipe}, 1 h</h3>" in text
     assert text.count("<details>") == 24
+
+
+def test_worst_utterances_play_from_their_words(tmp_path):
+    """One player for each of the worst utterances, and each of its words starts where it was recognised."""
+    import soundfile
+    from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
+
+    cell = stub.cells(hours=(0.1,))[2]
+    stub.run(cell, tmp_path / "run", lambda _: None)
+    path = tmp_path / "run" / "decode" / "test" / "hyp.jsonl"
+    entries = [json.loads(line) for line in path.read_text().splitlines()]
+    for e in entries:
+        e["words"] = [[w, 0.25 * k, 0.2, 1.0] for k, w in enumerate(e["text"].split())]
+    path.write_text("".join(json.dumps(e) + "\n" for e in entries))
+    cuts = []
+    for e in entries:
+        wave = 0.3 * np.sin(2 * np.pi * 440 * np.arange(16000) / 16000)
+        soundfile.write(tmp_path / f"{e['id']}.wav", wave, 16000)
+        recording = Recording.from_file(tmp_path / f"{e['id']}.wav", recording_id=e["id"])
+        said = SupervisionSegment(e["id"], e["id"], 0.0, 1.0, text=e["reference"], speaker="s")
+        cuts.append(MonoCut(e["id"], 0.0, 1.0, 0, [said], recording=recording))
+    Corpus.write(tmp_path / "toy", "toy", {"test": CutSet.from_cuts(cuts)}, "A AH\n", "A\n")
+    write_report(tmp_path, [tmp_path / "run"], {}, provenance(), tmp_path / "toy")
+    page = (tmp_path / "report.html").read_text()
+    check = Checker()
+    check.feed(page)
+    assert check.open == [] and check.outside == []
+    players = re.findall(r'<audio id="audio-(\w+)" src="data:audio/mpeg;base64,([^"]+)"', page)
+    assert len(players) == 8 and len(page) < 3_000_000
+    for name, data in players:
+        samples, rate = soundfile.read(io.BytesIO(base64.b64decode(data)))
+        assert rate == 16000 and 0.95 < len(samples) / rate < 1.2  # MP3 has whole frames
+        block = page[page.index(f'data-audio="audio-{name}"') :].split('class="utterance"')[0]
+        (entry,) = (e for e in entries if e["id"] == name)
+        starts = [float(t) for t in re.findall(r'data-at="([\d.]+)" title', block)]
+        assert starts == [w[1] for w in entry["words"]]
 
 
 def test_unreadable_run_is_named_and_the_rest_shown(folders, tmp_path):
