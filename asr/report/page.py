@@ -185,7 +185,7 @@ def _worst(points: Sequence[Point], corpus: Corpus | None) -> str:
 
 def _utterance(u: UtteranceScore, audible: bool, times: Sequence[float]) -> str:
     who = f" · speaker {escape(u.speaker)}" if u.speaker else ""
-    errors = f"{u.scores.errors} errors in {u.scores.reference} words"
+    errors = f"{u.scores.errors} error{'s' * (u.scores.errors != 1)} in {u.scores.reference} words"
     play = f' data-audio="audio-{escape(u.id)}"' if audible else ""
     button = '<button type="button" data-at="0">play</button> ' if audible else ""
     return (

@@ -8,6 +8,10 @@ import pytest
 import torch
 
 from asr.models.ctc.denominator import Denominator
+from asr.models.ctc.settings import CtcSettings
+from asr.models.ctc.training import CtcTraining
+from asr.models.networks.batches import Batch
+from asr.models.networks.network import Network
 from asr.text.ngram import NGram
 
 UNITS = 4
@@ -77,3 +81,24 @@ def test_gradient_is_that_of_the_sum():
         assert float(log_probs.grad[place]) == pytest.approx((moved[0] - moved[1]) / (2 * step), abs=2e-3)
     assert log_probs.grad[0].sum(1).tolist() == pytest.approx([1.0] * 6, abs=1e-5)
     assert not log_probs.grad[1, 4:].any()
+
+
+@pytest.mark.parametrize(("begins", "counts"), [(0.0, 1.0), (0.5, 0.0)])
+def test_the_denominator_counts_from_its_start_on(begins, counts):
+    settings = CtcSettings(
+        channels=16, width=32, blocks=1, lstm_layers=1, flat_start=0, crf=0.3, crf_start=begins
+    )
+    network = Network.seeded(0, settings, UNITS)
+    denominator = Denominator(SENTENCES, UNITS, 3)
+    module = CtcTraining(network, settings, 10, 0, "key", denominator)
+    module.log = lambda *_: None
+    waveforms = torch.randn(2, 16000, generator=torch.Generator().manual_seed(0))
+    batch = Batch(waveforms, torch.tensor([16000, 14000]), torch.tensor([1, 2, 3]), torch.tensor([2, 1]))
+    with torch.no_grad():
+        found = module.training_step(batch, 0)
+        log_probs, frames = network(batch.waveforms, batch.samples)
+        alone = torch.nn.functional.ctc_loss(
+            log_probs.transpose(0, 1), batch.targets, frames, batch.target_lengths, reduction="sum"
+        )
+        others = denominator(log_probs, frames).sum()
+    assert float(found) == pytest.approx(float(alone + counts * 0.3 * others) / 3, rel=1e-5)

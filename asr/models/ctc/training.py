@@ -90,8 +90,9 @@ class CtcTraining(Training):
         """CTC loss and log Z in nats per label; during the flat start mixed with `spread_loss`."""
         log_probs, frames = self.network(batch.waveforms, batch.samples)
         loss = self._loss(log_probs, frames, batch)
-        flat = 1.0 - self.global_step / max(1.0, self.taught.flat_start * self.steps)
-        if self.denominator is not None:
+        flat_steps = self.taught.flat_start * self.steps
+        flat = 1.0 - self.global_step / flat_steps if flat_steps else 0.0
+        if self.denominator is not None and self.global_step >= self.taught.crf_start * self.steps:
             others = self.denominator(log_probs, frames).sum() / batch.target_lengths.sum()
             loss = loss + self.taught.crf * others
         if flat > 0.0:
