@@ -18,7 +18,7 @@ LAYERS = (
     ("asr.system",),
     ("asr.evaluation", "asr.experiment", "asr.record"),
     ("asr.stages",),
-    ("asr.bench", "asr.report"),
+    ("asr.bench", "asr.cluster", "asr.report"),
     ("asr.estimate",),
     ("asr.cli",),
 )

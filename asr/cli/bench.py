@@ -54,6 +54,14 @@ def bench(
     jobs: Annotated[
         int | None, typer.Option("--jobs", min=1, help="Cells at a time; each gets its share of the cores.")
     ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Run the cells on the workers of a Dask scheduler, as in tcp://host:8786, one a worker; "
+            "they must see the same files.",
+        ),
+    ] = None,
     stages: Annotated[
         bool,
         typer.Option("--stages", help="Also find which stage lost the words: three more searches a cell."),
@@ -71,6 +79,7 @@ def bench(
     """
     from asr.bench import load_bench, plan, run_bench, run_cell, run_staged
     from asr.cli.train import name_unreadable
+    from asr.cluster import Cluster, connect
     from asr.data.corpus import Corpus
     from asr.errors import UsageError
     from asr.estimate import estimates
@@ -117,12 +126,16 @@ def bench(
             typer.echo("no estimate: no cell of these recipes is finished here yet")
         return
     corpus = data or wanted.corpus.prepared()  # type: ignore[union-attr]
+    workers = Cluster(None, wanted.jobs)
+    if cluster is not None:
+        workers = connect(cluster)
+        corpus, folder = corpus.resolve(), folder.resolve()  # workers have a directory of their own
     states = plan(wanted.cells(corpus), folder, stages=wanted.stages)
     console.print(f"{len(states)} cells on {corpus}, results in {folder}", markup=False, soft_wrap=True)
     try:
         with BenchDisplay(states) as display:
             run = run_staged if wanted.stages else run_cell
-            run_bench(states, folder, display.change, jobs=wanted.jobs, run=run)
+            run_bench(states, folder, display.change, jobs=workers.number, run=run, executor=workers.executor)
     except KeyboardInterrupt:
         console.print("stopped: the same command goes on from here")
         raise typer.Exit(130) from None

@@ -11,7 +11,7 @@ from asr.features.mfcc import MfccSettings
 from asr.models.networks.settings import NetworkSettings
 
 STEPS = ("mono", "tri", "lda", "sat")
-WITH_COPIES = ("lda", "sat")  # steps that also see the training set at other speeds
+WITH_COPIES = ("sat",)  # steps that also see the training set at other speeds
 
 
 class GmmHmmSettings(Settings):

@@ -1,0 +1,58 @@
+"""Cells on the workers of a Dask cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import NamedTuple
+
+from asr.errors import UsageError
+
+ANSWER_S = 10.0  # for the scheduler to answer
+
+
+class Cluster(NamedTuple):
+    """Where `asr.bench.run_bench` runs its cells.
+
+    Attributes
+    ----------
+    executor
+        Makes the executor that a cell runs in; None: this machine.
+    number
+        How many cells run at a time.
+    """
+
+    executor: Callable[[], Executor] | None
+    number: int
+
+
+def connect(address: str) -> Cluster:
+    """The workers that a Dask scheduler has now.
+
+    They must see the same files under the same paths, and have this package. A worker runs as many cells at a
+    time as it has threads, and each cell takes all cores it may: one thread a worker is best.
+
+    Raises
+    ------
+    UsageError
+        If the package `distributed` is missing, no scheduler answers, or it has no worker.
+    """
+    try:
+        from distributed import Client
+    except ImportError as e:
+        raise UsageError(
+            "a cluster needs the package distributed", fix="pip install 'asr-crossover[cluster]'"
+        ) from e
+    try:
+        client = Client(address, timeout=ANSWER_S)
+    except (OSError, ValueError) as e:
+        raise UsageError(
+            f"no Dask scheduler answers at {address} ({e})", fix="start one with `dask scheduler`"
+        ) from e
+    workers = len(client.scheduler_info()["workers"])
+    if not workers:
+        raise UsageError(
+            f"the scheduler at {address} has no worker", fix=f"start some with `dask worker {address}`"
+        )
+    # a cell that failed is named, not run again
+    return Cluster(lambda: client.get_executor(pure=False, retries=0), workers)
