@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import NamedTuple
@@ -17,12 +18,12 @@ class Cluster(NamedTuple):
     Attributes
     ----------
     executor
-        Makes the executor that a cell runs in; None: this machine.
+        Makes the executor that a cell runs in.
     number
         How many cells run at a time.
     """
 
-    executor: Callable[[], Executor] | None
+    executor: Callable[[], Executor]
     number: int
 
 
@@ -54,5 +55,6 @@ def connect(address: str) -> Cluster:
         raise UsageError(
             f"the scheduler at {address} has no worker", fix=f"start some with `dask worker {address}`"
         )
+    atexit.register(client.close)  # or its threads complain of the lost connection
     # a cell that failed is named, not run again
     return Cluster(lambda: client.get_executor(pure=False, retries=0), workers)

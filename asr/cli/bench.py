@@ -79,7 +79,7 @@ def bench(
     """
     from asr.bench import load_bench, plan, run_bench, run_cell, run_staged
     from asr.cli.train import name_unreadable
-    from asr.cluster import Cluster, connect
+    from asr.cluster import connect
     from asr.data.corpus import Corpus
     from asr.errors import UsageError
     from asr.estimate import estimates
@@ -109,8 +109,8 @@ def bench(
         Corpus.open(data)  # one line about a folder that is not prepared, rather than one a cell
     folder = to or Path("runs") / (data.resolve().name if data and not conf else Path(name).stem)
     if dry_run:
-        where = data or wanted.corpus.where()  # type: ignore[union-attr]
-        states = plan(wanted.cells(where), folder, stages=wanted.stages)
+        planned = data or wanted.corpus.where()  # type: ignore[union-attr]
+        states = plan(wanted.cells(planned), folder, stages=wanted.stages)
         costs = estimates(states)
         for state, cost in zip(states, costs, strict=True):
             about = f", about {cost.minutes:.1f} min and {cost.megabytes:.0f} MB" if cost else ""
@@ -126,16 +126,17 @@ def bench(
             typer.echo("no estimate: no cell of these recipes is finished here yet")
         return
     corpus = data or wanted.corpus.prepared()  # type: ignore[union-attr]
-    workers = Cluster(None, wanted.jobs)
+    where: dict[str, Any] = {"jobs": wanted.jobs}
     if cluster is not None:
         workers = connect(cluster)
+        where = {"jobs": workers.number, "executor": workers.executor}
         corpus, folder = corpus.resolve(), folder.resolve()  # workers have a directory of their own
     states = plan(wanted.cells(corpus), folder, stages=wanted.stages)
     console.print(f"{len(states)} cells on {corpus}, results in {folder}", markup=False, soft_wrap=True)
     try:
         with BenchDisplay(states) as display:
             run = run_staged if wanted.stages else run_cell
-            run_bench(states, folder, display.change, jobs=workers.number, run=run, executor=workers.executor)
+            run_bench(states, folder, display.change, run=run, **where)
     except KeyboardInterrupt:
         console.print("stopped: the same command goes on from here")
         raise typer.Exit(130) from None

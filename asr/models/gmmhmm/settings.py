@@ -41,7 +41,7 @@ class GmmHmmSettings(Settings):
     passes
         Passes over the data of each step.
     speeds
-        From `lda` on, training also sees a copy of every utterance at each of these speeds, tempo and pitch.
+        In `sat`, training also sees a copy of every utterance at each of these speeds, tempo and pitch.
     context
         Frames each side that LDA looks at.
     dimensions
