@@ -21,7 +21,7 @@ from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import pydantic
 import torch
@@ -85,7 +85,7 @@ class BenchSettings(Settings):
     hours: tuple[float | Literal["all"], ...] | None = None
     seeds: tuple[int, ...] = (0,)
     # words of text for the language model; "all" for the whole lm.txt, or the corpus' own model
-    texts: tuple[Annotated[int, pydantic.Field(ge=1)] | Literal["all"], ...] = ("all",)
+    texts: tuple[int | Literal["all"], ...] = ("all",)
     # cells at a time; each gets its share of the cores
     jobs: int = pydantic.Field(1, ge=1)
     # whether to find out which stage lost the words, by more searches of the test split
@@ -152,15 +152,22 @@ def load_bench(conf: str | Path, overrides: Sequence[str] | None = None, **chang
     """
     path = Path(conf)
     if path.suffix not in (".yaml", ".yml"):
-        path = resource("conf", f"bench/{conf}.yaml")
+        try:
+            path = resource("conf", f"bench/{conf}.yaml")
+        except ConfigError as e:
+            names = ", ".join(sorted(p.stem for p in resource("conf", "bench").glob("*.yaml")))
+            raise ConfigError(
+                f"no bench {str(conf)!r}", fix=f"name one of {names}, or a .yaml file of your own"
+            ) from e
     value = load_yaml(path) | {k: v for k, v in changes.items() if v is not None}
     settings = parse(BenchSettings, value, path)
     for name in ("recipes", "hours", "seeds", "texts"):
         given = getattr(settings, name)
+        where = path if changes.get(name) is None else None  # else from the command line
         if given is not None and (not given or len(set(given)) < len(given)):
-            raise ConfigError(f"{name}: empty, or a value appears twice", path=path)
-    if any(h != "all" and not h > 0 for h in settings.hours or ()):
-        raise ConfigError("hours: not above zero", path=path)
+            raise ConfigError(f"{name}: empty, or a value appears twice", path=where)
+        if name in ("hours", "texts") and any(x != "all" and not x > 0 for x in given or ()):
+            raise ConfigError(f"{name}: not above zero", path=where)
     if changes.get("recipes") is None:
         unknown = next((name for name in settings.set if name not in (*settings.recipes, "all")), None)
         if unknown is not None:

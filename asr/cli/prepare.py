@@ -126,7 +126,10 @@ def _table(corpus: Corpus) -> str:
     if oov:
         some = ", ".join(f"{word} {count}" for word, count in oov[:SHOWN])
         more = f", ... (all in {corpus.folder / 'oov.txt'})" if len(oov) > SHOWN else ""
-        lines.append(f"{len(oov)} words are in no lexicon, their pronunciations are guesses: {some}{more}")
+        what = "1 word is in no lexicon, its pronunciation is a guess"
+        if len(oov) > 1:
+            what = f"{len(oov)} words are in no lexicon, their pronunciations are guesses"
+        lines.append(f"{what}: {some}{more}")
     if corpus.lm_path is not None:
         lines.append(f"language model of its own: {corpus.lm_path.name}")
     if corpus.problems:

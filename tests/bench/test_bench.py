@@ -183,7 +183,7 @@ def test_command_line_replaces_fields_and_adds_settings(tmp_path):
     [
         ({"recipe": ["x"]}, "did you mean 'recipes'"),
         ({"hours": [0]}, "not above zero"),
-        ({"texts": [0]}, "texts"),
+        ({"texts": [0]}, "texts: not above zero"),
         ({"texts": [10, 10]}, "twice"),
         ({"hours": []}, "hours: empty"),
         ({"seeds": [1, 1]}, "seeds: empty, or a value appears twice"),
