@@ -26,6 +26,14 @@ def train(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change one setting, as in model.dropout=0.2."),
     ] = None,
+    init_from: Annotated[
+        Path | None,
+        typer.Option(
+            "--init-from",
+            metavar="RUN",
+            help="Begin with the network of another run, of any units and corpus.",
+        ),
+    ] = None,
     to: Annotated[Path, typer.Option("--to", help="Folder that run folders are made in.")] = Path("runs"),
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved settings and stop.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
@@ -38,7 +46,8 @@ def train(
     from asr.experiment import Cell, run_cell
     from asr.progress import console
 
-    cell = Cell(data, recipe, hours, seed, tuple(settings or ()))
+    begun = () if init_from is None else (f"model.init_from={json.dumps(str(init_from))}",)
+    cell = Cell(data, recipe, hours, seed, (*(settings or ()), *begun))
     folder = to / cell.folder_name()
     if dry_run:
         typer.echo(f"# {folder}")

@@ -18,11 +18,12 @@ from asr.config import parse
 from asr.decode.topology import Topology
 from asr.emissions import Emissions
 from asr.errors import AsrError, DataError, ModelError
-from asr.files import replacing, write_json
+from asr.files import content_hash, replacing, write_json
 from asr.models.ctc.settings import CtcSettings
 from asr.models.ctc.targets import Targets
 from asr.models.networks.batches import EMIT_S, Batches, Utterances, posteriors
 from asr.models.networks.network import FRAME_SHIFT_S, Network
+from asr.models.networks.transfer import digest, take_over
 from asr.text.lexicon import Lexicon
 from asr.text.units import Units
 
@@ -87,9 +88,14 @@ class Ctc:
                 raise DataError(
                     f"no usable utterance in {name}", fix="see the lines above, or `asr check` the corpus"
                 )
-        resume = Resume(workdir, key_of(self.settings, self.units, self.seed, *sets.values()))
+        key = key_of(self.settings, self.units, self.seed, *sets.values())
+        taken: list[str] = []
+        if (source := self.settings.init_from) is not None:
+            taken = take_over(self.network, self.units, source)
+            key = content_hash(key, digest(source))
+        resume = Resume(workdir, key)
         if not resume.finished:
-            training.train(self.network, sets["train"], sets["dev"], self.settings, self.seed, resume)
+            training.train(self.network, sets["train"], sets["dev"], self.settings, self.seed, resume, taken)
         resume.load_best(self.network)
         self.network.eval()
         self.log_prior = self._mean_posterior(sets["train"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Collection
 
 import numpy as np
 import torch
@@ -74,8 +75,9 @@ class CtcTraining(Training):
         seed: int,
         key: str,
         denominator: Denominator | None = None,
+        taken: Collection[str] = (),
     ) -> None:
-        super().__init__(network, settings, steps, seed, key)
+        super().__init__(network, settings, steps, seed, key, taken)
         self.taught, self.denominator = settings, denominator
         self.hop = round(FRAME_SHIFT_S * settings.sample_rate)
         self.errors = self.reference = 0
@@ -128,13 +130,17 @@ def train(
     settings: CtcSettings,
     seed: int,
     resume: Resume,
+    taken: Collection[str],
 ) -> None:
-    """Train `network` in place, and leave the weights of the best dev error in `resume.best`; see `fit`."""
+    """Train `network` in place, and leave the weights of the best dev error in `resume.best`; see `fit`.
+
+    `taken` names the weights that another training has left.
+    """
     total_s = float(np.maximum(train.seconds, MINIMUM_FRAMES * FRAME_SHIFT_S).sum())
     epochs = scheduled(total_s, settings)
     batches = Batches(train.seconds, batch_for(total_s, settings), settings.speeds, seed)
     denominator = Denominator(train.labels, network.units, settings.crf_order) if settings.crf else None
-    module = CtcTraining(network, settings, epochs * len(batches), seed, resume.key, denominator)
+    module = CtcTraining(network, settings, epochs * len(batches), seed, resume.key, denominator, taken)
     watched = Batches(dev.seconds, 100.0, (1.0,), None)
     fit(module, _loader(train, batches), batches, epochs, resume, _loader(dev, watched), settings.patience)
 

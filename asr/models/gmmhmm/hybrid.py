@@ -27,6 +27,7 @@ from asr.models.networks.batches import Batches, Utterances
 from asr.models.networks.network import FRAME_SHIFT_S, MINIMUM_FRAMES, SUBSAMPLING, Network
 from asr.models.networks.resume import Resume, key_of
 from asr.models.networks.training import Training, batch_for, fit, scheduled
+from asr.models.networks.transfer import digest, take_over
 
 NOWHERE = -1  # label of frames behind the end of an utterance
 
@@ -121,20 +122,24 @@ def train(
     names = {c.id: c.supervisions[0].id for c in usable}
     aligned = Aligned(utterances, [names[i] for i in utterances.ids], said, parameters)
     counts = np.ones(len(parameters.states.units))
-    digest = []
+    labels = []
     for i in said.numbers:
         states = aligned.states(i)
         counts += np.bincount(states, minlength=len(counts))
-        digest.append(states.tobytes())
+        labels.append(states.tobytes())
     total_s = float(np.maximum(utterances.seconds, MINIMUM_FRAMES * FRAME_SHIFT_S).sum())
     epochs = scheduled(total_s, settings.network)
     batches = Batches(utterances.seconds, batch_for(total_s, settings.network), speeds, seed)
     size = parameters.mixtures.means.shape[1]
     network = Network.seeded(seed, settings.network, len(counts), size, SUBSAMPLING)
-    key = content_hash(key_of(settings, parameters.states.units, seed, utterances), *digest)
+    key = content_hash(key_of(settings, parameters.states.units, seed, utterances), *labels)
+    taken: list[str] = []
+    if (source := settings.network.init_from) is not None:
+        taken = take_over(network, parameters.states.units, source)
+        key = content_hash(key, digest(source))
     resume = Resume(workdir, key)
     if not resume.finished:
-        module = StateTraining(network, settings.network, epochs * len(batches), seed, key)
+        module = StateTraining(network, settings.network, epochs * len(batches), seed, key, taken)
         fit(module, DataLoader(aligned, sampler=batches, batch_size=None), batches, epochs, resume)
     resume.load_best(network)
     (workdir / "audio").unlink()

@@ -236,6 +236,12 @@ class Network(nn.Module):
             torch.manual_seed(seed)
             return cls(settings, units, beside, parts).eval()
 
+    @property
+    def layers(self) -> list[nn.Module]:
+        """From the samples to the output."""
+        first = nn.ModuleList([m for m in (self.subsample, self.beside) if m is not None])
+        return [self.frontend, first, *self.blocks, *self.lstms, self.output]
+
     def forward(
         self, waveforms: torch.Tensor, samples: torch.Tensor, beside: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:

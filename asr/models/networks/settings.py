@@ -51,5 +51,11 @@ class NetworkSettings(Settings):
     channel_masks: int = Field(2, ge=0)
     """Masks over neighbouring front end channels, each up to `channel_mask` of them."""
     channel_mask: float = Field(0.2, ge=0, le=1)
+    init_from: str | None = None
+    """A run to begin from: its layers are taken over, the output only where the units are the same."""
+    init_rate: float = Field(0.3, ge=0)
+    """Factor on the learning rate of what was taken over."""
+    train_last: int | None = Field(None, ge=1)
+    """Train only so many layers, counted from the output; None: all."""
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
     """Of training; auto: bf16-mixed where the CPU multiplies bfloat16 itself, for half the time."""

@@ -6,6 +6,7 @@ import logging
 import math
 import time
 import warnings
+from collections.abc import Collection
 from typing import Any, Literal
 
 import lightning as L
@@ -76,15 +77,30 @@ class Training(L.LightningModule):
         Of masks and dropout.
     key
         Which training this is, for `Resume`.
+    taken
+        Names of the weights that another training has left, from `transfer.take_over`.
 
     Reference
     ---------
     Smith and Topin 2018, "Super-convergence".
     """
 
-    def __init__(self, network: Network, settings: NetworkSettings, steps: int, seed: int, key: str) -> None:
+    def __init__(
+        self,
+        network: Network,
+        settings: NetworkSettings,
+        steps: int,
+        seed: int,
+        key: str,
+        taken: Collection[str] = (),
+    ) -> None:
         super().__init__()
         self.network, self.settings, self.steps, self.seed, self.key = network, settings, steps, seed, key
+        self.taken = frozenset(taken)
+        layers = network.layers
+        self.frozen = layers[: len(layers) - (settings.train_last or len(layers))]
+        for layer in self.frozen:
+            layer.requires_grad_(False)
         self.running = math.nan
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -98,6 +114,8 @@ class Training(L.LightningModule):
         for part in self.network.modules():
             if isinstance(part, Dropout | Mask):
                 part.train(not calm)
+        for layer in self.frozen:  # the statistics of their normalisation stay, too
+            layer.eval()
 
     def watched(self, loss: torch.Tensor) -> torch.Tensor:
         """The loss of a step, logged; ModelError if it is no number."""
@@ -113,31 +131,32 @@ class Training(L.LightningModule):
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """Weight decay on matrices alone; the learned filters move slower and undecayed."""
+        """Weight decay on matrices alone; learned filters and what was taken over move slower."""
         s = self.settings
-        groups: dict[str, list[torch.nn.Parameter]] = {"decayed": [], "plain": [], "filters": []}
+        groups: dict[tuple[str, bool], list[torch.nn.Parameter]] = {}
         for name, parameter in self.network.named_parameters():
-            if name.startswith("frontend."):
-                groups["filters"].append(parameter)
-            else:
-                groups["decayed" if parameter.ndim > 1 else "plain"].append(parameter)
+            if parameter.requires_grad:
+                plain = "decayed" if parameter.ndim > 1 else "plain"
+                kind = "filters" if name.startswith("frontend.") else plain
+                groups.setdefault((kind, name in self.taken), []).append(parameter)
         rates = {
-            "decayed": s.learning_rate,
-            "plain": s.learning_rate,
-            "filters": s.learning_rate * s.filter_rate,
+            (kind, old): s.learning_rate
+            * (s.filter_rate if kind == "filters" else 1.0)
+            * (s.init_rate if old else 1.0)
+            for kind, old in groups
         }
-        used = [name for name in groups if groups[name]]
         optimizer = torch.optim.AdamW(
             [
-                {"params": groups[name], "weight_decay": s.weight_decay if name == "decayed" else 0.0}
-                for name in used
+                {"params": some, "weight_decay": s.weight_decay if kind == "decayed" else 0.0}
+                for (kind, _), some in groups.items()
             ],
             lr=s.learning_rate,
             betas=(0.9, 0.98),
             fused=True,
         )
+        peaks = [max(rates[which], 1e-12) for which in groups]
         schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, [max(rates[name], 1e-12) for name in used], total_steps=self.steps + 1, pct_start=0.15,
+            optimizer, peaks, total_steps=self.steps + 1, pct_start=0.15,
             cycle_momentum=False, div_factor=10.0, final_div_factor=100.0,
         )  # fmt: skip
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -1,0 +1,76 @@
+"""Transfer learning: a training that begins with the layers of another run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from asr.errors import AsrError, ModelError
+from asr.files import content_hash
+from asr.models.networks.network import Network
+from asr.text.units import Units
+
+PREFIX = "network."  # of the weights beside those of Gaussian mixtures
+
+
+def _folder(run: Path) -> Path:
+    return run / "system" if (run / "system").is_dir() else run
+
+
+def digest(run: str | Path) -> str:
+    """SHA-256 (hex) of the weights of a run, since the same path may come to hold others.
+
+    Raises
+    ------
+    ModelError
+        If there are none.
+    """
+    path = _folder(Path(run)) / "model.safetensors"
+    if not path.exists():
+        raise ModelError("no weights to begin from", path=path, fix="name a finished run")
+    return content_hash(path)
+
+
+def take_over(network: Network, units: Units, run: str | Path) -> list[str]:
+    """Give a network the layers of another run's that have its shapes; return the names of their weights.
+
+    The output layer is taken only where the units are the same ones in the same order.
+
+    Parameters
+    ----------
+    network
+        Changed in place.
+    units
+        What it writes.
+    run
+        A run folder, or its ``system`` folder.
+
+    Raises
+    ------
+    ModelError
+        If the run holds no network, or none of its encoder's layers has the shape of this one's.
+    """
+    folder = _folder(Path(run))
+    try:
+        tensors = load_file(folder / "model.safetensors")
+        theirs = Units.load(folder / "units.txt")
+    except (AsrError, OSError, SafetensorError) as e:
+        raise ModelError(f"no weights to begin from ({e})", path=folder, fix="name a finished run") from e
+    if any(name.startswith(PREFIX) for name in tensors):
+        tensors = {n.removeprefix(PREFIX): t for n, t in tensors.items() if n.startswith(PREFIX)}
+    same = theirs.symbols == units.symbols
+    taken = [
+        name
+        for name, own in network.state_dict().items()
+        if name in tensors and tensors[name].shape == own.shape and (same or not name.startswith("output."))
+    ]
+    if not any(name.startswith(("subsample.project.", "blocks.", "lstms.")) for name in taken):
+        raise ModelError(
+            "no layer of its encoder has the shape of this one's",
+            path=folder,
+            fix="train both with the same channels, width and kernel",
+        )
+    network.load_state_dict({name: tensors[name] for name in taken}, strict=False)
+    return taken

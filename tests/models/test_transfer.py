@@ -1,0 +1,105 @@
+"""Beginning with the layers of another run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from asr.errors import ModelError
+from asr.models.ctc.model import Ctc
+from asr.models.ctc.settings import CtcSettings
+from asr.models.networks.network import Network
+from asr.models.networks.settings import NetworkSettings
+from asr.models.networks.training import Training
+from asr.models.networks.transfer import digest, take_over
+from tests.models.test_gmmhmm import LEXICON, tone_cuts
+
+SMALL = {"channels": 16, "width": 32, "blocks": 2, "lstm_layers": 1, "epochs": 2, "batch_s": 4.0}
+
+
+@pytest.fixture(scope="module")
+def phonemes(tmp_path_factory) -> tuple[Ctc, Path]:
+    """An untrained network of phonemes, saved."""
+    folder = tmp_path_factory.mktemp("run")
+    model = Ctc(CtcSettings(targets="phonemes", **SMALL), LEXICON, seed=7)
+    model.save(folder / "system")
+    return model, folder
+
+
+def test_all_but_the_output_goes_to_other_units(phonemes):
+    source, run = phonemes
+    model = Ctc(CtcSettings(targets="characters", **SMALL), LEXICON, seed=1)
+    fresh = {n: v.clone() for n, v in model.network.state_dict().items()}
+    taken = take_over(model.network, model.units, run)
+    assert set(fresh) - set(taken) == {"output.weight", "output.bias"}
+    for name, value in model.network.state_dict().items():
+        wanted = fresh[name] if name.startswith("output.") else source.network.state_dict()[name]
+        torch.testing.assert_close(value, wanted, rtol=0, atol=0)
+
+
+def test_the_output_too_where_the_units_are_the_same(phonemes):
+    source, run = phonemes
+    model = Ctc(CtcSettings(targets="phonemes", **SMALL), LEXICON, seed=1)
+    assert len(take_over(model.network, model.units, run / "system")) == len(source.network.state_dict())
+
+
+def test_a_bigger_network_takes_what_fits_and_another_width_nothing(phonemes):
+    _, run = phonemes
+    more = Ctc(CtcSettings(targets="phonemes", **{**SMALL, "blocks": 3}), LEXICON)
+    taken = take_over(more.network, more.units, run)
+    assert not [n for n in taken if n.startswith("blocks.2.")] and "blocks.1.conv.weight" in taken
+    wide = Ctc(CtcSettings(targets="phonemes", **{**SMALL, "width": 48}), LEXICON)
+    with pytest.raises(ModelError, match="no layer of its encoder has the shape"):
+        take_over(wide.network, wide.units, run)
+
+
+def test_no_run_is_one_line(tmp_path):
+    model = Ctc(CtcSettings(**SMALL), LEXICON)
+    for broken in (lambda: take_over(model.network, model.units, tmp_path), lambda: digest(tmp_path)):
+        with pytest.raises(ModelError, match="no weights to begin from"):
+            broken()
+
+
+def test_layers_before_the_last_stay_what_they_were(phonemes, tmp_path):
+    source, run = phonemes
+    cuts = tone_cuts(tmp_path / "wav", 6)
+    settings = CtcSettings(targets="characters", init_from=str(run), train_last=2, **SMALL)
+    model = Ctc(settings, LEXICON, seed=1)
+    before = Ctc(settings, LEXICON, seed=1).network.state_dict()
+    model.fit(cuts, cuts, tmp_path / "work")
+    moved = set()
+    for name, value in model.network.state_dict().items():
+        begun = before[name] if name.startswith("output.") else source.network.state_dict()[name]
+        if not torch.equal(value, begun):
+            moved.add(name.split(".")[0])
+    # statistics of the normalisation are no weights, and stay as well
+    assert moved == {"lstms", "output"}
+
+
+def test_what_was_taken_over_moves_slower():
+    settings = NetworkSettings(
+        channels=16, width=32, blocks=1, lstm_layers=0, init_rate=0.25, filter_rate=0.1
+    )
+    network = Network.seeded(0, settings, 5)
+    old = [n for n, _ in network.named_parameters() if not n.startswith("output.")]
+    module = Training(network, settings, 100, 0, "key", old)
+    optimizer = module.configure_optimizers()["optimizer"]
+    rate = {p: g["max_lr"] for g in optimizer.param_groups for p in g["params"]}
+    wanted = {
+        n: 0.25 * (0.1 if n.startswith("frontend.") else 1.0) if n in old else 1.0
+        for n, _ in network.named_parameters()
+    }
+    for name, parameter in network.named_parameters():
+        assert rate[parameter] == pytest.approx(settings.learning_rate * wanted[name])
+
+
+def test_resuming_from_other_weights_starts_again(phonemes, tmp_path, capsys):
+    cuts = tone_cuts(tmp_path / "wav", 3)
+    other = Ctc(CtcSettings(targets="phonemes", **SMALL), LEXICON, seed=8)
+    settings = CtcSettings(init_from=str(tmp_path / "source"), **SMALL)
+    for source in (phonemes[0], other):
+        source.save(tmp_path / "source")
+        Ctc(settings, LEXICON).fit(cuts, cuts, tmp_path / "work")
+    assert "not of this data and these settings, training starts again" in capsys.readouterr().err
