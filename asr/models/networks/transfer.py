@@ -66,7 +66,8 @@ def take_over(network: Network, units: Units, run: str | Path) -> list[str]:
         for name, own in network.state_dict().items()
         if name in tensors and tensors[name].shape == own.shape and (same or not name.startswith("output."))
     ]
-    if not any(name.startswith(("subsample.project.", "blocks.", "lstms.")) for name in taken):
+    encoder = ("subsample.project.", "blocks.", "lstms.")
+    if not any(name.startswith(encoder) and tensors[name].ndim > 1 for name in taken):
         raise ModelError(
             "no layer of its encoder has the shape of this one's",
             path=folder,
