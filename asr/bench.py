@@ -17,7 +17,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor, wait
+from concurrent.futures import CancelledError, Executor, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
@@ -295,7 +295,7 @@ def run_bench(
         If another bench is writing to the same folder.
     """
     make = executor or functools.partial(process, max(1, cores() // jobs))
-    turn = threading.Lock()
+    turn, stop = threading.Lock(), threading.Event()
 
     def changed(state: CellState) -> None:
         with turn:
@@ -303,7 +303,7 @@ def run_bench(
 
     def work(state: CellState) -> None:
         if state.state == "waiting":
-            _run_one(state, changed, run, make)
+            _run_one(state, changed, run, make, stop)
         changed(state)
         with turn:
             write_results(states, to / "results.csv")
@@ -315,6 +315,7 @@ def run_bench(
             for future in [pool.submit(work, state) for state in states]:
                 future.result()
         except BaseException:  # Ctrl-C: do not sit out the cells
+            stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
             for child in multiprocessing.active_children():
                 child.terminate()
@@ -334,7 +335,11 @@ def write_results(states: Sequence[CellState], path: Path) -> None:
 
 
 def _run_one(
-    state: CellState, on_change: Callable[[CellState], None], run: RunCell, executor: Callable[[], Executor]
+    state: CellState,
+    on_change: Callable[[CellState], None],
+    run: RunCell,
+    executor: Callable[[], Executor],
+    stop: threading.Event,
 ) -> None:
     state.folder.mkdir(parents=True, exist_ok=True)
     stage = state.folder / "stage.txt"
@@ -345,6 +350,9 @@ def _run_one(
         future = pool.submit(_work, run, state.cell, state.folder)
         try:
             while not wait([future], timeout=0.5).done:
+                if stop.is_set():
+                    future.cancel()
+                    return
                 with contextlib.suppress(FileNotFoundError):
                     state.state = stage.read_text(encoding="utf-8") or state.state
                 state.seconds = time.perf_counter() - began
@@ -352,11 +360,28 @@ def _run_one(
             state.row, state.error = future.result()
         except BrokenProcessPool:
             state.error = "its process was killed (out of memory?)"
+        except (Exception, CancelledError) as e:  # what an executor on other machines makes of a lost worker
+            state.error = f"its worker was lost ({type(e).__name__}: {e})"
     state.seconds = time.perf_counter() - began
     if state.error is not None:
         state.error += f"; see {state.folder / 'log.txt'}"
     state.state = "done" if state.error is None else "failed"
     stage.unlink(missing_ok=True)
+
+
+def apart(run: RunCell, cell: Cell, folder: Path, stage: Callable[[str], None]) -> Row:
+    """Run a cell in a process of its own, from a worker that lives on: memory and death are the cell's.
+
+    Raises
+    ------
+    UsageError
+        If another process is at this cell: one that an earlier bench left behind on a worker, perhaps.
+    """
+    with _only_one(folder), process(cores()) as pool:
+        row, error = pool.submit(_work, run, cell, folder).result()
+    if row is None:
+        raise AsrError(error or "failed")
+    return row
 
 
 def _work(run: RunCell, cell: Cell, folder: Path) -> tuple[Row | None, str | None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 from collections.abc import Callable
 from concurrent.futures import Executor
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from asr.errors import UsageError
 
@@ -30,8 +30,9 @@ class Cluster(NamedTuple):
 def connect(address: str) -> Cluster:
     """The workers that a Dask scheduler has now.
 
-    They must see the same files under the same paths, and have this package. A worker runs as many cells at a
-    time as it has threads, and each cell takes all cores it may: one thread a worker is best.
+    They must see the same files under the same paths, and have this package. Start them with one thread, for
+    one cell at a time, and without a nanny, which would allow them no processes of their own:
+    ``dask worker --nthreads 1 --no-nanny ADDRESS``.
 
     Raises
     ------
@@ -52,9 +53,13 @@ def connect(address: str) -> Cluster:
         ) from e
     workers = len(client.scheduler_info()["workers"])
     if not workers:
-        raise UsageError(
-            f"the scheduler at {address} has no worker", fix=f"start some with `dask worker {address}`"
-        )
+        start = f"dask worker --nthreads 1 --no-nanny {address}"
+        raise UsageError(f"the scheduler at {address} has no worker", fix=f"start some with `{start}`")
     atexit.register(client.close)  # or its threads complain of the lost connection
-    # a cell that failed is named, not run again
+    # a cell that killed its worker is named, not sent to the next one
+    client.run_on_scheduler(_kill_no_others)
     return Cluster(lambda: client.get_executor(pure=False, retries=0), workers)
+
+
+def _kill_no_others(dask_scheduler: Any) -> None:
+    dask_scheduler.allowed_failures = 0

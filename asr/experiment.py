@@ -292,9 +292,10 @@ def lm_text(corpus: Corpus, settings: LmSettings) -> list[str] | None:
 
 
 def text_words(corpus: Corpus, settings: LmSettings) -> int | None:
-    """Running words that the language model is estimated from; None where the corpus' own model is used."""
-    sentences = lm_text(corpus, settings)
-    return None if sentences is None else sum(len(s.split()) for s in sentences)
+    """Running words of text, as asked for or all; None where the corpus' own language model is used."""
+    if settings.words is not None or corpus.lm_path is not None:
+        return settings.words
+    return len(corpus.lm_text_path.read_text(encoding="utf-8").split())
 
 
 def full_lexicon(corpus: Corpus, lm: Path) -> Lexicon:

@@ -159,7 +159,8 @@ def certain(topology: Topology, tokens: Sequence[str], like: Emissions) -> Emiss
     level = np.zeros((frames, len(like.units)), dtype=np.float32)
     columns = linear.arcs.ilabel[best_path(linear.arcs, level).arcs] - 1
     # tied states differ by neighbours and place in the word, and where words begin is not among the tokens
-    kind = np.array([u.partition(".")[0] if topology.context is not None else u for u in like.units])
+    tied = topology.context is not None
+    kind = np.array([u.rpartition(".")[0] or u if tied else u for u in like.units])
     scores = np.where(kind[columns][:, None] == kind, np.float32(0), np.float32(WRONG))
     return Emissions(scores, like.units, like.frame_shift_s, "likelihood")
 

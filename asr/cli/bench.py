@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -37,8 +38,8 @@ def bench(
     texts: Annotated[
         str | None,
         typer.Option(
-            help="Words of text for the language model, as in 1000,10000,all; all of the corpus' text, or "
-            "its own model, when left out."
+            help="Words of text for the language model, as in 1000,10000,all, each a training of its own; "
+            "all of the corpus' text, or its own model, when left out."
         ),
     ] = None,
     settings: Annotated[
@@ -77,7 +78,7 @@ def bench(
     The same command after an interruption keeps what is finished. A failed cell is named and the others go
     on; test audio that cannot be read is named and counts as deleted. The exit code is then 1.
     """
-    from asr.bench import load_bench, plan, run_bench, run_cell, run_staged
+    from asr.bench import apart, load_bench, plan, run_bench, run_cell, run_staged
     from asr.cli.train import name_unreadable
     from asr.cluster import connect
     from asr.data.corpus import Corpus
@@ -130,12 +131,19 @@ def bench(
     if cluster is not None:
         workers = connect(cluster)
         where = {"jobs": workers.number, "executor": workers.executor}
-        corpus, folder = corpus.resolve(), folder.resolve()  # workers have a directory of their own
+        # workers have a directory of their own
+        corpus, folder = corpus.resolve(), folder.resolve()
+        own = {r: str(Path(r).resolve()) for r in wanted.recipes if Path(r).suffix in (".yaml", ".yml")}
+        recipes_there = tuple(own.get(r, r) for r in wanted.recipes)
+        changes_there = {own.get(r, r): changes for r, changes in wanted.set.items()}
+        wanted = wanted.model_copy(update={"recipes": recipes_there, "set": changes_there})
     states = plan(wanted.cells(corpus), folder, stages=wanted.stages)
     console.print(f"{len(states)} cells on {corpus}, results in {folder}", markup=False, soft_wrap=True)
     try:
         with BenchDisplay(states) as display:
             run = run_staged if wanted.stages else run_cell
+            if cluster is not None:
+                run = functools.partial(apart, run)
             run_bench(states, folder, display.change, run=run, **where)
     except KeyboardInterrupt:
         console.print("stopped: the same command goes on from here")

@@ -210,7 +210,7 @@ def load_system(folder: Path, device: Device, threads: int) -> System:
         if device is not Device.cpu and torch.cuda.is_available():
             system.model.to("cuda")
     elif device is Device.cuda:
-        console.print(f"asr: {system.name} has no network and stays on the CPU", soft_wrap=True, markup=False)
+        console.print(f"asr: {system.name} stays on the CPU", soft_wrap=True, markup=False)
     return system
 
 

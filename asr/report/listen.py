@@ -34,9 +34,9 @@ def recordings(corpus: Corpus, split: str, ids: Collection[str]) -> dict[str, st
             )  # fmt: skip
         except AudioError:  # named when it was decoded
             continue
+        if spent + len(data.getvalue()) > MOST_BYTES:
+            continue
         spent += len(data.getvalue())
-        if spent > MOST_BYTES:
-            break
         found[cut.id] = "data:audio/mpeg;base64," + base64.b64encode(data.getvalue()).decode()
     return found
 

@@ -101,6 +101,7 @@ def results_markdown(
             "",
             f"{first['split'].capitalize()} split: {first['utterances']} utterances, {first['words']} words. "
             "Intervals are bootstrapped over utterances. RTF: seconds of one core for a second of audio.",
+            *_texts(findings),
             *_laws(findings),
         ]
     if failed:
@@ -117,6 +118,18 @@ def results_markdown(
         f"- Python {provenance['python']}, {versions}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _texts(findings: Findings) -> list[str]:
+    """Which text all but the table is of, and what is missing there."""
+    if len(findings.by_text) < 2:
+        return []
+    most = words_text(list(findings.by_text)[-1])
+    lines = ["", f"Curves, laws and tests are of the most text, {most}."]
+    every = {p.recipe for found in findings.by_text.values() for p in found}
+    if missing := sorted(every - set(findings.recipes)):
+        lines[-1] += f" Not run with it: {', '.join(missing)}."
+    return lines
 
 
 def unreadable(runs: Sequence[Run]) -> list[str]:

@@ -212,7 +212,7 @@ def test_train_tells_what_an_older_run_knows(run, trained, tmp_path):
         (["--seeds", "0,x"], "--seeds: 'x' is no number"),
         (["--recipes", "mfcc"], "no recipe 'mfcc'"),
         (["--set", "search.beem=3"], "did you mean 'search.beam'"),
-        (["slow"], "no conf/bench/slow.yaml"),
+        (["slow"], "no bench 'slow'; name one of default"),
     ],
 )
 def test_wrong_use(bench, arguments, says):

@@ -189,7 +189,7 @@ def test_hmms_say_that_they_stay_on_the_cpu(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(System, "load", lambda _: SimpleNamespace(name="mfcc_hmm", model=object()))
     transcribe.load_system(tmp_path, transcribe.Device.cuda, 0)
-    assert capsys.readouterr().err == "asr: mfcc_hmm has no network and stays on the CPU\n"
+    assert capsys.readouterr().err == "asr: mfcc_hmm stays on the CPU\n"
 
 
 def test_a_gpu_that_is_not_there_is_wrong_use(monkeypatch, tmp_path):

@@ -15,10 +15,14 @@ from asr.models.gmmhmm import hybrid
 from asr.models.gmmhmm.hybrid import NOWHERE, Aligned, StateBatch, StateTraining
 from asr.models.gmmhmm.model import GmmHmm
 from asr.models.gmmhmm.settings import GmmHmmSettings
-from asr.models.gmmhmm.transform import affine
 from asr.models.networks.batches import posteriors
 from asr.models.networks.network import MINIMUM_FRAMES, SUBSAMPLING, Network
 from tests.models.test_gmmhmm import LEXICON, RATE, tone_cuts
+
+
+class Killed(Exception):
+    """What ends a training."""
+
 
 SMALL = {"frontend": "logmel", "channels": 16, "width": 32, "blocks": 1, "lstm_layers": 1}
 SETTINGS = GmmHmmSettings(
@@ -133,8 +137,11 @@ def test_the_search_sees_both_the_network_and_the_mixtures(taught, cuts):
     assert not np.allclose(found[0].scores, mixtures[0].scores)
 
 
-def test_the_network_is_the_last_step(taught, tmp_path):
-    model, _ = taught
+def test_the_network_is_the_last_step_and_is_saved(taught, tmp_path):
+    model, aligned = taught
+    steps = dict(model.steps(aligned.said.path.parent))
+    assert list(steps) == ["mono", "tri", "lda", "sat", "network"]
+    assert steps["network"].network is model.network and steps["sat"].network is None
     model.save(tmp_path)
     again = GmmHmm.load(tmp_path)
     x = np.zeros((50, again.parameters.mixtures.means.shape[1]), np.float32)
@@ -160,11 +167,36 @@ def test_network_asks_for_the_whole_ladder():
         parse(GmmHmmSettings, {"acoustic": "network", "step": "tri"})
 
 
-def test_affine_is_what_the_network_gets(taught):
-    """Features beside the waveform are those of the speaker's space, not of everybody's."""
-    _, aligned = taught
-    said = aligned.said
-    i = said.numbers[0]
-    everybody = aligned.parameters.features(said.store.cepstra(i))
-    transform = said.speakers[said.store.entries[i].speaker]
-    np.testing.assert_array_equal(said.features(i, aligned.parameters), affine(everybody, transform))
+def test_killed_in_the_network_it_goes_on(cuts, tmp_path, monkeypatch):
+    few = SETTINGS.model_copy(update={"network": SETTINGS.network.model_copy(update={"epochs": 4})})
+    unbroken = GmmHmm(few, LEXICON)
+    unbroken.fit(cuts, cuts, tmp_path / "a")
+    step, epochs = StateTraining.training_step, []
+
+    def dies(self, batch, index):
+        if self.current_epoch == 2:
+            raise Killed
+        return step(self, batch, index)
+
+    with monkeypatch.context() as m:
+        m.setattr(StateTraining, "training_step", dies)
+        with pytest.raises(Killed):
+            GmmHmm(few, LEXICON).fit(cuts, cuts, tmp_path / "b")
+    assert not (tmp_path / "b" / "network" / "training.json").exists()
+    with monkeypatch.context() as m:
+        m.setattr(
+            StateTraining,
+            "training_step",
+            lambda self, b, i: (epochs.append(self.current_epoch), step(self, b, i))[1],
+        )
+        resumed = GmmHmm(few, LEXICON)
+        resumed.fit(cuts, cuts, tmp_path / "b")
+    assert sorted(set(epochs)) == [2, 3]
+    for name, value in unbroken.network.state_dict().items():
+        torch.testing.assert_close(resumed.network.state_dict()[name], value, rtol=0, atol=0, msg=name)
+
+
+def test_one_setting_of_the_network_leaves_the_others():
+    settings = parse(GmmHmmSettings, {"acoustic": "network", "network": {"width": 320}})
+    assert settings.network == GmmHmmSettings().network.model_copy(update={"width": 320})
+    assert settings.network.frontend == "logmel"

@@ -20,7 +20,9 @@ class Denominator:
 
     CTC loss plus log Z is the negative log probability of the labels under a conditional random field over
     CTC paths whose label model is an n-gram: sequences that the language has, but that were not said, are
-    pushed down, and the network need not learn the language itself.
+    pushed down, and the network need not learn the language itself. As in a back-off acceptor,
+    backing off is open where a longer n-gram is known, too, so that sequences weigh a little more than the
+    n-gram says.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""A network in place of the mixtures: posteriors of the tied states, from alignments of the ladder.
+"""A network beside the mixtures: posteriors of the tied states, from alignments of the ladder.
 
 Reference
 ---------
@@ -8,6 +8,7 @@ Bourlard and Morgan 1994, "Connectionist speech recognition: a hybrid approach",
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -28,6 +29,7 @@ from asr.models.networks.network import FRAME_SHIFT_S, MINIMUM_FRAMES, SUBSAMPLI
 from asr.models.networks.resume import Resume, key_of
 from asr.models.networks.training import Training, batch_for, fit, scheduled
 from asr.models.networks.transfer import digest, take_over
+from asr.progress import track
 
 NOWHERE = -1  # label of frames behind the end of an utterance
 
@@ -122,17 +124,17 @@ def train(
     names = {c.id: c.supervisions[0].id for c in usable}
     aligned = Aligned(utterances, [names[i] for i in utterances.ids], said, parameters)
     counts = np.ones(len(parameters.states.units))
-    labels = []
-    for i in said.numbers:
+    labels = hashlib.sha256()
+    for i in track(said.numbers, "states"):
         states = aligned.states(i)
         counts += np.bincount(states, minlength=len(counts))
-        labels.append(states.tobytes())
+        labels.update(states.tobytes())
     total_s = float(np.maximum(utterances.seconds, MINIMUM_FRAMES * FRAME_SHIFT_S).sum())
     epochs = scheduled(total_s, settings.network)
     batches = Batches(utterances.seconds, batch_for(total_s, settings.network), speeds, seed)
     size = parameters.mixtures.means.shape[1]
     network = Network.seeded(seed, settings.network, len(counts), size, SUBSAMPLING)
-    key = content_hash(key_of(settings, parameters.states.units, seed, utterances), *labels)
+    key = content_hash(key_of(settings, parameters.states.units, seed, utterances), labels.hexdigest())
     taken: list[str] = []
     if (source := settings.network.init_from) is not None:
         taken = take_over(network, parameters.states.units, source)

@@ -50,7 +50,7 @@ class GmmHmm:
     lexicon
         Pronunciations; its phonemes are the inventory.
     seed
-        Kept for the record: nothing in this training is random.
+        Of the network, if there is one: nothing else is random.
     """
 
     sample_rate = SAMPLE_RATE

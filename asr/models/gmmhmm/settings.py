@@ -14,6 +14,15 @@ STEPS = ("mono", "tri", "lda", "sat")
 WITH_COPIES = ("sat",)  # steps that also see the training set at other speeds
 
 
+class StateNetworkSettings(NetworkSettings):
+    """Those of a network of tied states: an alignment is learned in fewer passes than CTC."""
+
+    frontend: Literal["waveform", "logmel"] = "logmel"
+    effort: float = Field(0.6, gt=0)
+    dropout: float = Field(0.25, ge=0, lt=1)
+    weight_decay: float = Field(2e-2, ge=0)
+
+
 class GmmHmmSettings(Settings):
     """How phoneme models are built and trained.
 
@@ -27,14 +36,14 @@ class GmmHmmSettings(Settings):
     leaves
         Tied states, silence not counted; None: by `frames_per_leaf`.
     frames_per_leaf
-        Training frames, copies at other speeds included, for each tied state of 1 h of audio; their number
-        grows with the square root of it.
+        Training frames for each tied state of 1 h of audio, copies at other speeds included where a step sees
+        them; their number grows with the square root of it.
     fewest_frames
         No split of a tied state leaves fewer frames than this on a side.
     gaussians
         Total number of Gaussians that training ends with; None: by `frames_per_gaussian`.
     frames_per_gaussian
-        Training frames, copies included, for each Gaussian, and no state gets more than one for so many of
+        Training frames (the same) for each Gaussian, and no state gets more than one for so many of
         its own.
     power
         A state's share of the Gaussians grows with its frames to this power.
@@ -51,7 +60,8 @@ class GmmHmmSettings(Settings):
     variance_floor
         Smallest variance as a fraction of that of all frames.
     acoustic
-        What scores the states in a speaker's space: the mixtures, or a network trained on their alignment.
+        What scores the states in a speaker's space: the mixtures alone, or beside them a network trained on
+        their alignment.
     network
         Of that network.
     mixture_share
@@ -74,7 +84,7 @@ class GmmHmmSettings(Settings):
     adaptation_frames: float = Field(default=300, ge=0)
     variance_floor: float = Field(default=0.01, gt=0, le=1)
     acoustic: Literal["gmm", "network"] = "gmm"
-    network: NetworkSettings = NetworkSettings(frontend="logmel", effort=0.6, dropout=0.25, weight_decay=0.02)
+    network: StateNetworkSettings = StateNetworkSettings()
 
     mixture_share: float = Field(default=0.33, ge=0, le=1)
 

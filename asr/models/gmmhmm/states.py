@@ -216,12 +216,15 @@ class Parameters:
 
     @classmethod
     def of(cls, tensors: Mapping[str, np.ndarray], phones: tuple[str, ...]) -> Parameters:
-        """The inverse of `tensors`; KeyError names a missing array."""
+        """The inverse of `tensors`; KeyError names a missing array, ValueError one of an older version."""
+        leaves = tensors.get("leaves")
+        if leaves is not None and leaves.ndim != 5:
+            raise ValueError("its trees are of an older version")
         unadapted = {
             k.removeprefix("unadapted."): v for k, v in tensors.items() if k.startswith("unadapted.")
         }
         return cls(
-            States(phones, tensors.get("leaves")),
+            States(phones, leaves),
             Mixtures.of(tensors),
             tensors["stay"],
             tensors["pauses"],

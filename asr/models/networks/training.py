@@ -190,6 +190,10 @@ class Report(Callback):
         """Say where training stands."""
         self.bar.advance(self.task)
         minutes = (time.monotonic() - self.started) / 60
+        done = trainer.current_epoch + 1
+        if "dev_error" not in trainer.callback_metrics and done % (trainer.check_val_every_n_epoch or 1) == 0:
+            loss = getattr(module, "running", math.nan)
+            console.print(f"epoch {done}/{trainer.max_epochs}: train loss {loss:.3f}, {minutes:.1f} min")
         if self.max_minutes is not None and minutes >= self.max_minutes:
             console.print(f"training stops: {minutes:.1f} of {self.max_minutes} minutes used")
             trainer.should_stop = True
