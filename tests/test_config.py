@@ -73,7 +73,7 @@ def test_merge_does_not_change_its_arguments() -> None:
 
 
 def test_every_recipe_is_complete_and_has_its_three_files() -> None:
-    assert recipe_names() == ["mfcc_hmm", "phoneme_ctc", "raw_ctc"]
+    assert recipe_names() == ["mfcc_hmm", "mfcc_hybrid", "phoneme_ctc", "raw_ctc"]
     for name in recipe_names():
         assert recipe_settings(name).recipe == name
         folder = Path(__file__).parents[1] / "recipes" / name
@@ -90,7 +90,7 @@ def test_the_two_networks_differ_in_their_targets_alone() -> None:
 
 
 def test_unknown_recipe_names_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match="mfcc_hmm, phoneme_ctc, raw_ctc"):
+    with pytest.raises(ConfigError, match="mfcc_hmm, mfcc_hybrid, phoneme_ctc, raw_ctc"):
         recipe_settings("mfcc")
 
 

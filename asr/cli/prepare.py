@@ -133,5 +133,6 @@ def _table(corpus: Corpus) -> str:
     if corpus.lm_path is not None:
         lines.append(f"language model of its own: {corpus.lm_path.name}")
     if corpus.problems:
-        lines.append(f"{len(corpus.problems)} problems: what could not be used was left out")
+        many = "s" if len(corpus.problems) > 1 else ""
+        lines.append(f"{len(corpus.problems)} problem{many}: what could not be used was left out")
     return "\n".join(lines)

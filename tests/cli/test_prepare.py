@@ -54,8 +54,8 @@ def test_problems_go_to_stderr_and_make_exit_code_1(
     assert run("prepare", "folder", "--from", str(source), "--to", str(out), monkeypatch=monkeypatch) == 1
     printed = capsys.readouterr()
     assert "0.wav: utterance train-0: is text, not audio" in printed.err
-    assert "1 words are in no lexicon, their pronunciations are guesses: ZORBLAX 1" in printed.out
-    assert "1 problems: what could not be used was left out" in printed.out
+    assert "1 word is in no lexicon, its pronunciation is a guess: ZORBLAX 1" in printed.out
+    assert "1 problem: what could not be used was left out" in printed.out
     assert (out / "corpus.json").exists()
 
 
