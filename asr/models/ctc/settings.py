@@ -18,7 +18,7 @@ class CtcSettings(NetworkSettings):
 
     flat_start: float = Field(0.08, ge=0, le=1)
     """Share of the steps over which the loss moves from labels spread evenly to CTC; 0: CTC at once."""
-    crf: float = Field(0.3, ge=0, le=1)
+    crf: float = Field(0.0, ge=0, le=1)
     """Share of the denominator in the loss: 0 for CTC, 1 for a random field over label sequences."""
     crf_start: float = Field(0.7, ge=0, le=1)
     """Share of the steps before it counts."""
