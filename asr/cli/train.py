@@ -13,7 +13,7 @@ import yaml
 
 def train(
     recipe: Annotated[
-        str, typer.Argument(help="mfcc_hmm, phoneme_ctc, raw_ctc, or the path of a recipe.yaml.")
+        str, typer.Argument(help="mfcc_hmm, mfcc_hybrid, phoneme_ctc, raw_ctc, or the path of a recipe.yaml.")
     ],
     data: Annotated[Path, typer.Option("--data", help="A corpus folder made by `asr prepare`.")],
     hours: Annotated[

@@ -40,7 +40,6 @@ class Denominator:
 
     def __init__(self, labels: Iterable[Sequence[int] | np.ndarray], units: int, order: int) -> None:
         sentences = [" ".join(map(str, row)) for row in labels]
-        self.units = units
         self.graph = _graph(NGram.estimate(sentences, order, map(str, range(1, units))), units)
 
     def __call__(self, log_probs: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:

@@ -18,12 +18,12 @@ from asr.config import parse
 from asr.decode.topology import Topology
 from asr.emissions import Emissions
 from asr.errors import AsrError, DataError, ModelError
-from asr.files import content_hash, replacing, write_json
+from asr.files import replacing, write_json
 from asr.models.ctc.settings import CtcSettings
 from asr.models.ctc.targets import Targets
 from asr.models.networks.batches import EMIT_S, Batches, Utterances, posteriors
 from asr.models.networks.network import FRAME_SHIFT_S, Network
-from asr.models.networks.transfer import digest, take_over
+from asr.models.networks.transfer import begin
 from asr.text.lexicon import Lexicon
 from asr.text.units import Units
 
@@ -89,10 +89,7 @@ class Ctc:
                     f"no usable utterance in {name}", fix="see the lines above, or `asr check` the corpus"
                 )
         key = key_of(self.settings, self.units, self.seed, *sets.values())
-        taken: list[str] = []
-        if (source := self.settings.init_from) is not None:
-            taken = take_over(self.network, self.units, source)
-            key = content_hash(key, digest(source))
+        taken, key = begin(self.network, self.units, self.settings.init_from, key)
         resume = Resume(workdir, key)
         if not resume.finished:
             training.train(self.network, sets["train"], sets["dev"], self.settings, self.seed, resume, taken)
@@ -124,11 +121,6 @@ class Ctc:
         """
         found = posteriors(self.network, waveforms, sample_rate)
         return [Emissions(scores, self.units, FRAME_SHIFT_S, "posterior") for scores in found]
-
-    @property
-    def device(self) -> torch.device:
-        """Where the network is, and `emit` computes."""
-        return self.network.output.weight.device
 
     def to(self, device: str) -> None:
         """Move the network, as to ``cuda``."""

@@ -28,7 +28,7 @@ from asr.models.networks.batches import Batches, Utterances
 from asr.models.networks.network import FRAME_SHIFT_S, MINIMUM_FRAMES, SUBSAMPLING, Network
 from asr.models.networks.resume import Resume, key_of
 from asr.models.networks.training import Training, batch_for, fit, scheduled
-from asr.models.networks.transfer import digest, take_over
+from asr.models.networks.transfer import begin
 from asr.progress import track
 
 NOWHERE = -1  # label of frames behind the end of an utterance
@@ -135,10 +135,7 @@ def train(
     size = parameters.mixtures.means.shape[1]
     network = Network.seeded(seed, settings.network, len(counts), size, SUBSAMPLING)
     key = content_hash(key_of(settings, parameters.states.units, seed, utterances), labels.hexdigest())
-    taken: list[str] = []
-    if (source := settings.network.init_from) is not None:
-        taken = take_over(network, parameters.states.units, source)
-        key = content_hash(key, digest(source))
+    taken, key = begin(network, parameters.states.units, settings.network.init_from, key)
     resume = Resume(workdir, key)
     if not resume.finished:
         module = StateTraining(network, settings.network, epochs * len(batches), seed, key, taken)

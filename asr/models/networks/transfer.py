@@ -33,6 +33,11 @@ def digest(run: str | Path) -> str:
     return content_hash(path)
 
 
+def begin(network: Network, units: Units, run: str | None, key: str) -> tuple[list[str], str]:
+    """What `take_over` takes from `run`, if there is one, and the key of a training that begins so."""
+    return ([], key) if run is None else (take_over(network, units, run), content_hash(key, digest(run)))
+
+
 def take_over(network: Network, units: Units, run: str | Path) -> list[str]:
     """Give a network the layers of another run's that have its shapes; return the names of their weights.
 
