@@ -187,6 +187,8 @@ def _graphs(system: System, lexicon: Lexicon, texts: Sequence[str]) -> list[Grap
         added = {w: rare for w in sorted(words - unigrams.keys())}
         NGram([{**unigrams, **added}, *own.probabilities[1:]], own.backoffs).write(more)
         every = search_lexicon(system.model, lexicon, more)
+        # a loaded model no longer knows how words were said, the system does
+        every = Lexicon(every.entries, {**every.probabilities, **system.lexicon.probabilities})
         NGram.estimate(texts, own.order, vocabulary=every.entries).write(best)
         return [
             system.graph,

@@ -18,6 +18,7 @@ from asr.data.corpora.synth import prepare
 from asr.data.corpus import Corpus
 from asr.decode.align import align
 from asr.decode.topology import Topology
+from asr.decode.tune import neighbours
 from asr.emissions import Emissions
 from asr.errors import DataError, ModelError
 from asr.experiment import Cell, LmSettings, evaluate_split, language_model, run_cell, text_words
@@ -206,6 +207,8 @@ def test_record_holds_what_repeating_needs(finished) -> None:
     assert record.tuning and {"acoustic_scale", "wer"} <= record.tuning[0].keys()
     steps = ["mono", "tri", "lda", "sat"] if row["recipe"] == "mfcc_hmm" else []
     assert [s["step"] for s in record.steps] == steps
+    scale = System.load(folder).settings.acoustic_scale
+    assert all(s["acoustic_scale"] in neighbours(scale) for s in record.steps)
     assert (row["unadapted_wer"] is not None) == bool(steps)
     assert record.provenance["packages"]["torch"].startswith("2.")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,7 +12,7 @@ from asr.decode.linear import Linear, best_path, frames_needed
 from asr.decode.topology import Topology
 from asr.emissions import Emissions
 from asr.errors import SearchError
-from asr.text.lexicon import Lexicon
+from asr.text.lexicon import Lexicon, Pronunciation
 from asr.text.units import WORD_END
 
 _EXACT = 50_000_000  # frames x states up to which nothing is pruned: below half a gigabyte of back pointers
@@ -43,6 +44,8 @@ class Alignment:
         (frames,) int32 the column of each frame.
     slots
         (frames,) int32 the place of each frame's token among `tokens`; -1 in CTC blanks.
+    pronunciations
+        How each word was said.
     score
         Natural log score of the path, transitions, pauses and pronunciation probabilities included.
     """
@@ -52,6 +55,7 @@ class Alignment:
     states: tuple[Segment, ...]
     columns: np.ndarray
     slots: np.ndarray
+    pronunciations: tuple[Pronunciation, ...]
     score: float
 
 
@@ -65,12 +69,15 @@ class Segmentation:
         (frames,) int32: the column, the index of the token, the index of the word (-1: blank or pause).
     tokens
         The tokens, in time order.
+    pronunciations
+        Those of each word; the mark at the end of a spelled one is a part of it.
     """
 
     columns: np.ndarray
     slots: np.ndarray
     words: np.ndarray
     tokens: tuple[str, ...]
+    pronunciations: tuple[Pronunciation, ...]
 
     @property
     def changes(self) -> np.ndarray:
@@ -89,7 +96,10 @@ def segmentation(linear: Linear, path: np.ndarray, blank: int | None) -> Segment
     silent = (token < 0) | (columns == (-1 if blank is None else blank))
     slots = np.where(silent, -1, token).astype(np.int32)
     words = np.where(silent, -1, word[token]).astype(np.int32) if len(passed) else slots
-    return Segmentation(columns, slots, words, tuple(s.token for s in passed))
+    pronunciations = tuple(
+        tuple(s.token for s in some) for w, some in itertools.groupby(passed, lambda s: s.word) if w >= 0
+    )
+    return Segmentation(columns, slots, words, tuple(s.token for s in passed), pronunciations)
 
 
 def spans(index: np.ndarray) -> dict[int, tuple[int, int]]:
@@ -163,5 +173,6 @@ def align(
         states=cut(runs, names),
         columns=parts.columns,
         slots=parts.slots,
+        pronunciations=parts.pronunciations,
         score=path.score,
     )

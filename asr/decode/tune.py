@@ -119,5 +119,12 @@ def tune(
     return settings.model_copy(update=scales(best)), tried
 
 
+def neighbours(acoustic_scale: float) -> tuple[float, ...]:
+    """An acoustic scale between those next to it on the grid."""
+    scales = GRID["acoustic_scale"]
+    k = min(range(len(scales)), key=lambda k: abs(scales[k] - acoustic_scale))
+    return tuple(dict.fromkeys((*scales[max(0, k - 1) : k], acoustic_scale, *scales[k + 1 : k + 2])))
+
+
 def _moved(point: Point, axis: int, k: int) -> Point:
     return (*point[:axis], k, *point[axis + 1 :])

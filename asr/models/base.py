@@ -11,6 +11,7 @@ from lhotse import CutSet
 
 from asr.decode.topology import Topology
 from asr.emissions import Emissions
+from asr.text.lexicon import Spoken
 from asr.text.units import Units
 
 
@@ -27,6 +28,9 @@ class AcousticModel(Protocol):
         Samples per second the model works at; other rates are resampled inside `emit`.
     log_prior
         (units,) natural log of the mean posterior over the training frames; None for likelihoods.
+    spoken
+        How often the words of the training set were said in each of their ways, as `fit` aligned them; empty
+        where one way is all there is, and after `load`.
     adapts
         Whether `adapt` does better than `emit`, once a first search has told what was said.
     """
@@ -35,6 +39,7 @@ class AcousticModel(Protocol):
     topology: Topology
     sample_rate: int
     log_prior: np.ndarray | None
+    spoken: Spoken
     adapts: bool
 
     def fit(self, train: CutSet, dev: CutSet, workdir: Path) -> None:

@@ -13,6 +13,7 @@ from asr.text.normalize import uppercase
 from asr.text.units import WORD_END
 
 Pronunciation = tuple[str, ...]
+Spoken = Mapping[str, Mapping[Pronunciation, int]]  # how often each word was said in each way
 
 _VARIANT = re.compile(r"\(\d+\)$")
 _PROBABILITY = re.compile(r"(0?\.\d+|[01](\.0*)?|\d(\.\d+)?[eE]-\d+)$")
@@ -167,6 +168,24 @@ class Lexicon:
         """The lexicon of those of `words` that it knows, in their order."""
         kept = {word: self.entries[word] for word in words if word in self.entries}
         return Lexicon(kept, {w: p for w, p in self.probabilities.items() if w in kept})
+
+    def reestimated(self, spoken: Spoken) -> Lexicon:
+        """With probabilities by how often words were said in each of their ways; the commonest has 1.
+
+        What a pronunciation had counts as so many more, and words that were never said keep what they had.
+
+        Reference
+        ---------
+        Chen et al. 2015, "Pronunciation and silence probability modeling for ASR", section 2.
+        """
+        found = dict(self.probabilities)
+        for word in spoken.keys() & {w for w, some in self.entries.items() if len(some) > 1}:
+            counts = [
+                spoken[word].get(p, 0) + chance
+                for p, chance in zip(self.entries[word], self.chances(word), strict=True)
+            ]
+            found[word] = tuple(n / max(counts) for n in counts)
+        return Lexicon(self.entries, found)
 
     def oov(self, texts: Iterable[str]) -> Counter[str]:
         """Words of some normalised texts that the lexicon lacks, with counts, most frequent first."""

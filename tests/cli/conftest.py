@@ -71,7 +71,7 @@ class BeepSystem:
             for i, t in enumerate(self.tokens)
         ]
         none = np.zeros(0, np.int32)
-        return Alignment(tuple(parts), tuple(halves), (), none, none, -12.5)
+        return Alignment(tuple(parts), tuple(halves), (), none, none, (), -12.5)
 
 
 @pytest.fixture

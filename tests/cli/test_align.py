@@ -39,7 +39,7 @@ def test_times_end_with_the_recording(run, system, record, tmp_path, monkeypatch
     """A CTC network has 0.8 s of frames for a shorter recording, and the text may lie anywhere in them."""
     words = tuple(Segment(w, a, d) for w, a, d in (("A", 0.05, 0.05), ("B", 0.12, 0.2), ("C", 0.6, 0.2)))
     none = np.zeros(0, np.int32)
-    monkeypatch.setattr(system, "align", lambda *_: Alignment(words, words[1:], (), none, none, -1.0))
+    monkeypatch.setattr(system, "align", lambda *_: Alignment(words, words[1:], (), none, none, (), -1.0))
     path = record(tmp_path / "a.wav", [], 0.15)
     value = json.loads(run("align", path, "a b c", "--model", "m", "-f", "json").out)
     assert [(w["start"], w["end"]) for w in value["words"]] == [(0.05, 0.1), (0.12, 0.15), (0.15, 0.15)]

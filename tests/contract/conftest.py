@@ -19,7 +19,7 @@ from asr.models.gmmhmm.settings import GmmHmmSettings
 from asr.text.lexicon import Lexicon
 
 RATE = 16000
-LEXICON = Lexicon({"LOW": [("L", "OW")], "MID": [("M", "IH", "D")], "HIGH": [("HH", "AY")]})
+LEXICON = Lexicon({"LOW": [("L", "OW")], "MID": [("M", "IH", "D"), ("M", "IH")], "HIGH": [("HH", "AY")]})
 TONES = {"LOW": 300.0, "MID": 900.0, "HIGH": 2500.0}
 _GMM = {"type": "gmmhmm", "gaussians": 30, "passes": 6, "frames_per_gaussian": 10}
 _CTC = {"type": "ctc", "channels": 16, "width": 32, "blocks": 1, "lstm_layers": 1, "epochs": 2}

@@ -75,6 +75,15 @@ def test_emissions_align_with_the_topology(trained):
     assert [w.text for w in found.words] == ["A", "B"]
 
 
+def test_ways_to_say_a_word_are_counted(trained):
+    """All of MID's occurrences, the one word that can be said in two ways."""
+    ways = trained.model.spoken.get("MID", {})
+    occurrences = sum(c.supervisions[0].text.split().count("MID") for c in trained.cuts)
+    assert occurrences > 3
+    assert sum(ways.values()) == (0 if trained.kind == "ctc-characters" else occurrences)
+    assert set(ways) <= {("M", "IH", "D"), ("M", "IH")}
+
+
 def test_saved_and_loaded_is_equal(trained, tmp_path):
     model = trained.model
     model.save(tmp_path / "saved")
@@ -100,6 +109,7 @@ def test_a_finished_training_is_not_repeated(trained, tmp_path):
     first = trained.again(tmp_path)
     second = trained.again(tmp_path)
     assert same(everything(first, trained.waveforms), everything(second, trained.waveforms))
+    assert first.spoken == second.spoken
 
 
 def test_emit_leaves_its_input_alone_and_repeats(trained):

@@ -89,6 +89,7 @@ def test_times_of_words_tokens_and_states():
     ]
     assert frames(got.states)[:4] == [("SIL.0", 0, 3), ("b.0", 3, 1), ("b.1", 4, 2), ("c.0", 6, 1)]
     assert sum(n for _, _, n in frames(got.states)) == len(columns)
+    assert got.pronunciations == (("b", "c"), ("a", "a"))
     assert list(got.slots) == [0, 0, 0, 1, 1, 1, 2, 2, 2, 2, 3, 4, 4, 4, 5, 5, 5]
 
 
@@ -100,6 +101,7 @@ def test_ctc_blanks_belong_to_no_word():
         ("A1", 1, 1),
         ("AB", 3, 4),
     ]
+    assert got.pronunciations == (("a",), ("a", "b"))
     assert list(got.slots) == [-1, 0, -1, 1, -1, -1, 2, -1]
     assert [s.text for s in got.states] == ["<blk>", "a", "<blk>", "a", "<blk>", "b", "<blk>"]
 

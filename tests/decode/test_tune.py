@@ -4,7 +4,7 @@ import pytest
 from asr.decode import tune as tune_module
 from asr.decode.graph import Graph
 from asr.decode.search import SearchSettings, search
-from asr.decode.tune import GRID, tune
+from asr.decode.tune import GRID, neighbours, tune
 from asr.score import score_texts
 from tests.decode.cases import LEXICON, ctc, emissions, hmm, language_model
 
@@ -17,6 +17,13 @@ def dev(rng, topology, count=12):
 def wer(graph, some, references, settings, prior=None):
     found = {str(i): search(e, graph, settings, prior).text for i, e in enumerate(some)}
     return score_texts({str(i): r for i, r in enumerate(references)}, found).scores.rate
+
+
+def test_neighbours_of_a_scale():
+    assert neighbours(0.1) == (0.071, 0.1, 0.141)
+    assert neighbours(GRID["acoustic_scale"][0]) == GRID["acoustic_scale"][:2]
+    assert neighbours(GRID["acoustic_scale"][-1]) == GRID["acoustic_scale"][-2:]
+    assert neighbours(0.11) == (0.071, 0.11, 0.141)
 
 
 @pytest.mark.parametrize("kind", ["ctc", "hmm"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import itertools
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -34,6 +35,7 @@ from asr.models.gmmhmm.settings import STEPS, GmmHmmSettings
 from asr.models.gmmhmm.states import Parameters, States
 from asr.models.gmmhmm.store import FeatureStore
 from asr.models.gmmhmm.training import SUMMED, transformed
+from asr.models.gmmhmm.transcribed import Transcribed
 from asr.models.gmmhmm.transform import (
     ClassStatistics,
     RowStatistics,
@@ -245,6 +247,29 @@ def test_sentence_equals_the_search_graph(states):
     assert list(linear.arcs.ilabel[theirs.arcs] - 1) == list(weights.columns[nodes])
     # keys of a path, with the neighbours it has, lead to the same states
     assert list(states.columns[sentence.spoken(states, nodes)]) == list(weights.columns[nodes])
+
+
+def test_ways_to_say_words_equal_those_of_the_shared_alignment(tones, tmp_path):
+    """Read off the states of training, and off the path through the sentence's own graph."""
+    parameters = random_parameters(tied_states(), 3 * SMALL.features.cepstra)
+    with ThreadPoolExecutor(1) as pool:
+        store = FeatureStore.create(tones[0], tmp_path, SMALL.features, (RATE, RATE), pool, (1.0, 1.1))
+        said = Transcribed(store, LEXICON.phones(), LEXICON, tmp_path / "alignment.i32")
+        said.align(parameters, pool)
+    counts: Counter[tuple] = Counter()
+    for entry in store.entries:
+        if entry.copy_of is None:
+            x = said.features(store.entries.index(entry), parameters)
+            scores = Emissions(
+                parameters.mixtures.log_likelihoods(x), parameters.states.units, 0.01, "likelihood"
+            )
+            words = entry.text.split()
+            ways = align(scores, parameters.topology, LEXICON, words).pronunciations
+            assert len(ways) == len(words)
+            counts.update(zip(words, ways, strict=True))
+    found = said.spoken()
+    assert {(w, p): n for w, some in found.items() for p, n in some.items()} == counts
+    assert len(found["MID"]) == 2 and found["LOW"].total() > 5
 
 
 def test_flat_start_spreads_states_over_the_loud_frames():

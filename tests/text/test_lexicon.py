@@ -75,6 +75,17 @@ def test_a_missing_file(tmp_path):
         Lexicon.load(tmp_path / "none.txt")
 
 
+def test_probabilities_follow_how_often_words_were_said_in_each_way():
+    lexicon = Lexicon({"A": [("AH",), ("EY",)], "B": [("B",)], "THE": [("DH", "AH"), ("DH", "IY")]})
+    spoken = {"A": {("AH",): 8, ("EY",): 2}, "B": {("B",): 5}}
+    again = lexicon.reestimated(spoken)
+    assert again.entries == lexicon.entries
+    assert again.probabilities == {"A": (1.0, 3 / 9)}  # one more each, as they were equally probable
+    weighted = Lexicon(lexicon.entries, {"A": (0.5, 1.0), "THE": (1.0, 0.25)}).reestimated(spoken)
+    assert weighted.probabilities == {"A": (1.0, 3 / 8.5), "THE": (1.0, 0.25)}
+    assert lexicon.reestimated({}) == lexicon
+
+
 def test_bad_entries():
     with pytest.raises(LexiconError, match="'A'"):
         Lexicon({"A": [()]})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
@@ -15,6 +16,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from asr.config import parse
+from asr.data.audio import load_cut
+from asr.decode.align import align
 from asr.decode.topology import Topology
 from asr.emissions import Emissions
 from asr.errors import AsrError, DataError, ModelError
@@ -24,7 +27,8 @@ from asr.models.ctc.targets import Targets
 from asr.models.networks.batches import EMIT_S, Batches, Utterances, posteriors
 from asr.models.networks.network import FRAME_SHIFT_S, Network
 from asr.models.networks.transfer import begin
-from asr.text.lexicon import Lexicon
+from asr.progress import track
+from asr.text.lexicon import Lexicon, Pronunciation, Spoken
 from asr.text.units import Units
 
 PRIOR_S = 3600.0  # seconds of training audio that the prior is averaged over
@@ -55,6 +59,7 @@ class Ctc:
     def _build(self, settings: CtcSettings, units: Units, seed: int) -> None:
         self.settings, self.units, self.seed = settings, units, seed
         self.topology = Topology.ctc(units)
+        self.spoken: Spoken = {}
         self.sample_rate = settings.sample_rate
         self.log_prior = np.full(len(units), -np.log(len(units)), dtype=np.float32)
         self.network = Network.seeded(seed, settings, len(units))
@@ -96,6 +101,8 @@ class Ctc:
         resume.load_best(self.network)
         self.network.eval()
         self.log_prior = self._mean_posterior(sets["train"])
+        if self.settings.targets == "phonemes":
+            self.spoken = self._spoken(train, self.targets.lexicon)
         del sets
         shutil.rmtree(cache)
 
@@ -113,6 +120,22 @@ class Ctc:
             if done >= PRIOR_S:
                 break
         return torch.log((total / total.sum()).clamp(min=1e-8)).numpy().astype(np.float32)
+
+    def _spoken(self, cuts: lhotse.CutSet, lexicon: Lexicon) -> dict[str, Counter[Pronunciation]]:
+        """How often each word was said in each of its ways, where there are several to choose from."""
+        found: defaultdict[str, Counter[Pronunciation]] = defaultdict(Counter)
+        for cut in track(list(cuts), "pronunciations"):
+            words = (cut.supervisions[0].text or "").split()
+            if not any(len(lexicon.entries.get(w, ())) > 1 for w in words):
+                continue
+            try:
+                (emissions,) = self.emit([load_cut(cut, self.sample_rate)], self.sample_rate)
+                aligned = align(emissions, self.topology, lexicon, words)
+            except AsrError:  # `Utterances` named it and left it out
+                continue
+            for word, way in zip(words, aligned.pronunciations, strict=True):
+                found[word][way] += 1
+        return found
 
     def emit(self, waveforms: Sequence[np.ndarray], sample_rate: int) -> list[Emissions]:
         """Log posteriors of utterances, each (samples,) float32 in -1..1; one frame every 40 ms.

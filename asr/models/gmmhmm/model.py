@@ -33,7 +33,7 @@ from asr.models.gmmhmm.transcribed import Transcribed
 from asr.models.gmmhmm.transform import RowStatistics, affine, fmllr
 from asr.models.networks.batches import posteriors
 from asr.models.networks.network import SUBSAMPLING, Network
-from asr.text.lexicon import Lexicon
+from asr.text.lexicon import Lexicon, Spoken
 from asr.text.units import Units
 
 SAMPLE_RATE = 16000
@@ -62,6 +62,7 @@ class GmmHmm:
         self.seed = seed
         self.phones = lexicon.phones()
         self.native_rate = SAMPLE_RATE
+        self.spoken: Spoken = {}
         self._parameters: Parameters | None = None
         self.network: Network | None = None
         self.state_prior: np.ndarray | None = None
@@ -113,6 +114,7 @@ class GmmHmm:
                 )
                 said = Transcribed(store, self.phones, self.lexicon, workdir / "alignment.i32")
                 self._parameters = Ladder(self.settings, said, workdir, pool).climb()
+                self.spoken = said.spoken()
                 if self.settings.acoustic == "network":
                     said.align(self._parameters, pool)
         finally:
@@ -264,6 +266,7 @@ class GmmHmm:
             model.settings = parse(GmmHmmSettings, head["settings"], folder / "model.json")
             model.phones = tuple(head["phones"])
             model.native_rate, model.seed, model.lexicon = head["native_rate"], head["seed"], None
+            model.spoken = {}
             model._parameters = Parameters.of(tensors, model.phones)
             model.network = model.state_prior = None
             if model.settings.acoustic == "network":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import operator
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
@@ -27,7 +28,7 @@ from asr.models.gmmhmm.transform import (
 )
 from asr.models.gmmhmm.tree import ContextStatistics
 from asr.progress import console
-from asr.text.lexicon import Lexicon
+from asr.text.lexicon import Lexicon, Pronunciation
 
 CHUNK = 15_000  # frames whose statistics are gathered together
 IN_FLIGHT = 4  # chunks at a time, so that their statistics do not pile up
@@ -206,6 +207,27 @@ class Transcribed:
             return out
 
         return self._sum(part, self.numbers, pool)
+
+    def spoken(self) -> dict[str, Counter[Pronunciation]]:
+        """How often each word was said in each way, copies not counted, by the last alignment."""
+        found: defaultdict[str, Counter[Pronunciation]] = defaultdict(Counter)
+        for i in self.numbers:
+            if self.store.entries[i].copy_of is not None:
+                continue
+            _, token, _, position = self.states.parts(self.keys(i))
+            # a token goes back to its first state only where it is said twice
+            begins = np.diff(token, prepend=-1) != 0
+            begins |= (np.diff(position, prepend=0) < 0) & (token < self.states.spoken)
+            places = [
+                self.states.tokens[k].rpartition("_")[::2] for k in token[begins] if k < self.states.spoken
+            ]
+            words, phones = iter(self.store.entries[i].text.split()), []
+            for phone, place in places:
+                phones.append(phone)
+                if place in "ES":
+                    found[next(words)][tuple(phones)] += 1
+                    phones = []
+        return found
 
     def contexts(self, parameters: Parameters, pool: Executor) -> ContextStatistics:
         """Single Gaussians of every phoneme state in every context."""
