@@ -23,7 +23,7 @@ from asr.config import Settings, load_yaml, override, parse, resource
 from asr.data.budget import Budget, some_text
 from asr.data.corpus import Corpus
 from asr.decode.search import SearchSettings
-from asr.decode.tune import neighbours, tune
+from asr.decode.tune import COARSE_UTTERANCES, neighbours, tune
 from asr.errors import ConfigError, DataError
 from asr.evaluation import emissions_of, evaluate
 from asr.files import cache_folder, content_hash, replacing, write_json, write_text
@@ -332,12 +332,13 @@ def tune_on(system: System, dev: CutSet, utterances: int, seed: int) -> list[dic
     """Set the system's scales by the word errors on (at most `utterances` of) dev; return what was tried."""
     cuts = some_of(dev, utterances, seed)
     model, tried = system.model, []
-    # a model that adapts is searched twice: its scales are first tuned without, then with adaptation
+    # a model that adapts is searched twice: scales are tuned roughly without adaptation, then nearby with it
     for adapted in (False, True) if model.adapts else (False,):
-        found = list(emissions_of(system, cuts, "dev", adapted))
+        some = some_of(cuts, COARSE_UTTERANCES, seed) if model.adapts and not adapted else cuts
+        found = list(emissions_of(system, some, "dev", adapted))
         texts = [e.cut.supervisions[0].text for e in found]
         system.settings, more = tune(
-            [e.emissions for e in found], texts, system.graph, system.settings, model.log_prior
+            [e.emissions for e in found], texts, system.graph, system.settings, model.log_prior, adapted
         )
         tried += more
         if model.adapts and not adapted:

@@ -36,6 +36,7 @@ def tune(
     graph: Graph,
     settings: SearchSettings,
     log_prior: np.ndarray | None = None,
+    nearby: bool = False,
 ) -> tuple[SearchSettings, list[dict[str, Any]]]:
     """The settings with the fewest word errors on dev, and everything that was tried.
 
@@ -52,9 +53,11 @@ def tune(
     graph
         What is searched.
     settings
-        Beam and max_active to confirm with; its scales are not looked at.
+        Beam and max_active to confirm with; its scales are looked at only where `nearby`.
     log_prior
         (units,) natural log prior of the columns, or None: then prior_scale stays 0.
+    nearby
+        Begin at the grid point next to the scales of `settings`, with its neighbours.
 
     Returns
     -------
@@ -100,7 +103,9 @@ def tune(
             return min(errors, key=lambda p: errors[p])
 
         best: Point = (len(axes[0]) // 2, len(axes[1]) // 2, 0)
-        for axis, step in enumerate(COARSE_STEPS):
+        if nearby:
+            best = best_of([tuple(_nearest(v, getattr(settings, name)) for name, v in grid.items())])
+        for axis, step in enumerate(() if nearby else COARSE_STEPS):
             best = best_of([_moved(best, axis, k) for k in range(best[axis] % step, len(axes[axis]), step)])
         while True:
             near = [
@@ -122,8 +127,12 @@ def tune(
 def neighbours(acoustic_scale: float) -> tuple[float, ...]:
     """An acoustic scale between those next to it on the grid."""
     scales = GRID["acoustic_scale"]
-    k = min(range(len(scales)), key=lambda k: abs(scales[k] - acoustic_scale))
+    k = _nearest(scales, acoustic_scale)
     return tuple(dict.fromkeys((*scales[max(0, k - 1) : k], acoustic_scale, *scales[k + 1 : k + 2])))
+
+
+def _nearest(values: Sequence[float], wanted: float) -> int:
+    return min(range(len(values)), key=lambda k: abs(values[k] - wanted))
 
 
 def _moved(point: Point, axis: int, k: int) -> Point:

@@ -48,6 +48,23 @@ def test_tuning_beats_the_scales_it_starts_from(kind, tmp_path):
     assert tune(some, references, graph, start) == (chosen, tried)
 
 
+def test_nearby_begins_at_the_given_scales(tmp_path):
+    """From the best point of a whole grid it finds nothing better, and looks at few others."""
+    rng = np.random.default_rng(5)
+    topology = hmm(rng)
+    language_model(rng, tmp_path / "lm.arpa", list(LEXICON.entries))
+    graph = Graph.build(topology, LEXICON, tmp_path / "lm.arpa")
+    some = dev(rng, topology)
+    references = [search(e, graph, SearchSettings(acoustic_scale=1.6)).text for e in some]
+    chosen, tried = tune(some, references, graph, SearchSettings())
+    again, more = tune(some, references, graph, chosen, nearby=True)
+    assert more[0]["acoustic_scale"] == chosen.acoustic_scale
+    assert more[0]["word_penalty"] == chosen.word_penalty
+    assert len(more) < len(tried) and wer(graph, some, references, again) <= wer(
+        graph, some, references, chosen
+    )
+
+
 def test_priors_are_tuned_for_posteriors_only(tmp_path):
     rng = np.random.default_rng(0)
     language_model(rng, tmp_path / "lm.arpa", list(LEXICON.entries))

@@ -22,7 +22,7 @@ from asr.models.networks.batches import Batch, Batches, Utterances, frames_neede
 from asr.models.networks.checkpoint import SafeCheckpointIO
 from asr.models.networks.network import FRAME_SHIFT_S, MINIMUM_FRAMES, Dropout, Network
 from asr.models.networks.resume import Resume
-from asr.models.networks.training import epochs_for
+from asr.models.networks.training import AGAIN, RISE, epochs_for, rate_at, scheduled, validated
 from asr.text.lexicon import Lexicon
 
 RATE = 8000
@@ -74,9 +74,7 @@ def waves_of(cuts: CutSet) -> list[np.ndarray]:
 @pytest.mark.parametrize("targets", ["phonemes", "characters"])
 def test_learns_eight_utterances_of_tones(tmp_path: Path, targets: str) -> None:
     cuts = tone_cuts(tmp_path / "wav", 8)
-    model = Ctc(
-        CtcSettings(targets=targets, epochs=40, learning_rate=5e-3, patience=40, **SMALL), LEXICON, seed=1
-    )
+    model = Ctc(CtcSettings(targets=targets, epochs=40, learning_rate=5e-3, **SMALL), LEXICON, seed=1)
     model.fit(cuts, cuts, tmp_path / "work")
     emissions = model.emit(waves_of(cuts), RATE)
     encode = Targets(targets, LEXICON).encode  # type: ignore[arg-type]
@@ -256,7 +254,7 @@ def test_a_resumed_fit_equals_an_unbroken_one(tmp_path: Path, monkeypatch: pytes
         )
         resumed = Ctc(settings, LEXICON, seed=2)
         resumed.fit(cuts, cuts, tmp_path / "b")
-    assert sorted(set(epochs)) == [3, 4, 5]
+    assert sorted(set(epochs)) == [3, 4, 5, 6]  # the last one is a cycle of its own
     for name, value in unbroken.network.state_dict().items():
         torch.testing.assert_close(resumed.network.state_dict()[name], value, rtol=0, atol=0, msg=name)
     np.testing.assert_array_equal(resumed.log_prior, unbroken.log_prior)
@@ -276,17 +274,12 @@ def epochs_run(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return epochs
 
 
-def test_a_fit_that_stopped_early_does_not_train_again(
-    tmp_path: Path, epochs_run: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-
+def test_a_fit_that_ran_out_of_minutes_does_not_train_again(tmp_path: Path, epochs_run: list[int]) -> None:
     cuts = tone_cuts(tmp_path / "wav", 2)
-    settings = CtcSettings(epochs=40, patience=2, **SMALL)
-    # the first validation is the best
-    monkeypatch.setattr(CtcTraining, "on_validation_epoch_end", lambda self: self.log("dev_error", 50.0))
+    settings = CtcSettings(epochs=40, max_minutes=1e-9, **SMALL)
     first = Ctc(settings, LEXICON, seed=2)
     first.fit(cuts, cuts, tmp_path / "work")
-    assert max(epochs_run) == 5  # three validations, one every other epoch
+    assert max(epochs_run) == 0
     epochs_run.clear()
     again = Ctc(settings, LEXICON, seed=2)
     again.fit(cuts, cuts, tmp_path / "work")
@@ -339,7 +332,7 @@ def test_checkpoints_of_another_training_are_not_taken_up(
     model.fit(others, others, tmp_path / "work")
     said = capsys.readouterr().err
     assert "is not of this data and these settings, training starts again\n" in said
-    assert sorted(set(epochs_run)) == [0, 1]
+    assert sorted(set(epochs_run)) == [0, 1, 2]
     fresh = Ctc(slower, LEXICON, seed)
     fresh.fit(others, others, tmp_path / "fresh")
     for name, value in fresh.network.state_dict().items():
@@ -366,7 +359,7 @@ def test_whose_checkpoints_they_are_is_told_without_loading_them(
 ) -> None:
     tensors = {"state_dict": {"network.x": torch.ones(3)}, "key": "mine"}
     first = Resume(tmp_path, "mine")
-    for path in (first.last, first.best):
+    for path in (first.last, first.final):
         SafeCheckpointIO().save_checkpoint(tensors, path)
     with monkeypatch.context() as m:
         m.setattr(SafeCheckpointIO, "load_checkpoint", lambda *_: pytest.fail("loaded whole"))
@@ -378,15 +371,15 @@ def test_whose_checkpoints_they_are_is_told_without_loading_them(
 
 def test_damage_to_the_last_checkpoint_stops_no_finished_training(tmp_path: Path) -> None:
     first = Resume(tmp_path, "mine")
-    SafeCheckpointIO().save_checkpoint({"state_dict": {"x": torch.ones(3)}, "key": "mine"}, first.best)
-    whole = first.best.read_bytes()
+    SafeCheckpointIO().save_checkpoint({"state_dict": {"x": torch.ones(3)}, "key": "mine"}, first.final)
+    whole = first.final.read_bytes()
     first.last.write_bytes(whole[:-4])
     with pytest.raises(ModelError, match=r"last.ckpt: damaged checkpoint"):
         Resume(tmp_path, "mine")
     first.finish(2, 10)
     assert Resume(tmp_path, "mine").finished
-    first.best.write_bytes(whole[:-4])
-    with pytest.raises(ModelError, match=r"best.ckpt: damaged checkpoint"):
+    first.final.write_bytes(whole[:-4])
+    with pytest.raises(ModelError, match=r"final.ckpt: damaged checkpoint"):
         Resume(tmp_path, "mine")
 
 
@@ -455,6 +448,33 @@ def test_fewer_hours_get_more_passes_but_less_work() -> None:
     work = [h * p for h, p in zip(hours, passes, strict=True)]
     assert work == sorted(work)
     assert epochs_for(1.0, CtcSettings(epochs=3)) == 3
+
+
+@pytest.mark.parametrize("again", [0.0, 0.13])
+def test_the_last_pass_is_validated(again: float) -> None:
+    for epochs in range(1, 300):
+        cycles = scheduled(3600.0, CtcSettings(epochs=epochs), again)
+        every = validated(sum(cycles))
+        assert len(cycles) == (2 if again else 1) and sum(cycles) % every == 0
+        assert sum(cycles) // every <= 25 and 0 <= sum(cycles) - epochs - round(again * epochs) <= every
+        assert cycles[0] == epochs or not again
+
+
+def test_rates_are_those_of_two_cycles_of_torchs() -> None:
+    """Each begins where OneCycleLR does, and ends at a thousandth of its peak."""
+    cycles = (200, 40)
+    for steps, begin, peak in ((200, 0, 1.0), (40, 200, AGAIN)):
+        weight = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+        # OneCycleLR counts its rise from the step after the first one
+        theirs = torch.optim.lr_scheduler.OneCycleLR(
+            weight, peak, total_steps=steps + 1, pct_start=(RISE * steps + 1) / (steps + 1),
+            cycle_momentum=False, div_factor=10.0, final_div_factor=100.0,
+        )  # fmt: skip
+        for k in range(1, steps + 1):
+            weight.step()
+            theirs.step()
+            assert rate_at(begin + k, cycles) == pytest.approx(theirs.get_last_lr()[0], rel=1e-9), k
+    assert rate_at(0, cycles) == pytest.approx(0.1) and rate_at(30, cycles) == 1.0
 
 
 def test_gradient_reaches_the_front_end() -> None:

@@ -86,7 +86,7 @@ def test_a_copy_that_could_not_be_aligned_is_not_taken(taught):
 def test_loss_is_the_cross_entropy_of_the_frames_inside(taught):
     model, aligned = taught
     batch = aligned[[(0, 1.0), (1, 1.1), (2, 1.0)]]
-    module = StateTraining(model.network, SETTINGS.network, 10, 0, "key")
+    module = StateTraining(model.network, SETTINGS.network, (10,), 0, "key")
     module.log = lambda *_: None
     found = float(module.training_step(batch, 0))
     log_probs, _ = model.network(batch.waveforms, batch.samples, batch.features)

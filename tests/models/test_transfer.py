@@ -84,9 +84,9 @@ def test_what_was_taken_over_moves_slower():
     )
     network = Network.seeded(0, settings, 5)
     old = [n for n, _ in network.named_parameters() if not n.startswith("output.")]
-    module = Training(network, settings, 100, 0, "key", old)
+    module = Training(network, settings, (100,), 0, "key", old)
     optimizer = module.configure_optimizers()["optimizer"]
-    rate = {p: g["max_lr"] for g in optimizer.param_groups for p in g["params"]}
+    rate = {p: g["initial_lr"] for g in optimizer.param_groups for p in g["params"]}
     wanted = {
         n: 0.25 * (0.1 if n.startswith("frontend.") else 1.0) if n in old else 1.0
         for n, _ in network.named_parameters()

@@ -65,7 +65,7 @@ class Ctc:
         self.network = Network.seeded(seed, settings, len(units))
 
     def fit(self, train: lhotse.CutSet, dev: lhotse.CutSet, workdir: Path) -> None:
-        """Train on `train`, keep the epoch that is best on `dev`; go on from an interrupted call's `workdir`.
+        """Train on `train`, watch `dev`; go on from an interrupted call's `workdir`.
 
         Raises
         ------
@@ -98,7 +98,7 @@ class Ctc:
         resume = Resume(workdir, key)
         if not resume.finished:
             training.train(self.network, sets["train"], sets["dev"], self.settings, self.seed, resume, taken)
-        resume.load_best(self.network)
+        resume.load_final(self.network)
         self.network.eval()
         self.log_prior = self._mean_posterior(sets["train"])
         if self.settings.targets == "phonemes":

@@ -18,15 +18,13 @@ class CtcSettings(NetworkSettings):
 
     flat_start: float = Field(0.08, ge=0, le=1)
     """Share of the steps over which the loss moves from labels spread evenly to CTC; 0: CTC at once."""
-    crf: float = Field(0.0, ge=0, le=1)
-    """Share of the denominator in the loss: 0 for CTC, 1 for a random field over label sequences."""
-    crf_start: float = Field(0.7, ge=0, le=1)
-    """Share of the steps before it counts."""
+    crf: float = Field(0.3, ge=0, le=1)
+    """Share of the denominator in the loss of a second cycle: 1 for a random field over label sequences."""
+    crf_passes: float = Field(0.13, ge=0)
+    """Passes of that cycle, as a share of those before it; without it, or with `crf` 0, there is only CTC."""
     crf_order: int = Field(3, ge=2)
     """Of the n-gram of labels that weighs them."""
     speeds: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...] = Field(
         (0.9, 1.0, 1.1), min_length=1
     )
     """Speed factors drawn for each utterance of a pass; (1.0,) for none."""
-    patience: int | None = Field(None, ge=1)
-    """Stop after this many validations without a better dev error; None: half of all validations."""

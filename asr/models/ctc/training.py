@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import torch
@@ -60,24 +60,25 @@ def spread_loss(log_probs: torch.Tensor, frames: torch.Tensor, batch: Batch, hop
 
 
 class CtcTraining(Training):
-    """CTC loss after a flat start, error rate of the best path on dev.
+    """CTC loss after a flat start, then a share of the denominator too; error rate of the best path on dev.
 
     Reference
     ---------
-    Graves et al. 2006, "Connectionist temporal classification".
+    Graves et al. 2006, "Connectionist temporal classification"; Xiang and Ou 2019, "CRF-based single-stage
+    acoustic modeling with CTC topology".
     """
 
     def __init__(
         self,
         network: Network,
         settings: CtcSettings,
-        steps: int,
+        cycles: Sequence[int],
         seed: int,
         key: str,
         denominator: Denominator | None = None,
         taken: Collection[str] = (),
     ) -> None:
-        super().__init__(network, settings, steps, seed, key, taken)
+        super().__init__(network, settings, cycles, seed, key, taken)
         self.taught, self.denominator = settings, denominator
         self.hop = round(FRAME_SHIFT_S * settings.sample_rate)
         self.errors = self.reference = 0
@@ -89,12 +90,15 @@ class CtcTraining(Training):
         return sums.sum() / batch.target_lengths.sum()
 
     def training_step(self, batch: Batch, index: int) -> torch.Tensor:
-        """CTC loss and log Z in nats per label; during the flat start mixed with `spread_loss`."""
+        """CTC loss and log Z in nats per label; during the flat start mixed with `spread_loss`.
+
+        The denominator counts in the second cycle alone: within the first it brought nothing.
+        """
         log_probs, frames = self.network(batch.waveforms, batch.samples)
         loss = self._loss(log_probs, frames, batch)
-        flat_steps = self.taught.flat_start * self.steps
+        flat_steps = self.taught.flat_start * self.cycles[0]
         flat = 1.0 - self.global_step / flat_steps if flat_steps else 0.0
-        if self.denominator is not None and self.global_step >= self.taught.crf_start * self.steps:
+        if self.denominator is not None and self.global_step >= self.cycles[0]:
             others = self.denominator(log_probs, frames).sum() / batch.target_lengths.sum()
             loss = loss + self.taught.crf * others
         if flat > 0.0:
@@ -132,17 +136,18 @@ def train(
     resume: Resume,
     taken: Collection[str],
 ) -> None:
-    """Train `network` in place, and leave the weights of the best dev error in `resume.best`; see `fit`.
+    """Train `network` in place, and leave its weights in `resume.final`; see `fit`.
 
     `taken` names the weights that another training has left.
     """
     total_s = float(np.maximum(train.seconds, MINIMUM_FRAMES * FRAME_SHIFT_S).sum())
-    epochs = scheduled(total_s, settings)
+    cycles = scheduled(total_s, settings, settings.crf_passes if settings.crf else 0.0)
     batches = Batches(train.seconds, batch_for(total_s, settings), settings.speeds, seed)
     denominator = Denominator(train.labels, network.units, settings.crf_order) if settings.crf else None
-    module = CtcTraining(network, settings, epochs * len(batches), seed, resume.key, denominator, taken)
+    steps = [n * len(batches) for n in cycles]
+    module = CtcTraining(network, settings, steps, seed, resume.key, denominator, taken)
     watched = Batches(dev.seconds, 100.0, (1.0,), None)
-    fit(module, _loader(train, batches), batches, epochs, resume, _loader(dev, watched), settings.patience)
+    fit(module, _loader(train, batches), batches, sum(cycles), resume, _loader(dev, watched))
 
 
 def _loader(utterances: Utterances, batches: Batches) -> DataLoader[Batch]:

@@ -113,10 +113,7 @@ def train(
     seed: int,
     workdir: Path,
 ) -> tuple[Network, np.ndarray]:
-    """A network of the states that `said` was aligned to, and their log prior (states,) float32.
-
-    There is no early stopping: the rates fall to nothing within the passes that the hours are worth.
-    """
+    """A network of the states that `said` was aligned to, and their log prior (states,) float32."""
     workdir.mkdir(parents=True, exist_ok=True)
     known = {said.store.entries[i].id for i in said.numbers}
     usable = lhotse.CutSet.from_cuts(c for c in cuts if c.supervisions[0].id in known)
@@ -130,7 +127,7 @@ def train(
         counts += np.bincount(states, minlength=len(counts))
         labels.update(states.tobytes())
     total_s = float(np.maximum(utterances.seconds, MINIMUM_FRAMES * FRAME_SHIFT_S).sum())
-    epochs = scheduled(total_s, settings.network)
+    cycles = scheduled(total_s, settings.network)
     batches = Batches(utterances.seconds, batch_for(total_s, settings.network), speeds, seed)
     size = parameters.mixtures.means.shape[1]
     network = Network.seeded(seed, settings.network, len(counts), size, SUBSAMPLING)
@@ -138,8 +135,9 @@ def train(
     taken, key = begin(network, parameters.states.units, settings.network.init_from, key)
     resume = Resume(workdir, key)
     if not resume.finished:
-        module = StateTraining(network, settings.network, epochs * len(batches), seed, key, taken)
-        fit(module, DataLoader(aligned, sampler=batches, batch_size=None), batches, epochs, resume)
-    resume.load_best(network)
+        steps = [n * len(batches) for n in cycles]
+        module = StateTraining(network, settings.network, steps, seed, key, taken)
+        fit(module, DataLoader(aligned, sampler=batches, batch_size=None), batches, sum(cycles), resume)
+    resume.load_final(network)
     (workdir / "audio").unlink()
     return network.eval(), np.log(counts / counts.sum()).astype(np.float32)

@@ -39,16 +39,16 @@ class Resume:
     ----------
     last
         Checkpoint after the last validation, which a killed training goes on from.
-    best
-        Weights of the best validation.
+    final
+        Weights of the finished training.
     """
 
     def __init__(self, workdir: Path, key: str) -> None:
         self.workdir, self.key = workdir, key
         self.folder, self.summary = workdir / "checkpoints", workdir / "training.json"
-        self.last, self.best = self.folder / "last.ckpt", self.folder / "best.ckpt"
+        self.last, self.final = self.folder / "last.ckpt", self.folder / "final.ckpt"
         # a finished training goes on from nothing: damage to `last` must not stop it
-        wanted = (self.best,) if self.finished else (self.last, self.best)
+        wanted = (self.final,) if self.finished else (self.last, self.final)
         if any(SafeCheckpointIO().load_key(p) != key for p in wanted if p.exists()):
             what = f"asr: {self.folder} is not of this data and these settings, training starts again"
             console.print(what, markup=False, soft_wrap=True)
@@ -59,15 +59,14 @@ class Resume:
     def finished(self) -> bool:
         """Whether this training is over; Lightning would go on with one that stopped early."""
         try:
-            return json.loads(self.summary.read_text())["key"] == self.key and self.best.exists()
+            return json.loads(self.summary.read_text())["key"] == self.key and self.final.exists()
         except (FileNotFoundError, KeyError, TypeError, ValueError):
             return False
 
-    def load_best(self, network: nn.Module) -> None:
-        """Give `network` the weights of the best validation; before the first it keeps those it has."""
-        if self.best.exists():
-            state = SafeCheckpointIO().load_checkpoint(self.best)["state_dict"]
-            network.load_state_dict({name.removeprefix("network."): value for name, value in state.items()})
+    def load_final(self, network: nn.Module) -> None:
+        """Give `network` the weights that training ended with."""
+        state = SafeCheckpointIO().load_checkpoint(self.final)["state_dict"]
+        network.load_state_dict({name.removeprefix("network."): value for name, value in state.items()})
 
     def finish(self, epochs: int, steps: int) -> None:
         """Write ``training.json``."""

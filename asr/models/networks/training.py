@@ -6,12 +6,12 @@ import logging
 import math
 import time
 import warnings
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any, Literal
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch.utils.data import DataLoader
@@ -24,16 +24,43 @@ from asr.models.networks.resume import Resume
 from asr.models.networks.settings import NetworkSettings
 from asr.progress import bar, console
 
-VALIDATIONS = 20  # at most, spread over the epochs: each costs a pass over dev
+VALIDATIONS = 25  # at most, spread over the epochs: each costs a pass over dev
 STEPS_A_PASS = 48  # a small set is cut into smaller batches, down to this many, or to SMALLEST_S seconds
 SMALLEST_S = 15.0
+RISE = 0.15  # share of a cycle in which the rate rises
+AGAIN = 0.25  # peak of a second cycle beside that of the first
 
 
-def scheduled(total_s: float, settings: NetworkSettings) -> int:
-    """Passes over so many seconds of training audio, such that the last one is validated too."""
-    epochs = epochs_for(total_s / 3600, settings)
-    every = max(1, epochs // VALIDATIONS)
-    return -(-epochs // every) * every
+def scheduled(total_s: float, settings: NetworkSettings, again: float = 0.0) -> tuple[int, ...]:
+    """Passes of each cycle over so many seconds of training audio, such that the last one is validated too.
+
+    `again`: of a second cycle, as a share of those of the first; 0 for none.
+    """
+    cycles = [epochs_for(total_s / 3600, settings)]
+    if again:
+        cycles.append(max(1, round(again * cycles[0])))
+    cycles[-1] += -sum(cycles) % validated(sum(cycles))
+    return tuple(cycles)
+
+
+def validated(epochs: int) -> int:
+    """Every how many passes dev is looked at."""
+    return -(-epochs // VALIDATIONS)
+
+
+def rate_at(step: int, cycles: Sequence[int]) -> float:
+    """The learning rate as a part of its peak, at a step of cycles of so many steps each.
+
+    In each it rises from a tenth of the cycle's peak, and falls to a thousandth, along cosines.
+
+    Reference
+    ---------
+    Smith and Topin 2018, "Super-convergence".
+    """
+    first = step <= cycles[0] or len(cycles) == 1
+    share = step / cycles[0] if first else (step - cycles[0]) / cycles[1]
+    low, x = (0.1, share / RISE) if share < RISE else (0.001, (1.0 - share) / (1.0 - RISE))
+    return (1.0 if first else AGAIN) * (low + (1.0 - low) * 0.5 * (1.0 - math.cos(math.pi * min(1.0, x))))
 
 
 def epochs_for(hours: float, settings: NetworkSettings) -> int:
@@ -71,31 +98,27 @@ class Training(L.LightningModule):
         To be trained.
     settings
         Rates and schedule.
-    steps
-        Batches of the whole training.
+    cycles
+        Batches of each cycle of the learning rate, see `rate_at`.
     seed
         Of masks and dropout.
     key
         Which training this is, for `Resume`.
     taken
         Names of the weights that another training has left, from `transfer.take_over`.
-
-    Reference
-    ---------
-    Smith and Topin 2018, "Super-convergence".
     """
 
     def __init__(
         self,
         network: Network,
         settings: NetworkSettings,
-        steps: int,
+        cycles: Sequence[int],
         seed: int,
         key: str,
         taken: Collection[str] = (),
     ) -> None:
         super().__init__()
-        self.network, self.settings, self.steps, self.seed, self.key = network, settings, steps, seed, key
+        self.network, self.settings, self.cycles, self.seed, self.key = network, settings, cycles, seed, key
         self.taken = frozenset(taken)
         layers = network.layers
         self.frozen = layers[: len(layers) - (settings.train_last or len(layers))]
@@ -104,13 +127,17 @@ class Training(L.LightningModule):
         self.running = math.nan
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Write down which training this is, for `Resume`."""
-        checkpoint["key"] = self.key
+        """Write down which training this is, for `Resume`, and what the next line of progress needs."""
+        checkpoint |= {"key": self.key, "running": self.running}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on with the smoothed loss."""
+        self.running = checkpoint["running"]
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Draw masks and dropout from (seed, step), so that a resumed run equals an unbroken one."""
         torch.manual_seed(self.seed * 1_000_003 + self.global_step)
-        calm = self.global_step < self.settings.calm_start * self.steps
+        calm = self.global_step < self.settings.calm_start * self.cycles[0]
         for part in self.network.modules():
             if isinstance(part, Dropout | Mask):
                 part.train(not calm)
@@ -147,18 +174,17 @@ class Training(L.LightningModule):
         }
         optimizer = torch.optim.AdamW(
             [
-                {"params": some, "weight_decay": s.weight_decay if kind == "decayed" else 0.0}
-                for (kind, _), some in groups.items()
+                {
+                    "params": some,
+                    "lr": rates[kind, old],
+                    "weight_decay": s.weight_decay if kind == "decayed" else 0.0,
+                }
+                for (kind, old), some in groups.items()
             ],
-            lr=s.learning_rate,
             betas=(0.9, 0.98),
             fused=True,
         )
-        peaks = [max(rates[which], 1e-12) for which in groups]
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, peaks, total_steps=self.steps + 1, pct_start=0.15,
-            cycle_momentum=False, div_factor=10.0, final_div_factor=100.0,
-        )  # fmt: skip
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_at(step, self.cycles))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
@@ -234,11 +260,11 @@ def fit(
     epochs: int,
     resume: Resume,
     dev: DataLoader[Any] | None = None,
-    patience: int | None = None,
 ) -> None:
-    """Train `module.network` in place, and leave its weights in `resume.best`.
+    """Train `module.network` in place, and leave its weights in `resume.final`.
 
-    A later call goes on from `resume.last`, which every validation leaves, or what would be one.
+    There is no early stopping: the rates fall to nothing within the passes that the hours are worth. A later
+    call goes on from `resume.last`, which every validation leaves, or what would be one.
 
     Parameters
     ----------
@@ -249,13 +275,11 @@ def fit(
     batches
         Told which pass it is.
     epochs
-        Passes, from `scheduled`.
+        Passes of all cycles together.
     resume
         Where checkpoints go.
     dev
-        Where the module logs a ``dev_error``: the weights kept are those of the lowest. None: the last ones.
-    patience
-        Stop after so many validations without a better dev error; None: half of all validations.
+        What the module's ``dev_error`` is measured on; None: nothing is.
 
     Raises
     ------
@@ -263,20 +287,13 @@ def fit(
         If the loss stops being a number, or the checkpoint is damaged.
     """
     module.network.train()  # Lightning keeps the mode it finds
-    every = max(1, epochs // VALIDATIONS)
+    every = validated(epochs)
     # not after every pass: writing one takes as long as a pass over a tiny set
     last = ModelCheckpoint(
         resume.folder, "last", every_n_epochs=every, save_top_k=1, enable_version_counter=False,
         save_on_train_epoch_end=True,
     )  # fmt: skip
     callbacks: list[Callback] = [EpochOf(batches), Report(module.settings.max_minutes), last]
-    if dev is not None:
-        best = ModelCheckpoint(
-            resume.folder, "best", monitor="dev_error", mode="min", save_top_k=1,
-            enable_version_counter=False, save_weights_only=True,
-        )  # fmt: skip
-        stop = EarlyStopping("dev_error", patience=patience or max(5, VALIDATIONS // 2))
-        callbacks[1:1] = [best, stop]
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -302,6 +319,5 @@ def fit(
         if going_on:
             console.print(f"resuming from {resume.last}")
         trainer.fit(module, train, dev, ckpt_path=resume.last if going_on else None, weights_only=False)
-        if dev is None:
-            trainer.save_checkpoint(resume.best, weights_only=True)
+        trainer.save_checkpoint(resume.final, weights_only=True)
     resume.finish(trainer.current_epoch, trainer.global_step)
