@@ -12,6 +12,7 @@ from asr.config import parse
 from asr.data.audio import load_cut
 from asr.errors import ConfigError
 from asr.models.gmmhmm import hybrid
+from asr.models.gmmhmm.denominator import StateDenominator
 from asr.models.gmmhmm.hybrid import NOWHERE, Aligned, StateBatch, StateTraining
 from asr.models.gmmhmm.model import GmmHmm
 from asr.models.gmmhmm.settings import GmmHmmSettings
@@ -83,10 +84,31 @@ def test_a_copy_that_could_not_be_aligned_is_not_taken(taught):
         torch.testing.assert_close(a, b, rtol=0, atol=0)
 
 
+def test_mutual_information_counts_in_the_second_cycle(taught):
+    """The states' log likelihoods against log Z, per frame, beside the cross-entropy."""
+    model, aligned = taught
+    batch = aligned[[(0, 1.0), (4, 1.1)]]
+    denominator = StateDenominator(aligned.said, aligned.parameters, 0.1)
+    losses = []
+    for first in (10, 0):
+        cycles, settings = (first, 10), SETTINGS.network.model_copy(update={"mmi": 0.5})
+        module = StateTraining(model.network, settings, cycles, 0, "key", model.state_prior, denominator)
+        module.log = lambda *_: None
+        losses.append(float(module.training_step(batch, 0).detach()))
+    with torch.no_grad():
+        log_probs, _ = model.network(batch.waveforms, batch.samples, batch.features)
+        scores = (log_probs - torch.from_numpy(model.state_prior)).double()
+        frames = (batch.states != NOWHERE).sum(1)
+        total = denominator(scores, frames).sum()
+        for row, states in zip(scores, batch.states, strict=True):
+            total -= sum(row[t, s] for t, s in enumerate(states.tolist()) if s != NOWHERE)
+    assert losses[1] - losses[0] == pytest.approx(0.5 * float(total / frames.sum()), rel=1e-4)
+
+
 def test_loss_is_the_cross_entropy_of_the_frames_inside(taught):
     model, aligned = taught
     batch = aligned[[(0, 1.0), (1, 1.1), (2, 1.0)]]
-    module = StateTraining(model.network, SETTINGS.network, (10,), 0, "key")
+    module = StateTraining(model.network, SETTINGS.network, (10,), 0, "key", model.state_prior)
     module.log = lambda *_: None
     found = float(module.training_step(batch, 0))
     log_probs, _ = model.network(batch.waveforms, batch.samples, batch.features)
@@ -191,7 +213,7 @@ def test_killed_in_the_network_it_goes_on(cuts, tmp_path, monkeypatch):
         )
         resumed = GmmHmm(few, LEXICON)
         resumed.fit(cuts, cuts, tmp_path / "b")
-    assert sorted(set(epochs)) == [2, 3]
+    assert sorted(set(epochs)) == [2, 3, 4]  # the last one is a cycle of its own
     for name, value in unbroken.network.state_dict().items():
         torch.testing.assert_close(resumed.network.state_dict()[name], value, rtol=0, atol=0, msg=name)
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numba
 import numpy as np
 import torch
 
+from asr.models.networks.log_z import log_z
 from asr.text.ngram import BOS, EOS, NGram
 
 BLANK = 0
@@ -44,8 +44,7 @@ class Denominator:
 
     def __call__(self, log_probs: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:
         """(batch,) log Z, differentiable, of (batch, longest, units) log posteriors of `frames` (batch,)."""
-        out: torch.Tensor = _LogZ.apply(log_probs, frames, self.graph)
-        return out
+        return log_z(log_probs, frames, lambda y, posterior: _sum_of_paths(np.exp(y), *self.graph, posterior))
 
 
 class _Graph(NamedTuple):
@@ -121,27 +120,6 @@ def _graph(model: NGram, units: int) -> _Graph:
         weight=np.array(weight),
         start=number[(BOS,)],
     )
-
-
-class _LogZ(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, log_probs: torch.Tensor, frames: torch.Tensor, graph: _Graph) -> torch.Tensor:
-        values = log_probs.detach().cpu().numpy()
-        gradient = np.zeros(values.shape, np.float32)
-
-        def one(item: tuple[int, int]) -> float:
-            row, count = item
-            return _sum_of_paths(np.exp(values[row, :count]), *graph, gradient[row, :count])
-
-        with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-            totals = list(pool.map(one, enumerate(frames.tolist())))
-        ctx.save_for_backward(torch.from_numpy(gradient).to(log_probs.device))
-        return torch.tensor(totals, dtype=torch.float32, device=log_probs.device)
-
-    @staticmethod
-    def backward(ctx: Any, *upstream: torch.Tensor) -> tuple[torch.Tensor, None, None]:
-        (gradient,) = ctx.saved_tensors
-        return upstream[0][:, None, None] * gradient, None, None
 
 
 @numba.njit(cache=True, nogil=True)

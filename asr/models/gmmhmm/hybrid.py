@@ -9,7 +9,7 @@ Bourlard and Morgan 1994, "Connectionist speech recognition: a hybrid approach",
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +20,8 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from asr.files import content_hash
-from asr.models.gmmhmm.settings import GmmHmmSettings
+from asr.models.gmmhmm.denominator import StateDenominator
+from asr.models.gmmhmm.settings import GmmHmmSettings, StateNetworkSettings
 from asr.models.gmmhmm.states import Parameters
 from asr.models.gmmhmm.store import name_at
 from asr.models.gmmhmm.transcribed import Transcribed
@@ -93,15 +94,50 @@ class Aligned(Dataset[StateBatch]):
 
 
 class StateTraining(Training):
-    """Cross-entropy of the states, in nats per frame."""
+    """Cross-entropy of the states, and in a second cycle their mutual information; in nats per frame.
+
+    Parameters
+    ----------
+    network, settings, cycles, seed, key, taken
+        See `Training`.
+    log_prior
+        (states,) float32 of the states.
+    denominator
+        What they compete with in the second cycle.
+
+    Reference
+    ---------
+    Su et al. 2013, "Error back propagation for sequence training of context-dependent deep networks for
+    conversational speech transcription", section 3.3 (cross-entropy keeps being a part of the loss).
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        settings: StateNetworkSettings,
+        cycles: Sequence[int],
+        seed: int,
+        key: str,
+        log_prior: np.ndarray,
+        denominator: StateDenominator | None = None,
+        taken: Collection[str] = (),
+    ) -> None:
+        super().__init__(network, settings, cycles, seed, key, taken)
+        self.mmi, self.denominator = settings.mmi, denominator
+        self.log_prior = torch.from_numpy(log_prior)
 
     def training_step(self, batch: StateBatch, index: int) -> torch.Tensor:
         """Mean over the frames of all utterances."""
         log_probs, _ = self.network(batch.waveforms, batch.samples, batch.features)
-        known = batch.states != NOWHERE
-        states = nn.functional.pad(batch.states, (0, log_probs.shape[1] - known.shape[1]), value=NOWHERE)
-        flat = log_probs.flatten(0, 1), states.flatten()
-        return self.watched(nn.functional.nll_loss(*flat, ignore_index=NOWHERE))
+        states = batch.states[:, : log_probs.shape[1]]
+        log_probs, known = log_probs[:, : states.shape[1]], states != NOWHERE
+        own = log_probs.gather(2, states.clamp(min=0)[:, :, None])[:, :, 0]
+        loss = -own[known].mean()
+        if self.denominator is not None and self.global_step >= self.cycles[0]:
+            others = self.denominator(log_probs - self.log_prior, known.sum(1)).sum()
+            own = own - self.log_prior[states.clamp(min=0)]
+            loss = loss + self.mmi * (others - own[known].sum()) / known.sum()
+        return self.watched(loss)
 
 
 def train(
@@ -126,18 +162,21 @@ def train(
         states = aligned.states(i)
         counts += np.bincount(states, minlength=len(counts))
         labels.update(states.tobytes())
+    log_prior = np.log(counts / counts.sum()).astype(np.float32)
     total_s = float(np.maximum(utterances.seconds, MINIMUM_FRAMES * FRAME_SHIFT_S).sum())
-    cycles = scheduled(total_s, settings.network)
-    batches = Batches(utterances.seconds, batch_for(total_s, settings.network), speeds, seed)
+    s = settings.network
+    cycles = scheduled(total_s, s, s.mmi_passes if s.mmi else 0.0)
+    batches = Batches(utterances.seconds, batch_for(total_s, s), speeds, seed)
     size = parameters.mixtures.means.shape[1]
-    network = Network.seeded(seed, settings.network, len(counts), size, SUBSAMPLING)
+    network = Network.seeded(seed, s, len(counts), size, SUBSAMPLING)
     key = content_hash(key_of(settings, parameters.states.units, seed, utterances), labels.hexdigest())
-    taken, key = begin(network, parameters.states.units, settings.network.init_from, key)
+    taken, key = begin(network, parameters.states.units, s.init_from, key)
     resume = Resume(workdir, key)
     if not resume.finished:
         steps = [n * len(batches) for n in cycles]
-        module = StateTraining(network, settings.network, steps, seed, key, taken)
+        denominator = StateDenominator(said, parameters, s.mmi_scale) if len(cycles) > 1 else None
+        module = StateTraining(network, s, steps, seed, key, log_prior, denominator, taken)
         fit(module, DataLoader(aligned, sampler=batches, batch_size=None), batches, sum(cycles), resume)
     resume.load_final(network)
     (workdir / "audio").unlink()
-    return network.eval(), np.log(counts / counts.sum()).astype(np.float32)
+    return network.eval(), log_prior

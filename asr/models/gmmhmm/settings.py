@@ -21,6 +21,12 @@ class StateNetworkSettings(NetworkSettings):
     effort: float = Field(0.6, gt=0)
     dropout: float = Field(0.25, ge=0, lt=1)
     weight_decay: float = Field(2e-2, ge=0)
+    mmi: float = Field(1.0, ge=0)
+    """Weight of mutual information beside cross-entropy, in a second cycle of the learning rate."""
+    mmi_passes: float = Field(0.17, ge=0)
+    """Passes of that cycle, as a share of those before it; without it, or with `mmi` 0, there is none."""
+    mmi_scale: float = Field(0.1, gt=0)
+    """Acoustic scale of the paths that compete."""
 
 
 class GmmHmmSettings(Settings):

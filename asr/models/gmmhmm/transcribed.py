@@ -208,19 +208,23 @@ class Transcribed:
 
         return self._sum(part, self.numbers, pool)
 
+    def triphones(self, i: int) -> np.ndarray:
+        """(tokens,) what was said in utterance i, pauses included, as the keys of their first states."""
+        keys = self.keys(i)
+        _, token, _, position = self.states.parts(keys)
+        begins = np.diff(keys - position, prepend=-1) != 0
+        # a triphone goes back to its first state only where it is said twice
+        begins |= (np.diff(position, prepend=0) < 0) & (token < self.states.spoken)
+        return (keys - position)[begins]
+
     def spoken(self) -> dict[str, Counter[Pronunciation]]:
         """How often each word was said in each way, copies not counted, by the last alignment."""
         found: defaultdict[str, Counter[Pronunciation]] = defaultdict(Counter)
         for i in self.numbers:
             if self.store.entries[i].copy_of is not None:
                 continue
-            _, token, _, position = self.states.parts(self.keys(i))
-            # a token goes back to its first state only where it is said twice
-            begins = np.diff(token, prepend=-1) != 0
-            begins |= (np.diff(position, prepend=0) < 0) & (token < self.states.spoken)
-            places = [
-                self.states.tokens[k].rpartition("_")[::2] for k in token[begins] if k < self.states.spoken
-            ]
+            _, token, _, _ = self.states.parts(self.triphones(i))
+            places = [self.states.tokens[k].rpartition("_")[::2] for k in token if k < self.states.spoken]
             words, phones = iter(self.store.entries[i].text.split()), []
             for phone, place in places:
                 phones.append(phone)
