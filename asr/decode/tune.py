@@ -17,7 +17,7 @@ from asr.score import score_texts
 # The grid. Acoustic scales in steps of sqrt(2): Gaussian likelihoods at 100 frames a second want the lower,
 # CTC posteriors at 25 the upper ones.
 GRID: dict[str, tuple[float, ...]] = {
-    "acoustic_scale": tuple(round(0.05 * 2 ** (k / 2), 3) for k in range(12)),
+    "acoustic_scale": tuple(round(0.05 * 2 ** (k / 2), 3) for k in range(-1, 12)),
     "word_penalty": tuple(k / 2 for k in range(-6, 7)),
     "prior_scale": (0.0, 0.15, 0.3, 0.45, 0.6, 0.75, 0.9),
 }
