@@ -8,8 +8,10 @@ from collections.abc import Collection, Sequence
 import numpy as np
 import torch
 from jiwer import process_words
+from torch import nn
 from torch.utils.data import DataLoader
 
+from asr.models.ctc.alarm import Alarm
 from asr.models.ctc.denominator import Denominator
 from asr.models.ctc.settings import CtcSettings
 from asr.models.networks.batches import Batch, Batches, Utterances
@@ -59,6 +61,15 @@ def spread_loss(log_probs: torch.Tensor, frames: torch.Tensor, batch: Batch, hop
     return -(log_probs.gather(2, labels[:, :, None])[:, :, 0] * inside).sum() / inside.sum()
 
 
+def written(log_probs: torch.Tensor, frames: torch.Tensor, batch: Batch) -> tuple[float, float]:
+    """Share of blanks on the best paths of (batch, longest, units), and their labels for each true one."""
+    paths = log_probs.argmax(2)
+    inside = torch.arange(paths.shape[1], device=paths.device)[None] < frames[:, None]
+    spoken = (paths != 0) & inside
+    begins = spoken & (paths != nn.functional.pad(paths, (1, 0))[:, :-1])
+    return 1.0 - float(spoken.sum() / inside.sum()), float(begins.sum() / batch.target_lengths.sum())
+
+
 class CtcTraining(Training):
     """CTC loss after a flat start, then a share of the denominator too; error rate of the best path on dev.
 
@@ -81,7 +92,10 @@ class CtcTraining(Training):
         super().__init__(network, settings, cycles, seed, key, taken)
         self.taught, self.denominator = settings, denominator
         self.hop = round(FRAME_SHIFT_S * settings.sample_rate)
+        flat_steps = round(settings.flat_start * cycles[0])
+        self.alarm = Alarm(settings.learning_rate, max(flat_steps, sum(cycles) // 10), sum(cycles))
         self.errors = self.reference = 0
+        self.dev_loss = 0.0
 
     def _loss(self, log_probs: torch.Tensor, frames: torch.Tensor, batch: Batch) -> torch.Tensor:
         sums = torch.nn.functional.ctc_loss(
@@ -101,6 +115,10 @@ class CtcTraining(Training):
         if self.denominator is not None and self.global_step >= self.cycles[0]:
             others = self.denominator(log_probs, frames).sum() / batch.target_lengths.sum()
             loss = loss + self.taught.crf * others
+        blank_rate, coverage = written(log_probs.detach(), frames, batch)
+        self.log_dict({"blank_rate": blank_rate, "coverage": coverage})
+        if self.global_step < self.cycles[0]:
+            self.alarm.step(self.global_step, self.running, blank_rate, coverage)
         if flat > 0.0:
             loss = (1.0 - flat) * loss + flat * spread_loss(log_probs, frames, batch, self.hop)
         return self.watched(loss)
@@ -108,11 +126,15 @@ class CtcTraining(Training):
     def on_validation_epoch_start(self) -> None:
         """Reset the counts."""
         self.errors = self.reference = 0
+        self.dev_loss = 0.0
 
     def validation_step(self, batch: Batch, index: int) -> None:
         """Count the errors of the best path."""
         log_probs, frames = self.network(batch.waveforms, batch.samples)
-        self.log("dev_loss", self._loss(log_probs, frames, batch), batch_size=int(batch.target_lengths.sum()))
+        labels = int(batch.target_lengths.sum())
+        loss = self._loss(log_probs, frames, batch)
+        self.log("dev_loss", loss, batch_size=labels)
+        self.dev_loss += loss.item() * labels
         paths = log_probs.argmax(2).numpy()
         references = np.split(batch.targets.numpy(), np.cumsum(batch.target_lengths.numpy())[:-1])
         counts = process_words(
@@ -120,11 +142,12 @@ class CtcTraining(Training):
             [" ".join(map(str, collapse(p[:n]))) for p, n in zip(paths, frames.tolist(), strict=True)],
         )
         self.errors += counts.substitutions + counts.deletions + counts.insertions
-        self.reference += int(batch.target_lengths.sum())
+        self.reference += labels
 
     def on_validation_epoch_end(self) -> None:
         """Log the dev error in percent."""
         self.log("dev_error", 100.0 * self.errors / max(1, self.reference))
+        self.alarm.validated(self.current_epoch + 1, self.dev_loss / max(1, self.reference))
 
 
 def train(

@@ -155,7 +155,7 @@ class Training(L.LightningModule):
 
     def configure_gradient_clipping(self, optimizer: torch.optim.Optimizer, *_: object, **__: object) -> None:
         """Clip to a global norm of one; Lightning's own clipping refuses fused optimizers under bfloat16."""
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        self.log("gradient_norm", torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0))
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Weight decay on matrices alone; learned filters and what was taken over move slower."""

@@ -1,0 +1,67 @@
+"""Names what goes wrong with a CTC training while it happens."""
+
+from __future__ import annotations
+
+import math
+
+from asr.progress import console
+
+LONGEST = 300  # steps that a collapse lasts before it is named, or a tenth of a short training
+HARDLY_ANY = 0.05  # labels written for each that there is: below this, a network has collapsed to blank
+RISEN = 1.0  # nats per label, and at least as much as the best: masks and dropout alone cost less
+WORSE = 1.1  # dev loss beside its best that means learning by heart
+
+
+class Alarm:
+    """Says each thing once, with what to try.
+
+    Parameters
+    ----------
+    learning_rate
+        For the message.
+    begins, steps
+        The step from which the network should write labels, and the number of all.
+    """
+
+    def __init__(self, learning_rate: float, begins: int, steps: int) -> None:
+        self.learning_rate, self.begins = learning_rate, begins
+        self.longest = max(1, min(LONGEST, steps // 10))
+        self.silent = 0
+        self.lowest = math.inf
+        self.best = math.inf
+        self.best_at = 0
+        self.said: set[str] = set()
+
+    def step(self, number: int, loss: float, blank_rate: float, coverage: float) -> None:
+        """After every step: smoothed loss per label, share of blanks, labels written for each true one."""
+        if number >= self.begins:
+            self.lowest = min(self.lowest, loss)
+            if loss > self.lowest + max(RISEN, self.lowest):
+                self._say(
+                    f"diverges: the loss was {self.lowest:.2f}, in step {number} it is {loss:.2f}",
+                    f"a lower learning_rate (it is {self.learning_rate:g})",
+                )
+        self.silent = self.silent + 1 if number >= self.begins and coverage < HARDLY_ANY else 0
+        if self.silent >= self.longest:
+            self._say(
+                f"collapsed to blank for {self.silent} steps ({blank_rate:.1%} of the frames)",
+                f"a lower learning_rate (it is {self.learning_rate:g}), a longer flat_start, and `asr check` "
+                "for texts that are not those of the audio",
+            )
+
+    def validated(self, epoch: int, dev_loss: float) -> None:
+        """After every validation: the pass, counted from 1, and the loss on dev."""
+        if dev_loss < self.best:
+            self.best, self.best_at = dev_loss, epoch
+        elif dev_loss > WORSE * self.best:
+            best = f"{self.best:.3f} after {self.best_at}"
+            self._say(
+                f"learned by heart: dev loss {dev_loss:.3f} after pass {epoch}, {best}",
+                "more hours, more dropout, or fewer passes (effort)",
+            )
+
+    def _say(self, what: str, fix: str) -> None:
+        kind = what.partition(" ")[0]
+        if kind not in self.said:
+            self.said.add(kind)
+            console.print(f"asr: training {what}: try {fix}", style="yellow", markup=False, soft_wrap=True)

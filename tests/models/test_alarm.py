@@ -1,0 +1,75 @@
+"""Trainings that go wrong are named, those that do not are left alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from asr.models.ctc.alarm import LONGEST, Alarm
+from asr.models.ctc.model import Ctc
+from asr.models.ctc.settings import CtcSettings
+from asr.models.ctc.training import collapse, written
+from asr.models.networks.batches import Batch
+from tests.models.test_ctc import LEXICON, SMALL, tone_cuts
+
+
+def said(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    return [line for line in capsys.readouterr().err.splitlines() if line.startswith("asr: training")]
+
+
+def test_a_collapse_is_named_once_and_only_after_it_lasted(capsys: pytest.CaptureFixture[str]) -> None:
+    alarm = Alarm(0.002, begins=50, steps=10_000)
+    for number in range(50 + LONGEST - 1):
+        alarm.step(number, 3.0, 1.0, 0.0)
+    assert not said(capsys)
+    alarm.step(50 + LONGEST, 3.0, 0.6, 0.9)
+    for number in range(1000, 1000 + 2 * LONGEST):
+        alarm.step(number, 3.0, 0.998, 0.01)
+    (line,) = said(capsys)
+    assert line.startswith(
+        "asr: training collapsed to blank for 300 steps (99.8% of the frames): try a lower"
+    )
+    assert "(it is 0.002)" in line and "asr check" in line
+
+
+def test_learning_by_heart_is_named_with_its_best_pass(capsys: pytest.CaptureFixture[str]) -> None:
+    alarm = Alarm(0.002, 0, 100)
+    for epoch, loss in enumerate((3.0, 2.0, 1.0, 1.05, 1.09, 1.2, 1.3), 1):
+        alarm.validated(epoch, loss)
+    (line,) = said(capsys)
+    assert line.startswith(
+        "asr: training learned by heart: dev loss 1.200 after pass 6, 1.000 after 3: try more"
+    )
+
+
+def test_what_is_written_equals_a_loop() -> None:
+    generator = torch.Generator().manual_seed(0)
+    log_probs = torch.randn(3, 20, 4, generator=generator)
+    log_probs[:, :, 0] += 1.0
+    frames, lengths = torch.tensor([20, 7, 12]), torch.tensor([5, 2, 4])
+    batch = Batch(torch.zeros(3, 1), torch.ones(3), torch.ones(11, dtype=torch.long), lengths)
+    blank_rate, coverage = written(log_probs, frames, batch)
+    paths = [row[:n] for row, n in zip(log_probs.argmax(2).numpy(), frames.tolist(), strict=True)]
+    assert blank_rate == pytest.approx(np.mean(np.concatenate(paths) == 0))
+    assert coverage == pytest.approx(sum(len(collapse(p)) for p in paths) / 11)
+
+
+def test_a_loss_that_rises_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    alarm = Alarm(0.1, 0, 1000)
+    for number, loss in enumerate((4.0, 2.0, 1.5, 2.9, 3.1, 4.0)):
+        alarm.step(number, loss, 0.5, 1.0)
+    (line,) = said(capsys)
+    what = "asr: training diverges: the loss was 1.50, in step 4 it is 3.10: "
+    assert line == what + "try a lower learning_rate (it is 0.1)"
+
+
+def test_too_high_a_learning_rate_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A planted fault; with the usual rate nothing is said."""
+    cuts = tone_cuts(tmp_path / "wav", 8)
+    for rate, wanted in ((5e-3, 0), (0.5, 1)):
+        settings = CtcSettings(epochs=30, learning_rate=rate, **SMALL)
+        Ctc(settings, LEXICON, seed=1).fit(cuts, cuts, tmp_path / f"{rate}")
+        assert sum("training diverges" in line for line in said(capsys)) == wanted, rate
