@@ -38,13 +38,58 @@ def show(
         ),
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+    filters: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PICTURE", help="Draw the learned filters of a run's network into a .png or .svg instead."
+        ),
+    ] = None,
+    unit: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LAYER:NUMBER",
+            help="Below them, the audio that excites a unit most, as in block2:17; with --data.",
+        ),
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="The corpus folder whose dev audio --unit listens to.")
+    ] = None,
 ) -> None:
     """Show what something holds: settings, results, losses, sizes."""
+    if filters is not None:
+        _draw_filters(thing, filters, unit, data)
+        return
+    if unit or data:
+        raise UsageError("--unit and --data belong to a picture", fix="name it with --filters")
     facts = describe(thing)
     if as_json:
         print(json.dumps(facts, indent=2, ensure_ascii=False))
     else:
         _print(facts)
+
+
+def _draw_filters(run: str, picture: Path, unit: str | None, data: Path | None) -> None:
+    from asr.data.corpus import Corpus
+    from asr.models.ctc.model import Ctc
+    from asr.report.filters import draw_filters, exciting
+    from asr.system import System
+
+    if picture.suffix not in (".png", ".svg"):
+        raise UsageError(
+            f"cannot draw a {picture.suffix or 'file without an ending'}", fix="name a .png or .svg"
+        )
+    layer, _, number = (unit or "").partition(":")
+    if unit and not number.isdecimal():
+        raise UsageError(f"--unit {unit} is not LAYER:NUMBER", fix="as in block2:17")
+    if bool(unit) != (data is not None):
+        raise UsageError("--unit and --data go together", fix="give both, or none")
+    model = System.load(run).model
+    if not isinstance(model, Ctc):
+        raise UsageError(f"{run} has no network on the waveform", fix="name a run of raw_ctc or phoneme_ctc")
+    pieces = []
+    if data is not None:
+        pieces = exciting(model.network, layer, int(number), Corpus.open(data).cuts("dev"))
+    draw_filters(model.network, picture, pieces, unit or "")
 
 
 def describe(thing: str) -> Facts:

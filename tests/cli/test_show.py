@@ -189,3 +189,17 @@ def test_a_curve_in_bars():
     assert _sparkline([2.0, 2.0]) == "▁▁"
     assert _sparkline([float("nan")]) == ""
     assert len(_sparkline([float(i) for i in range(1000)])) == 32
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--filters", "a.gif"), "cannot draw a .gif"),
+        (("--filters", "a.png", "--unit", "block2", "--data", "d"), "--unit block2 is not LAYER:NUMBER"),
+        (("--filters", "a.png", "--unit", "block2:1"), "--unit and --data go together"),
+        (("--unit", "block2:1"), "belong to a picture"),
+    ],
+)
+def test_pictures_that_cannot_be_drawn(run, options, says):
+    done = run("show", "somewhere", *options)
+    assert done.code == 2 and says in done.err
