@@ -70,6 +70,6 @@ def test_too_high_a_learning_rate_is_named(tmp_path: Path, capsys: pytest.Captur
     """A planted fault; with the usual rate nothing is said."""
     cuts = tone_cuts(tmp_path / "wav", 8)
     for rate, wanted in ((5e-3, 0), (0.5, 1)):
-        settings = CtcSettings(epochs=30, learning_rate=rate, **SMALL)
+        settings = CtcSettings(epochs=12, learning_rate=rate, **SMALL)
         Ctc(settings, LEXICON, seed=1).fit(cuts, cuts, tmp_path / f"{rate}")
         assert sum("training diverges" in line for line in said(capsys)) == wanted, rate
