@@ -358,8 +358,8 @@ def steps_on(
     """
     cuts, rows = some_of(dev, STEP_UTTERANCES, seed), []
     references = {c.id: c.supervisions[0].text for c in cuts}
+    tuned = system.settings.acoustic_scale
     for name, model in steps:
-        tuned = system.settings.acoustic_scale
         earlier = replace(system, model=model, _graph=None)
         tried: list[dict[str, Any]] = []
         emitted = list(emissions_of(earlier, cuts, name))

@@ -15,7 +15,7 @@ from torch import nn
 
 from asr.data.audio import load_cut
 from asr.errors import AudioError, UsageError
-from asr.features.logmel import LogMel, mel, mel_edges
+from asr.features.logmel import LogMel, mel
 from asr.features.waveform import LearnedFilterbank
 from asr.files import replacing
 from asr.models.networks.network import FRAME_SHIFT_S, Network
@@ -25,7 +25,7 @@ PIECES = 9
 REACH_S = 0.3  # audio shown each side of the frame that excites the unit
 RESPONSE = 1024  # points of the frequency responses
 FLOOR_DB = -40.0
-START_HZ = 60.0  # where the lowest filter begins before training
+LOW_HZ = 60.0  # lowest corner of the mel energies that a piece is drawn by
 
 
 class Piece(NamedTuple):
@@ -112,10 +112,9 @@ def draw_filters(network: Network, path: Path, pieces: list[Piece], unit: str = 
     """
     frontend, rate = network.frontend, network.settings.sample_rate
     if not isinstance(frontend, LearnedFilterbank):
-        raise UsageError(
-            "the network has no learned filters", fix="its front end is log-mel; see --unit alone"
-        )
+        raise UsageError("the network has no learned filters", fix="name one with model.frontend=waveform")
     gain, centre = responses(frontend, rate)
+    _, start = responses(LearnedFilterbank(frontend.channels, rate), rate)
     rows = -(-len(pieces) // 3)
     figure = Figure(figsize=(8.0, 3.8 + 1.9 * rows), layout="constrained")
     above: Any = figure
@@ -131,9 +130,8 @@ def draw_filters(network: Network, path: Path, pieces: list[Piece], unit: str = 
         ylabel="frequency, kHz",
         title="Learned filters; dotted: the mel scale",
     )
-    start = mel_edges(len(centre), START_HZ, rate / 2)[1:-1]
     left.plot(np.arange(1, len(centre) + 1), start / 1000, color="white", linestyle=":", linewidth=1.0)
-    _draw_moves(right, centre, frontend, rate)
+    _draw_moves(right, centre, start)
     if pieces:
         below.suptitle(f"Audio that excites {unit} most ({2 * REACH_S:g} s each)")
         for axes, piece in zip(below.subplots(rows, 3, squeeze=False).flat, pieces, strict=False):
@@ -144,8 +142,7 @@ def draw_filters(network: Network, path: Path, pieces: list[Piece], unit: str = 
         figure.savefig(temporary, format=path.suffix[1:], dpi=130)
 
 
-def _draw_moves(axes: Axes, centre: np.ndarray, frontend: LearnedFilterbank, rate: int) -> None:
-    _, start = responses(LearnedFilterbank(frontend.channels, rate), rate)
+def _draw_moves(axes: Axes, centre: np.ndarray, start: np.ndarray) -> None:
     axes.bar(np.arange(1, len(centre) + 1), 100.0 * (centre / start - 1.0), color="#0072B2", width=1.0)
     axes.axhline(0.0, color="black", linewidth=0.8)
     axes.set(xlabel="filter, by its centre", ylabel="centre moved, %", title="How far training moved them")
@@ -160,7 +157,7 @@ def _draw_piece(axes: Axes, piece: Piece, rate: int) -> None:
     )
     ticks = np.array([500, 1000, 2000, 4000])
     ticks = ticks[ticks < rate / 2]
-    low, high = mel(START_HZ), mel(rate / 2)
+    low, high = mel(LOW_HZ), mel(rate / 2)
     axes.set_yticks((mel(ticks) - low) / (high - low) * len(energies), [f"{t / 1000:g}" for t in ticks])
     axes.axvline(0.0, color="white", linewidth=0.8, linestyle=":")
     axes.set_title(f"{piece.value:.1f}: {piece.title}", fontsize=7)

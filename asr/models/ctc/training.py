@@ -15,7 +15,7 @@ from asr.models.ctc.alarm import Alarm
 from asr.models.ctc.denominator import Denominator
 from asr.models.ctc.settings import CtcSettings
 from asr.models.networks.batches import Batch, Batches, Utterances
-from asr.models.networks.network import FRAME_SHIFT_S, MINIMUM_FRAMES, Network
+from asr.models.networks.network import FRAME_SHIFT_S, MINIMUM_FRAMES, Network, valid
 from asr.models.networks.resume import Resume
 from asr.models.networks.training import Training, batch_for, fit, scheduled
 
@@ -50,7 +50,7 @@ def spread_loss(log_probs: torch.Tensor, frames: torch.Tensor, batch: Batch, hop
     Young et al. 2006, "The HTK Book", section 8.3 (flat start).
     """
     longest = log_probs.shape[1]
-    inside = torch.arange(longest, device=frames.device)[None] < frames[:, None]
+    inside = valid(frames, longest)[:, 0].bool()
     samples = torch.nn.functional.pad(batch.waveforms, (0, longest * hop - batch.waveforms.shape[1]))
     energy = samples.view(len(samples), longest, hop).square().mean(2)
     loud = inside & (energy > energy.amax(1, keepdim=True) * QUIET)
@@ -64,7 +64,7 @@ def spread_loss(log_probs: torch.Tensor, frames: torch.Tensor, batch: Batch, hop
 def written(log_probs: torch.Tensor, frames: torch.Tensor, batch: Batch) -> tuple[float, float]:
     """Share of blanks on the best paths of (batch, longest, units), and their labels for each true one."""
     paths = log_probs.argmax(2)
-    inside = torch.arange(paths.shape[1], device=paths.device)[None] < frames[:, None]
+    inside = valid(frames, paths.shape[1])[:, 0].bool()
     spoken = (paths != 0) & inside
     begins = spoken & (paths != nn.functional.pad(paths, (1, 0))[:, :-1])
     return 1.0 - float(spoken.sum() / inside.sum()), float(begins.sum() / batch.target_lengths.sum())
