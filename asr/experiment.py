@@ -23,7 +23,7 @@ from asr.config import Settings, load_yaml, override, parse, resource
 from asr.data.budget import Budget, some_text
 from asr.data.corpus import Corpus
 from asr.decode.search import SearchSettings
-from asr.decode.tune import COARSE_UTTERANCES, neighbours, tune
+from asr.decode.tune import neighbours, tune
 from asr.errors import ConfigError, DataError
 from asr.evaluation import emissions_of, evaluate
 from asr.files import cache_folder, content_hash, replacing, write_json, write_text
@@ -39,6 +39,7 @@ from asr.text.ngram import NGram
 from asr.text.units import WORD_END
 
 FIRST_BEAM = 11.0  # of the search before adaptation
+ROUGH_UTTERANCES = 50  # of dev, that the search before adaptation is tuned on
 STEP_UTTERANCES = 100  # of dev, that steps of a training are compared on
 
 
@@ -334,7 +335,7 @@ def tune_on(system: System, dev: CutSet, utterances: int, seed: int) -> list[dic
     model, tried = system.model, []
     # a model that adapts is searched twice: scales are tuned roughly without adaptation, then nearby with it
     for adapted in (False, True) if model.adapts else (False,):
-        some = some_of(cuts, COARSE_UTTERANCES, seed) if model.adapts and not adapted else cuts
+        some = some_of(cuts, ROUGH_UTTERANCES, seed) if model.adapts and not adapted else cuts
         found = list(emissions_of(system, some, "dev", adapted))
         texts = [e.cut.supervisions[0].text for e in found]
         system.settings, more = tune(

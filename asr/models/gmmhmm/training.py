@@ -29,6 +29,7 @@ from asr.progress import bar, console
 
 SMALLEST_VARIANCE = 1e-6  # of features that never change
 SUMMED = 6  # first passes of monophones, over all paths; the others follow the best one
+MONOPHONE_ALIGNED = 3  # one of so many passes after those begins with an alignment, nearly all of its cost
 MONOPHONE_GAUSSIANS = 8  # a state, where a better step follows
 PLAIN_PASSES = 3  # of unadapted features after speaker-adaptive training
 ENOUGH = 400_000  # frames that MLLT and the prior of adaptation are estimated from
@@ -172,7 +173,8 @@ class Ladder:
             most = min(most, MONOPHONE_GAUSSIANS * now.parameters.mixtures.states)
         if k < SUMMED:
             return self.train.expected(now.parameters, self.pool)
-        now.parameters = self.train.align(now.parameters, self.pool).transitions(now.parameters)
+        if (k - SUMMED) % MONOPHONE_ALIGNED == 0:
+            now.parameters = self.train.align(now.parameters, self.pool).transitions(now.parameters)
         now.parameters = self._grown(now, most, k, SUMMED)
         return self.train.counts(now.parameters, self.pool)
 
