@@ -61,12 +61,15 @@ class Graph:
     _fsts: dict[float, kaldifst.StdConstFst] = field(default_factory=dict, repr=False, compare=False)
 
     def fst(self, word_penalty: float = 0.0) -> kaldifst.StdConstFst:
-        """The transducer kaldi-decoder searches, with `word_penalty` on every word; the last one is kept."""
+        """The transducer kaldi-decoder searches, with `word_penalty` on every word.
+
+        The last two are kept: the search before adaptation has a penalty of its own.
+        """
         fst = self._fsts.get(word_penalty)
         if fst is None:
-            fst = self.arcs.with_word_penalty(word_penalty).fst()
-            self._fsts.clear()
-            self._fsts[word_penalty] = fst
+            fst = self._fsts[word_penalty] = self.arcs.with_word_penalty(word_penalty).fst()
+            for old in list(self._fsts)[:-2]:
+                self._fsts.pop(old, None)
         return fst
 
     def __getstate__(self) -> dict[str, Any]:

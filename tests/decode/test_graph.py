@@ -228,3 +228,12 @@ def test_a_graph_may_be_sent_to_another_process(lm):
     graph = Graph.build(ctc(), LEXICON, lm)
     before = search(one_hot(ctc(), [3]), graph, WIDE)
     assert search(one_hot(ctc(), [3]), pickle.loads(pickle.dumps(graph)), WIDE) == before
+
+
+def test_the_last_two_transducers_are_kept(lm):
+    """A system that adapts searches with two word penalties in turn; building one takes half a second."""
+    graph = Graph.build(ctc(), LEXICON, lm)
+    first, second = graph.fst(-1.0), graph.fst(0.5)
+    assert graph.fst(-1.0) is first and graph.fst(0.5) is second
+    graph.fst(2.0)
+    assert graph.fst(0.5) is second and graph.fst(-1.0) is not first
