@@ -45,9 +45,9 @@ def tune(
     point within two deviations of the fewest errors, the best first. A deviation is the square root of the
     fewest errors, as of a count. The middle is the mean of the points, each weighed by exp(-its errors more
     than the fewest / deviation); all of dev is searched there, as `settings` says. Small devs are flat near
-    their best, and the one best point is chance: with mfcc_hybrid's tuned on five of speechocean762's ten dev speakers, the
-    other five had 41.3% word errors at the best point, and 40.4% in the middle (400 random halves; with
-    mfcc_hmm 43.8 and 43.9).
+    their best, and the one best point is chance: with mfcc_hybrid's tuned on five of speechocean762's ten
+    dev speakers, the other five had 41.3% word errors at the best point, and 40.4% in the middle (400 random
+    halves; with mfcc_hmm 43.8 and 43.9).
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def tune(
     settings
         `settings` with the chosen scales.
     tried
-        One row per search: scales, utterances, max_active, errors, wer (percent); the last is the chosen one.
+        One row per search: scales, utterances, max_active, errors, wer (percent); the last is the chosen one, on all of dev.
     """
     if not emissions or not any(references):
         return settings, []
