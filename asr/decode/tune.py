@@ -67,7 +67,8 @@ def tune(
     settings
         `settings` with the chosen scales.
     tried
-        One row per search: scales, utterances, max_active, errors, wer (percent); the last is the chosen one, on all of dev.
+        One row per search: scales, utterances, max_active, errors, wer (percent); the last is the chosen one,
+        on all of dev.
     """
     if not emissions or not any(references):
         return settings, []

@@ -89,6 +89,57 @@ def test_learns_eight_utterances_of_tones(tmp_path: Path, targets: str) -> None:
     np.testing.assert_allclose(np.exp(model.log_prior), mean, atol=1e-3)
 
 
+def test_one_encoder_learns_phonemes_and_characters(tmp_path: Path) -> None:
+    """Either can be searched, and which of them is has no part in the training."""
+    cuts, found = tone_cuts(tmp_path / "wav", 8), {}
+    for targets in ("phonemes", "characters"):
+        both = CtcSettings(targets=targets, phoneme_share=0.4, epochs=40, learning_rate=5e-3, **SMALL)
+        model = Ctc(both, LEXICON, seed=1)
+        # the second finds the training of the first finished, and takes the other output layer
+        model.fit(cuts, cuts, tmp_path / "work")
+        encode = Targets(targets, LEXICON).encode  # type: ignore[arg-type]
+        for cut, e in zip(cuts, model.emit(waves_of(cuts), RATE), strict=True):
+            assert collapse(e.scores.argmax(1)) == encode(cut)
+        model.save(tmp_path / targets)
+        loaded = Ctc.load(tmp_path / targets)
+        np.testing.assert_array_equal(
+            loaded.emit(waves_of(cuts), RATE)[0].scores, model.emit(waves_of(cuts), RATE)[0].scores
+        )
+        found[targets] = (tmp_path / "work" / "training.json").read_text(), model.network.state_dict()
+    (first, phonemes), (second, characters) = found.values()
+    assert first == second
+    assert [
+        n for n in phonemes if not torch.equal(phonemes[n], characters[n].resize_(phonemes[n].shape))
+    ] == [
+        "output.weight",
+        "output.bias",
+    ]
+
+
+def test_tasks_are_weighed_by_their_shares() -> None:
+    settings = CtcSettings(phoneme_share=0.3, channels=16, width=32, blocks=1, lstm_layers=1, flat_start=0)
+    network = Network.seeded(0, settings, 5, second=4)
+    module = CtcTraining(network, settings, (10, 2), 0, "key")
+    module.log = module.log_dict = lambda *_: None  # type: ignore[method-assign, assignment]
+    waveforms = torch.randn(2, 16000, generator=torch.Generator().manual_seed(0))
+    samples, lengths = torch.tensor([16000, 14000]), torch.tensor([2, 1])
+    batch = Batch(
+        waveforms, samples, torch.tensor([4, 2, 3]), lengths, (torch.tensor([1, 3, 2]), torch.tensor([1, 2]))
+    )
+    losses = []
+    with torch.no_grad():
+        total = float(module.training_step(batch, 0))
+        encoded, frames = network.encode(waveforms, samples)
+        for head, task in zip(network.heads, batch.tasks, strict=True):
+            log_probs = network.read(encoded, head).transpose(0, 1)
+            loss = torch.nn.functional.ctc_loss(
+                log_probs, task.targets, frames, task.target_lengths, reduction="sum"
+            )
+            losses.append(float(loss) / 3)
+    assert total == pytest.approx(0.3 * losses[0] + 0.7 * losses[1], rel=1e-5)
+    assert abs(losses[0] - losses[1]) > 0.1
+
+
 def test_flat_start_spreads_labels_over_the_loud_frames() -> None:
     hop, lengths, targets = 640, [9, 6], [[3, 1, 2], [2, 2]]
     rng = np.random.default_rng(5)
@@ -406,7 +457,7 @@ def test_unusable_utterances_are_named_and_left_out(
     broken = cut_of(tmp_path / "wav", "broken", np.ones(8000) * 0.1, "LOW")
     (tmp_path / "wav" / "broken.wav").write_bytes(b"no audio")
     cuts = CutSet.from_cuts([*good, short, foreign, broken])
-    kept = Utterances(cuts, Targets("characters", LEXICON).encode, RATE, tmp_path / "audio", "train")
+    kept = Utterances(cuts, [Targets("characters", LEXICON).encode], RATE, tmp_path / "audio", "train")
     assert kept.ids == ["tone0", "tone1"]
     said = capsys.readouterr().err
     assert "hurried: has 20 frames for labels that need 26" in said
@@ -435,7 +486,7 @@ def test_a_speed_that_leaves_too_few_frames_is_not_applied(tmp_path: Path) -> No
     # 26 frames of 40 ms for 25 labels and a blank between equal ones; 10% faster leaves 24
     cut = cut_of(tmp_path, "tight", np.ones(int(1.04 * RATE)) * 0.1, "MID MID MID MID MID MIID")
     utterances = Utterances(
-        CutSet.from_cuts([cut]), Targets("characters", LEXICON).encode, RATE, tmp_path / "a", "train"
+        CutSet.from_cuts([cut]), [Targets("characters", LEXICON).encode], RATE, tmp_path / "a", "train"
     )
     assert utterances[[(0, 1.1)]].samples.tolist() == [int(1.04 * RATE)]
     assert utterances[[(0, 0.9)]].samples.tolist() == [pytest.approx(int(1.04 * RATE) / 0.9, abs=2)]

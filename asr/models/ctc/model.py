@@ -82,10 +82,18 @@ class Ctc:
         from asr.models.ctc import training
         from asr.models.networks.resume import Resume, key_of
 
+        settings, tasks, network = self.settings, [self.targets], self.network
+        if settings.phoneme_share is not None:
+            # whichever of the two is searched, the training is the same
+            tasks = [Targets(kind, self.targets.lexicon) for kind in ("phonemes", "characters")]
+            settings = settings.model_copy(update={"targets": "phonemes"})
+            first, second = (len(task.units) for task in tasks)
+            network = Network.seeded(self.seed, settings, first, second=second)
         cache = workdir / "audio"
         cache.mkdir(parents=True, exist_ok=True)
+        encode = [task.encode for task in tasks]
         sets = {
-            name: Utterances(cuts, self.targets.encode, self.sample_rate, cache / name, name)
+            name: Utterances(cuts, encode, self.sample_rate, cache / name, name)
             for name, cuts in (("train", train), ("dev", dev))
         }
         for name, utterances in sets.items():
@@ -93,13 +101,16 @@ class Ctc:
                 raise DataError(
                     f"no usable utterance in {name}", fix="see the lines above, or `asr check` the corpus"
                 )
-        key = key_of(self.settings, self.units, self.seed, *sets.values())
-        taken, key = begin(self.network, self.units, self.settings.init_from, key)
+        key = key_of(settings, tasks[0].units, self.seed, *sets.values())
+        taken, key = begin(network, tasks[0].units, settings.init_from, key)
         resume = Resume(workdir, key)
         if not resume.finished:
-            training.train(self.network, sets["train"], sets["dev"], self.settings, self.seed, resume, taken)
-        resume.load_final(self.network)
-        self.network.eval()
+            training.train(network, sets["train"], sets["dev"], settings, self.seed, resume, taken)
+        resume.load_final(network)
+        if network.second is not None:
+            network.output = network.heads[[t.kind for t in tasks].index(self.settings.targets)]
+            network.second = None
+        self.network = network.eval()
         self.log_prior = self._mean_posterior(sets["train"])
         if self.settings.targets == "phonemes":
             self.spoken = self._spoken(train, self.targets.lexicon)

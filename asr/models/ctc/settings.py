@@ -15,6 +15,9 @@ class CtcSettings(NetworkSettings):
     type: Literal["ctc"] = "ctc"
     targets: Literal["phonemes", "characters"] = "characters"
     """What the network writes: the lexicon's phonemes, or letters and a word end."""
+    phoneme_share: float | None = Field(None, gt=0, lt=1)
+    """Teach one encoder phonemes and characters, with an output layer for each: the phonemes' share of the
+    loss. `targets` says which of them is searched; None: it alone is taught."""
 
     flat_start: float = Field(0.08, ge=0, le=1)
     """Share of the steps over which the loss moves from labels spread evenly to CTC; 0: CTC at once."""

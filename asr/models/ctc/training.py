@@ -73,10 +73,20 @@ def written(log_probs: torch.Tensor, frames: torch.Tensor, batch: Batch) -> tupl
 class CtcTraining(Training):
     """CTC loss after a flat start, then a share of the denominator too; error rate of the best path on dev.
 
+    With two tasks the losses are added up, each times its share; blanks, labels and dev errors are those of
+    the first, and ``dev_error_characters`` of the second.
+
+    Parameters
+    ----------
+    network, settings, cycles, seed, key, taken
+        See `Training`.
+    denominators
+        One a task; none for CTC alone.
+
     Reference
     ---------
     Graves et al. 2006, "Connectionist temporal classification"; Xiang and Ou 2019, "CRF-based single-stage
-    acoustic modeling with CTC topology".
+    acoustic modeling with CTC topology"; Caruana 1997, "Multitask learning".
     """
 
     def __init__(
@@ -86,15 +96,17 @@ class CtcTraining(Training):
         cycles: Sequence[int],
         seed: int,
         key: str,
-        denominator: Denominator | None = None,
+        denominators: Sequence[Denominator] = (),
         taken: Collection[str] = (),
     ) -> None:
         super().__init__(network, settings, cycles, seed, key, taken)
-        self.taught, self.denominator = settings, denominator
+        self.taught, self.denominators = settings, denominators
+        share = settings.phoneme_share
+        self.shares = (1.0,) if share is None else (share, 1.0 - share)
         self.hop = round(FRAME_SHIFT_S * settings.sample_rate)
         flat_steps = round(settings.flat_start * cycles[0])
         self.alarm = Alarm(settings.learning_rate, max(flat_steps, sum(cycles) // 10), sum(cycles))
-        self.errors = self.reference = 0
+        self.errors, self.reference = [0, 0], [0, 0]
         self.dev_loss = 0.0
 
     def _loss(self, log_probs: torch.Tensor, frames: torch.Tensor, batch: Batch) -> torch.Tensor:
@@ -108,46 +120,56 @@ class CtcTraining(Training):
 
         The denominator counts in the second cycle alone: within the first it brought nothing.
         """
-        log_probs, frames = self.network(batch.waveforms, batch.samples)
-        loss = self._loss(log_probs, frames, batch)
         flat_steps = self.taught.flat_start * self.cycles[0]
         flat = 1.0 - self.global_step / flat_steps if flat_steps else 0.0
-        if self.denominator is not None and self.global_step >= self.cycles[0]:
-            others = self.denominator(log_probs, frames).sum() / batch.target_lengths.sum()
-            loss = loss + self.taught.crf * others
-        blank_rate, coverage = written(log_probs.detach(), frames, batch)
-        self.log_dict({"blank_rate": blank_rate, "coverage": coverage})
-        if self.global_step < self.cycles[0]:
-            self.alarm.step(self.global_step, self.running, blank_rate, coverage)
-        if flat > 0.0:
-            loss = (1.0 - flat) * loss + flat * spread_loss(log_probs, frames, batch, self.hop)
-        return self.watched(loss)
+        encoded, frames = self.network.encode(batch.waveforms, batch.samples)
+        total = torch.zeros(())
+        for k, (head, task) in enumerate(zip(self.network.heads, batch.tasks, strict=True)):
+            log_probs = self.network.read(encoded, head)
+            loss = self._loss(log_probs, frames, task)
+            if self.denominators and self.global_step >= self.cycles[0]:
+                others = self.denominators[k](log_probs, frames).sum() / task.target_lengths.sum()
+                loss = loss + self.taught.crf * others
+            if k == 0:
+                blank_rate, coverage = written(log_probs.detach(), frames, task)
+                self.log_dict({"blank_rate": blank_rate, "coverage": coverage})
+                if self.global_step < self.cycles[0]:
+                    self.alarm.step(self.global_step, self.running, blank_rate, coverage)
+            if flat > 0.0:
+                loss = (1.0 - flat) * loss + flat * spread_loss(log_probs, frames, task, self.hop)
+            total = total + self.shares[k] * loss
+        return self.watched(total)
 
     def on_validation_epoch_start(self) -> None:
         """Reset the counts."""
-        self.errors = self.reference = 0
+        self.errors, self.reference = [0, 0], [0, 0]
         self.dev_loss = 0.0
 
     def validation_step(self, batch: Batch, index: int) -> None:
         """Count the errors of the best path."""
-        log_probs, frames = self.network(batch.waveforms, batch.samples)
-        labels = int(batch.target_lengths.sum())
-        loss = self._loss(log_probs, frames, batch)
-        self.log("dev_loss", loss, batch_size=labels)
-        self.dev_loss += loss.item() * labels
-        paths = log_probs.argmax(2).numpy()
-        references = np.split(batch.targets.numpy(), np.cumsum(batch.target_lengths.numpy())[:-1])
-        counts = process_words(
-            [" ".join(map(str, r)) for r in references],
-            [" ".join(map(str, collapse(p[:n]))) for p, n in zip(paths, frames.tolist(), strict=True)],
-        )
-        self.errors += counts.substitutions + counts.deletions + counts.insertions
-        self.reference += labels
+        encoded, frames = self.network.encode(batch.waveforms, batch.samples)
+        for k, (head, task) in enumerate(zip(self.network.heads, batch.tasks, strict=True)):
+            log_probs = self.network.read(encoded, head)
+            labels = int(task.target_lengths.sum())
+            if k == 0:
+                loss = self._loss(log_probs, frames, task)
+                self.log("dev_loss", loss, batch_size=labels)
+                self.dev_loss += loss.item() * labels
+            paths = log_probs.argmax(2).numpy()
+            references = np.split(task.targets.numpy(), np.cumsum(task.target_lengths.numpy())[:-1])
+            counts = process_words(
+                [" ".join(map(str, r)) for r in references],
+                [" ".join(map(str, collapse(p[:n]))) for p, n in zip(paths, frames.tolist(), strict=True)],
+            )
+            self.errors[k] += counts.substitutions + counts.deletions + counts.insertions
+            self.reference[k] += labels
 
     def on_validation_epoch_end(self) -> None:
         """Log the dev error in percent."""
-        self.log("dev_error", 100.0 * self.errors / max(1, self.reference))
-        self.alarm.validated(self.current_epoch + 1, self.dev_loss / max(1, self.reference))
+        names = ("dev_error", "dev_error_characters")[: len(self.shares)]
+        for name, errors, labels in zip(names, self.errors, self.reference, strict=False):
+            self.log(name, 100.0 * errors / max(1, labels))
+        self.alarm.validated(self.current_epoch + 1, self.dev_loss / max(1, self.reference[0]))
 
 
 def train(
@@ -166,9 +188,13 @@ def train(
     total_s = float(np.maximum(train.seconds, MINIMUM_FRAMES * FRAME_SHIFT_S).sum())
     cycles = scheduled(total_s, settings, settings.crf_passes if settings.crf else 0.0)
     batches = Batches(train.seconds, batch_for(total_s, settings), settings.speeds, seed)
-    denominator = Denominator(train.labels, network.units, settings.crf_order) if settings.crf else None
+    denominators = [
+        Denominator((labels[k] for labels in train.labels), head.out_features, settings.crf_order)
+        for k, head in enumerate(network.heads)
+        if settings.crf
+    ]
     steps = [n * len(batches) for n in cycles]
-    module = CtcTraining(network, settings, steps, seed, resume.key, denominator, taken)
+    module = CtcTraining(network, settings, steps, seed, resume.key, denominators, taken)
     watched = Batches(dev.seconds, 100.0, (1.0,), None)
     fit(module, _loader(train, batches), batches, sum(cycles), resume, _loader(dev, watched))
 

@@ -153,7 +153,7 @@ def train(
     workdir.mkdir(parents=True, exist_ok=True)
     known = {said.store.entries[i].id for i in said.numbers}
     usable = lhotse.CutSet.from_cuts(c for c in cuts if c.supervisions[0].id in known)
-    utterances = Utterances(usable, lambda _: [], settings.network.sample_rate, workdir / "audio", "train")
+    utterances = Utterances(usable, [lambda _: []], settings.network.sample_rate, workdir / "audio", "train")
     names = {c.id: c.supervisions[0].id for c in usable}
     aligned = Aligned(utterances, [names[i] for i in utterances.ids], said, parameters)
     counts = np.ones(len(parameters.states.units))

@@ -37,12 +37,23 @@ class Batch(NamedTuple):
         (sum of target lengths,) int64, all labels in a row.
     target_lengths
         (batch,) int64.
+    second
+        The same two of a second task, where there is one.
     """
 
     waveforms: torch.Tensor
     samples: torch.Tensor
     targets: torch.Tensor
     target_lengths: torch.Tensor
+    second: tuple[torch.Tensor, torch.Tensor] | None = None
+
+    @property
+    def tasks(self) -> list[Batch]:
+        """The batch, for a second task once more with its labels."""
+        if self.second is None:
+            return [self]
+        targets, lengths = self.second
+        return [self, self._replace(targets=targets, target_lengths=lengths)]
 
 
 def frames_needed(labels: Sequence[int]) -> int:
@@ -60,7 +71,7 @@ class Utterances(Dataset[Batch]):
     cuts
         Cuts with one supervision each.
     encode
-        From a cut to its labels; AsrError leaves it out.
+        From a cut to its labels, for each task; AsrError leaves it out.
     sample_rate
         Audio is resampled to this many samples per second.
     path
@@ -72,20 +83,21 @@ class Utterances(Dataset[Batch]):
     def __init__(
         self,
         cuts: CutSet,
-        encode: Callable[[Cut], Sequence[int]],
+        encode: Sequence[Callable[[Cut], Sequence[int]]],
         sample_rate: int,
         path: Path,
         what: str,
     ) -> None:
         self.sample_rate = sample_rate
-        self.labels: list[np.ndarray] = []
+        self.labels: list[list[np.ndarray]] = []
+        self.needed: list[int] = []
         starts, ids, skipped = [0], [], 0
         with open(path, "wb") as f:
             for cut in track(list(cuts), f"reading {what}"):
                 try:
-                    labels = encode(cut)
+                    labels = [task(cut) for task in encode]
                     waveform = load_cut(cut, sample_rate)
-                    have, need = frames_of(len(waveform), sample_rate), frames_needed(labels)
+                    have, need = frames_of(len(waveform), sample_rate), max(map(frames_needed, labels))
                     if need > have:
                         raise AsrError(f"has {have} frames for labels that need {need}", utterance=cut.id)
                 except AsrError as e:
@@ -94,7 +106,8 @@ class Utterances(Dataset[Batch]):
                     continue
                 f.write((waveform.clip(-1.0, 1.0) * 32767.0).round().astype(np.int16).tobytes())
                 starts.append(starts[-1] + len(waveform))
-                self.labels.append(np.asarray(labels, dtype=np.int64))
+                self.labels.append([np.asarray(of_task, dtype=np.int64) for of_task in labels])
+                self.needed.append(need)
                 ids.append(cut.id)
         if skipped:
             console.print(f"{what}: {skipped} of {skipped + len(ids)} utterances left out", markup=False)
@@ -112,12 +125,11 @@ class Utterances(Dataset[Batch]):
 
     def __getitem__(self, items: Sequence[tuple[int, float]]) -> Batch:
         """Padded batch of (utterance, speed factor); a speed that leaves too few frames is not applied."""
-        labels = [self.labels[i] for i, _ in items]
-        return Batch(
-            *self.audio_of(items),
-            torch.from_numpy(np.concatenate(labels)),
-            torch.tensor([len(x) for x in labels]),
+        first, *second = (
+            (torch.from_numpy(np.concatenate(labels)), torch.tensor([len(x) for x in labels]))
+            for labels in zip(*(self.labels[i] for i, _ in items), strict=True)
         )
+        return Batch(*self.audio_of(items), *first, *second)
 
     def audio_of(self, items: Sequence[tuple[int, float]]) -> tuple[torch.Tensor, torch.Tensor]:
         """Padded waveforms (batch, samples) of (utterance, speed factor), and the length of each."""
@@ -126,7 +138,7 @@ class Utterances(Dataset[Batch]):
             samples = self.audio[self.starts[i] : self.starts[i + 1]]
             waveform = torch.from_numpy(samples.astype(np.float32)) / 32767.0
             faster = round(len(samples) / speed)
-            if frames_of(faster, self.sample_rate) >= frames_needed(self.labels[i].tolist()):
+            if frames_of(faster, self.sample_rate) >= self.needed[i]:
                 waveform = change_speed(waveform, speed)
             waveforms.append(waveform)
         step = round(ROUND_S * self.sample_rate)

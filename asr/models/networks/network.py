@@ -207,11 +207,15 @@ class Network(nn.Module):
     parts
         Output frames for each of the encoder: with 4 there are 100 per second (Vanhoucke, Devin and Heigold
         2013, "Multiframe deep neural networks for acoustic modeling").
+    second
+        Number of output symbols of a second output layer, for a second task; 0 for none.
     """
 
-    def __init__(self, settings: NetworkSettings, units: int, beside: int = 0, parts: int = 1) -> None:
+    def __init__(
+        self, settings: NetworkSettings, units: int, beside: int = 0, parts: int = 1, second: int = 0
+    ) -> None:
         super().__init__()
-        self.settings, self.units, self.parts = settings, units, parts
+        self.settings, self.parts = settings, parts
         kind = LearnedFilterbank if settings.frontend == "waveform" else LogMel
         self.frontend: nn.Module = kind(settings.channels, settings.sample_rate)
         self.normalise = Normalise()
@@ -226,26 +230,38 @@ class Network(nn.Module):
         self.dropout = Dropout(settings.dropout)
         self.output = nn.Linear(settings.width, parts * units)
         self.beside = Beside(beside, settings.width, settings) if beside else None
+        self.second = nn.Linear(settings.width, second) if second else None
 
     @classmethod
     def seeded(
-        cls, seed: int, settings: NetworkSettings, units: int, beside: int = 0, parts: int = 1
+        cls,
+        seed: int,
+        settings: NetworkSettings,
+        units: int,
+        beside: int = 0,
+        parts: int = 1,
+        second: int = 0,
     ) -> Self:
         """An untrained network, the same for the same seed; random numbers elsewhere stay what they were."""
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            return cls(settings, units, beside, parts).eval()
+            return cls(settings, units, beside, parts, second).eval()
+
+    @property
+    def heads(self) -> list[nn.Linear]:
+        """The output layers, one a task."""
+        return [self.output] if self.second is None else [self.output, self.second]
 
     @property
     def layers(self) -> list[nn.Module]:
         """From the samples to the output."""
         first = nn.ModuleList([m for m in (self.subsample, self.beside) if m is not None])
-        return [self.frontend, first, *self.blocks, *self.lstms, self.output]
+        return [self.frontend, first, *self.blocks, *self.lstms, nn.ModuleList(self.heads)]
 
     def forward(
         self, waveforms: torch.Tensor, samples: torch.Tensor, beside: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Log posteriors of a batch.
+        """Log posteriors of a batch, by the first output layer.
 
         Parameters
         ----------
@@ -263,6 +279,19 @@ class Network(nn.Module):
         frames
             (batch,) int64.
         """
+        encoded, frames = self.encode(waveforms, samples, beside)
+        return self.read(encoded, self.output), self.parts * frames
+
+    def read(self, encoded: torch.Tensor, head: nn.Linear) -> torch.Tensor:
+        """Log posteriors (batch, frames, units) by one of the output layers, of what `encode` gave."""
+        scores = head(encoded).float()
+        longest = self.parts * encoded.shape[1]
+        return scores.view(len(encoded), longest, head.out_features // self.parts).log_softmax(2)
+
+    def encode(
+        self, waveforms: torch.Tensor, samples: torch.Tensor, beside: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """What the output layers see, (batch, frames, width), and the frames (batch,) of each utterance."""
         rate = self.settings.sample_rate
         hop = round(FRAME_SHIFT_S * rate)
         frames = (-(-samples // hop)).clamp(min=MINIMUM_FRAMES)
@@ -286,5 +315,4 @@ class Network(nn.Module):
             x = block(x, inside)
         for lstm in self.lstms:
             x = lstm(x, frames)
-        scores = self.output(self.dropout(x)).float()
-        return scores.view(len(x), self.parts * longest, self.units).log_softmax(2), self.parts * frames
+        return self.dropout(x), frames

@@ -21,7 +21,7 @@ def key_of(settings: Settings, units: Units, seed: int, *sets: Utterances) -> st
     parts: list[bytes | str] = [settings.model_dump_json(), " ".join(units.symbols), str(seed)]
     for utterances in sets:
         parts += [" ".join(utterances.ids), utterances.starts.tobytes()]
-        parts += [labels.tobytes() for labels in utterances.labels]
+        parts += [labels.tobytes() for tasks in utterances.labels for labels in tasks]
     return content_hash(*parts)
 
 
