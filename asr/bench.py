@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import fcntl
 import functools
 import io
 import json
@@ -31,8 +30,8 @@ from asr.config import Settings, load_yaml, parse, resource
 from asr.data.corpora import preparer
 from asr.data.corpus import Corpus
 from asr.errors import AsrError, ConfigError, DataError, UsageError
-from asr.experiment import Cell, recipe_settings, run_cell
-from asr.files import content_hash, write_text
+from asr.experiment import CHECKPOINTS, Cell, recipe_settings, run_cell
+from asr.files import alone, content_hash, write_text
 from asr.record import COLUMNS, RunRecord, cores
 from asr.stages import attribute, stages_path
 
@@ -112,9 +111,10 @@ class BenchSettings(Settings):
                 None if words == "all" else words,
             )
             for hours in budgets
+            # cells that share a training lie apart: side by side, one would wait for the other
+            for words in self.texts
             for recipe in self.recipes
             for seed in self.seeds
-            for words in self.texts
         ]
 
     def overrides(self, recipe: str) -> tuple[str, ...]:
@@ -194,6 +194,8 @@ class CellState:
 
     Attributes
     ----------
+    trained_in
+        The run folder that holds its training: its own, or that of a cell before it which needs the same one.
     state
         ``waiting``, ``done`` (in this call), ``kept`` (finished before), ``failed``, or the stage it is in.
     row
@@ -206,6 +208,7 @@ class CellState:
 
     cell: Cell
     folder: Path
+    trained_in: Path
     state: str = "waiting"
     row: Row | None = None
     error: str | None = None
@@ -222,7 +225,8 @@ class CellState:
 def plan(cells: Sequence[Cell], to: Path, *, stages: bool = False) -> list[CellState]:
     """Each cell with its run folder below `to`; finished ones carry their row.
 
-    With `stages`, a cell is finished when its losses are known, too.
+    With `stages`, a cell is finished when its losses are known, too. Cells that differ in text alone share a
+    training.
 
     Raises
     ------
@@ -230,8 +234,10 @@ def plan(cells: Sequence[Cell], to: Path, *, stages: bool = False) -> list[CellS
         If a recipe or an override is unknown: before any time is spent.
     """
     states = []
+    trainings: dict[str, Path] = {}
     for cell in cells:
-        state = CellState(cell, to / cell.folder_name())
+        folder = to / cell.folder_name()
+        state = CellState(cell, folder, trainings.setdefault(cell.training(), folder))
         if (state.folder / "record.json").exists():
             try:
                 row = RunRecord.load(state.folder).row
@@ -342,6 +348,7 @@ def _run_one(
     stop: threading.Event,
 ) -> None:
     state.folder.mkdir(parents=True, exist_ok=True)
+    _link(state)
     stage = state.folder / "stage.txt"
     stage.unlink(missing_ok=True)
     state.state = "starting"
@@ -367,6 +374,16 @@ def _run_one(
         state.error += f"; see {state.folder / 'log.txt'}"
     state.state = "done" if state.error is None else "failed"
     stage.unlink(missing_ok=True)
+
+
+def _link(state: CellState) -> None:
+    """Give a cell the training of another one, unless it has one of its own."""
+    own, other = state.folder / CHECKPOINTS, state.trained_in / CHECKPOINTS
+    if own.is_symlink() and not own.exists():  # that one's folder was deleted
+        own.unlink()
+    if own != other and not own.exists():
+        other.mkdir(parents=True, exist_ok=True)
+        own.symlink_to(os.path.relpath(other, state.folder), target_is_directory=True)
 
 
 def apart(run: RunCell, cell: Cell, folder: Path, stage: Callable[[str], None]) -> Row:
@@ -421,13 +438,8 @@ def _begin(threads: int) -> None:
 
 @contextlib.contextmanager
 def _only_one(to: Path) -> Iterator[None]:
-    """Hold a lock on the folder; the system releases it however the process ends."""
-    to.mkdir(parents=True, exist_ok=True)
-    with open(to / ".lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as e:
-            raise UsageError(
-                "another bench is running here", path=to, fix="wait for it, or give another --to"
-            ) from e
+    def busy() -> None:
+        raise UsageError("another bench is running here", path=to, fix="wait for it, or give another --to")
+
+    with alone(to, busy):
         yield

@@ -26,7 +26,7 @@ from asr.decode.search import SearchSettings
 from asr.decode.tune import neighbours, tune
 from asr.errors import ConfigError, DataError
 from asr.evaluation import emissions_of, evaluate
-from asr.files import cache_folder, content_hash, replacing, write_json, write_text
+from asr.files import alone, cache_folder, content_hash, replacing, write_json, write_text
 from asr.models import factory
 from asr.models.base import AcousticModel
 from asr.models.factory import ModelSettings
@@ -38,6 +38,7 @@ from asr.text.lexicon import Lexicon
 from asr.text.ngram import NGram
 from asr.text.units import WORD_END
 
+CHECKPOINTS = "checkpoints"  # of a run folder: what its training, or that of another run, left
 FIRST_BEAM = 11.0  # of the search before adaptation
 ROUGH_UTTERANCES = 50  # of dev, that the search before adaptation is tuned on
 STEP_UTTERANCES = 100  # of dev, that steps of a training are compared on
@@ -93,6 +94,11 @@ class Cell:
         """The resolved settings; ConfigError names an unknown recipe or key."""
         text = () if self.words is None else (f"lm.words={self.words}",)
         return recipe_settings(self.recipe, (*self.overrides, *text))
+
+    def training(self) -> str:
+        """Hash of everything that its acoustic training depends on."""
+        model = self.settings().model.trained.model_dump_json()
+        return content_hash(model, corpus_digest(self.corpus), str(self.hours), str(self.seed))
 
     def folder_name(self) -> str:
         """Name of the run folder: recipe, hours, seed and a hash of everything that decides the outcome."""
@@ -184,16 +190,14 @@ def run_cell(cell: Cell, folder: Path, stage: Callable[[str], None] = lambda _: 
 
     stage("lexicon and language model")
     lm = language_model(corpus, settings.lm)
-    lexicon = full_lexicon(corpus, lm)
+    # with the words of all text, so that cells of fewer words train the same units
+    lexicon = full_lexicon(corpus, lm, language_model(corpus, settings.lm.model_copy(update={"words": None})))
 
     if (folder / "system" / "system.json").exists():
         system = System.load(folder)
     else:
-        stage("training")
-        with record.Stopwatch(folder / "training_time.json") as watch:
-            model = factory.create(settings.model, lexicon, cell.seed)
-            model.fit(train, corpus.cuts("dev").to_eager(), folder / "checkpoints")
-            done["train_s"], done["train_cpu_s"] = watch.seconds, watch.cpu_seconds
+        model = factory.create(settings.model, lexicon, cell.seed)
+        done |= _trained(model, train, corpus.cuts("dev").to_eager(), folder / CHECKPOINTS, stage)
 
         stage("tuning on dev")
         began = time.perf_counter()
@@ -207,7 +211,7 @@ def run_cell(cell: Cell, folder: Path, stage: Callable[[str], None] = lambda _: 
         )
         done["tuning"] = tune_on(system, corpus.cuts("dev"), settings.tune_utterances, cell.seed)
         done["tune_s"] = time.perf_counter() - began
-        if steps := model.steps(folder / "checkpoints"):
+        if steps := model.steps(folder / CHECKPOINTS):
             stage("each step on dev")
             done["steps"] = steps_on(system, steps, corpus.cuts("dev"), cell.seed)
         write_json(progress, done)
@@ -252,6 +256,24 @@ def run_cell(cell: Cell, folder: Path, stage: Callable[[str], None] = lambda _: 
         provenance=record.provenance(),
     ).save(folder)
     return row
+
+
+def _trained(
+    model: AcousticModel, train: CutSet, dev: CutSet, workdir: Path, stage: Callable[[str], None]
+) -> dict[str, float]:
+    """Train `model` in `workdir`, or take what another cell trained there; the seconds that training took."""
+    with alone(workdir, lambda: stage("waiting for the training of another run")):
+        stage("training")
+        spent = workdir / "trained.json"
+        if spent.exists():
+            model.fit(train, dev, workdir)
+        else:
+            with record.Stopwatch(workdir / "training_time.json") as watch:
+                model.fit(train, dev, workdir)
+                seconds = {"train_s": watch.seconds, "train_cpu_s": watch.cpu_seconds}
+            write_json(spent, seconds)
+        found: dict[str, float] = json.loads(spent.read_text())
+    return found
 
 
 def evaluate_split(system: System, corpus: Corpus, lexicon: Lexicon, split: str, run: Path) -> dict[str, Any]:
@@ -299,10 +321,10 @@ def text_words(corpus: Corpus, settings: LmSettings) -> int | None:
     return len(corpus.lm_text_path.read_text(encoding="utf-8").split())
 
 
-def full_lexicon(corpus: Corpus, lm: Path) -> Lexicon:
-    """The corpus' lexicon, completed by grapheme-to-phoneme for words of its texts and language model."""
+def full_lexicon(corpus: Corpus, *models: Path) -> Lexicon:
+    """The corpus' lexicon, completed by grapheme-to-phoneme for words of its texts and language models."""
     lexicon = Lexicon.load(corpus.lexicon_path)
-    words = set(NGram.read(lm).vocabulary) - {"<s>", "</s>", "<unk>"}
+    words = {w for lm in dict.fromkeys(models) for w in NGram.read(lm).vocabulary} - {"<s>", "</s>", "<unk>"}
     for split in corpus.splits:
         words.update(w for c in corpus.cuts(split) for w in c.supervisions[0].text.split())
     missing = sorted(w for w in words if w not in lexicon)

@@ -6,12 +6,16 @@ import shutil
 import sys
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 from threadpoolctl import threadpool_info
 
+from asr.bench import plan, run_bench
 from asr.cli.main import main
 from asr.data.audio import load_cut
 from asr.data.corpora.synth import prepare
@@ -130,7 +134,7 @@ def test_training_time_is_that_of_all_processes(finished, tmp_path: Path, monkey
     with monkeypatch.context() as broken, pytest.raises(KeyboardInterrupt):
         broken.setattr(factory, "create", lambda *_: Broken())
         run_cell(cell, tmp_path)
-    kept = tmp_path / "training_time.json"
+    kept = tmp_path / "checkpoints" / "training_time.json"
     assert json.loads(kept.read_text())["seconds"] >= 0.3
     kept.write_text('{"seconds": 1000, "cpu_seconds": 500}')
     began = time.perf_counter()
@@ -139,6 +143,24 @@ def test_training_time_is_that_of_all_processes(finished, tmp_path: Path, monkey
     assert 500 < row["train_cpu_s"] < row["train_s"]
     seconds = RunRecord.load(tmp_path).budget["seconds"]
     assert row["hours"] == pytest.approx(seconds / 3600, abs=1e-5) and row["hours"] != round(row["hours"], 2)
+
+
+def test_cells_of_other_text_take_the_training(finished, corpus: Corpus, tmp_path: Path) -> None:
+    """Another language model, the same acoustic model, and the seconds that its training took."""
+    cell, folder, row = finished
+    fewer = replace(cell, words=300)
+    first, second = plan([cell, fewer], folder.parent)
+    assert (first.trained_in, second.trained_in) == (folder, folder) and first.state == "kept"
+    before = {p: p.stat().st_mtime_ns for p in (folder / "checkpoints").rglob("*.safetensors")}
+    (done,) = run_bench([second], folder.parent, executor=lambda: ThreadPoolExecutor(1))
+    assert done.error is None and done.row is not None
+    assert done.row["text_words"] == 300 and done.row["train_s"] == row["train_s"]
+    assert before and before == {p: p.stat().st_mtime_ns for p in before}
+    models = [load_file(f / "system" / "model.safetensors") for f in (folder, second.folder)]
+    assert models[0].keys() == models[1].keys()
+    for name in models[0]:
+        np.testing.assert_array_equal(models[0][name], models[1][name])
+    assert System.load(second.folder).lm.read_bytes() != System.load(folder).lm.read_bytes()
 
 
 def test_decoding_uses_one_core(finished, corpus: Corpus, tmp_path: Path, monkeypatch) -> None:

@@ -3,6 +3,7 @@ import fcntl
 import gzip
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from threadpoolctl import threadpool_info
 
 from asr.bench import COLUMNS, CorpusSettings, load_bench, plan, process, run_bench, write_results
 from asr.data.corpora import Preparer
-from asr.errors import ConfigError, DataError, ModelError, UsageError
+from asr.errors import AsrError, ConfigError, DataError, ModelError, UsageError
 from asr.estimate import estimates
 from asr.experiment import Cell
 from asr.record import Stopwatch
@@ -168,6 +169,36 @@ def test_texts_are_an_axis_of_their_own(tmp_path):
     assert some.folder_name().startswith("mfcc_hmm-0.1h-500w-s0-")
     labels = [s.label for s in plan([some, everything], tmp_path)]
     assert labels == ["mfcc_hmm, 0.1 h, seed 0, 500 words of text", "mfcc_hmm, 0.1 h, seed 0"]
+
+
+def test_cells_of_one_training_share_it(tmp_path):
+    """Fewer words of text, or the other output of one encoder; the folder of the first holds it."""
+    both = ("model.phoneme_share=0.5",)
+    cells = [
+        Cell(Path("c"), "mfcc_hmm", 0.1),
+        Cell(Path("c"), "mfcc_hmm", 0.1, words=500),
+        Cell(Path("c"), "mfcc_hmm", 0.1, words=500, overrides=("model.passes=9",)),
+        Cell(Path("c"), "raw_ctc", 0.1, overrides=both),
+        Cell(Path("c"), "phoneme_ctc", 0.1, overrides=both),
+        Cell(Path("c"), "phoneme_ctc", 0.1),
+    ]
+    states = plan(cells, tmp_path)
+    assert [[s.folder for s in states].index(s.trained_in) for s in states] == [0, 0, 2, 3, 3, 5]
+
+    seen = {}
+
+    def run(cell, folder, stage):
+        (folder / "checkpoints").mkdir(exist_ok=True)
+        (folder / "checkpoints" / f"by {cell.words}").touch()
+        seen[folder] = sorted(p.name for p in (folder / "checkpoints").iterdir())
+        raise AsrError("enough")
+
+    run_bench(states[:2], tmp_path, run=run, executor=stub.thread)
+    assert list(seen.values()) == [["by None"], ["by 500", "by None"]]
+    # the first folder is gone: the second trains by itself
+    shutil.rmtree(states[0].folder)
+    run_bench(plan(cells[1:2], tmp_path), tmp_path, run=run, executor=stub.thread)
+    assert seen[states[1].folder] == ["by 500"] and not (states[1].folder / "checkpoints").is_symlink()
 
 
 def test_command_line_replaces_fields_and_adds_settings(tmp_path):

@@ -82,11 +82,9 @@ class Ctc:
         from asr.models.ctc import training
         from asr.models.networks.resume import Resume, key_of
 
-        settings, tasks, network = self.settings, [self.targets], self.network
+        settings, tasks, network = self.settings.trained, [self.targets], self.network
         if settings.phoneme_share is not None:
-            # whichever of the two is searched, the training is the same
             tasks = [Targets(kind, self.targets.lexicon) for kind in ("phonemes", "characters")]
-            settings = settings.model_copy(update={"targets": "phonemes"})
             first, second = (len(task.units) for task in tasks)
             network = Network.seeded(self.seed, settings, first, second=second)
         cache = workdir / "audio"

@@ -31,3 +31,8 @@ class CtcSettings(NetworkSettings):
         (0.9, 1.0, 1.1), min_length=1
     )
     """Speed factors drawn for each utterance of a pass; (1.0,) for none."""
+
+    @property
+    def trained(self) -> CtcSettings:
+        """What decides the training: of one encoder for both targets, not which of them is searched."""
+        return self if self.phoneme_share is None else self.model_copy(update={"targets": "phonemes"})

@@ -94,6 +94,11 @@ class GmmHmmSettings(Settings):
 
     mixture_share: float = Field(default=0.33, ge=0, le=1)
 
+    @property
+    def trained(self) -> GmmHmmSettings:
+        """What decides the training: everything."""
+        return self
+
     @model_validator(mode="after")
     def _network_needs_adaptation(self) -> GmmHmmSettings:
         if self.acoustic == "network" and self.step != "sat":
