@@ -151,7 +151,8 @@ def test_cells_of_other_text_take_the_training(finished, corpus: Corpus, tmp_pat
     fewer = replace(cell, words=300)
     first, second = plan([cell, fewer], folder.parent)
     assert (first.trained_in, second.trained_in) == (folder, folder) and first.state == "kept"
-    before = {p: p.stat().st_mtime_ns for p in (folder / "checkpoints").rglob("*.safetensors")}
+    weights = [p for p in (folder / "checkpoints").rglob("*") if p.suffix in (".safetensors", ".ckpt")]
+    before = {p: p.stat().st_mtime_ns for p in weights}
     (done,) = run_bench([second], folder.parent, executor=lambda: ThreadPoolExecutor(1))
     assert done.error is None and done.row is not None
     assert done.row["text_words"] == 300 and done.row["train_s"] == row["train_s"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,12 +26,24 @@ def check(
     language: Annotated[str, typer.Option(help="Language code (ISO 639-1) of a manifest's texts.")] = "en",
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
     everything: Annotated[bool, typer.Option("--all", help="Print every finding, however many.")] = False,
+    overfit: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RECIPE",
+            help="Also let a CTC recipe learn ten utterances of a corpus by heart, in about a minute.",
+        ),
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of that recipe.")
+    ] = None,
 ) -> None:
     """Check a thing before hours are spent on it: every problem is one line, with what to do.
 
     The exit code is 1 if there are problems; warnings leave it 0.
     """
     kind, found = examine(thing, language)
+    if overfit is not None:
+        _learn_by_heart(thing, kind, overfit, settings or [], found)
     if as_json:
         report = {
             "kind": kind,
@@ -91,6 +104,43 @@ def examine(thing: Path, language: str = "en") -> tuple[str, Findings]:
     if name.endswith(SUFFIXES):
         return "recording", data.check_audio(thing)
     return "lexicon", data.check_lexicon(thing)
+
+
+def _learn_by_heart(folder: Path, kind: str, recipe: str, overrides: Sequence[str], found: Findings) -> None:
+    """Whether a recipe's network learns ten utterances; those that it does not are named."""
+    from asr.data.corpus import Corpus
+    from asr.errors import AsrError, ModelError, UsageError
+    from asr.experiment import recipe_settings
+    from asr.models.ctc.overfit import LEARNED, PASSES, overfit
+    from asr.models.ctc.settings import CtcSettings
+    from asr.text.lexicon import Lexicon
+
+    model = recipe_settings(recipe, overrides).model
+    if kind != "corpus" or not isinstance(model, CtcSettings):
+        raise UsageError(
+            "--overfit lets a CTC recipe learn from a prepared corpus",
+            fix="asr check CORPUS --overfit raw_ctc",
+        )
+    corpus = Corpus.open(folder)
+    try:
+        lexicon = Lexicon.load(corpus.lexicon_path, corpus.language)
+        result = overfit(model, lexicon, corpus.cuts("train").to_eager())
+    except AsrError as e:
+        found.problems.append(e)
+        return
+    rate = result.scores.rate or 0.0
+    found.facts[f"{recipe} after {PASSES} passes over ten utterances"] = f"{rate:.1f}% of their labels wrong"
+    if rate > LEARNED:
+        worst = sorted(result.utterances, key=lambda u: -(u.scores.rate or 0.0))[:3]
+        found.problems.append(
+            ModelError(
+                f"{recipe} cannot learn ten utterances by heart: {rate:.1f}% of their labels are wrong after "
+                f"{PASSES} passes",
+                path=folder,
+                fix=f"a lower model.learning_rate (it is {model.learning_rate:g}); listen to "
+                + ", ".join(u.id for u in worst),
+            )
+        )
 
 
 def _check_settings(path: Path) -> Findings:

@@ -38,11 +38,19 @@ def test_a_collapse_is_named_once_and_only_after_it_lasted(capsys: pytest.Captur
 def test_learning_by_heart_is_named_with_its_best_pass(capsys: pytest.CaptureFixture[str]) -> None:
     alarm = Alarm(0.002, 0, 100)
     for epoch, loss in enumerate((3.0, 2.0, 1.0, 1.05, 1.09, 1.2, 1.3), 1):
-        alarm.validated(epoch, loss)
+        alarm.validated(epoch, loss, 0.6)
     (line,) = said(capsys)
     assert line.startswith(
         "asr: training learned by heart: dev loss 1.200 after pass 6, 1.000 after 3: try more"
     )
+
+
+def test_a_worse_dev_loss_alone_is_not_learning_by_heart(capsys: pytest.CaptureFixture[str]) -> None:
+    """Early in a training both go up and down."""
+    alarm = Alarm(0.002, 0, 100)
+    for epoch, loss in enumerate((3.0, 2.0, 2.5, 2.4), 1):
+        alarm.validated(epoch, loss, 2.2)
+    assert not said(capsys)
 
 
 def test_what_is_written_equals_a_loop() -> None:

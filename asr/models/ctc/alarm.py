@@ -9,7 +9,8 @@ from asr.progress import console
 LONGEST = 300  # steps that a collapse lasts before it is named, or a tenth of a short training
 HARDLY_ANY = 0.05  # labels written for each that there is: below this, a network has collapsed to blank
 RISEN = 1.0  # nats per label, and at least as much as the best: masks and dropout alone cost less
-WORSE = 1.1  # dev loss beside its best that means learning by heart
+WORSE = 1.1  # dev loss beside its best that means learning by heart,
+KNOWN = 0.7  # where the training loss, masks and dropout and all, is below this part of it
 
 
 class Alarm:
@@ -49,11 +50,11 @@ class Alarm:
                 "for texts that are not those of the audio",
             )
 
-    def validated(self, epoch: int, dev_loss: float) -> None:
-        """After every validation: the pass, counted from 1, and the loss on dev."""
+    def validated(self, epoch: int, dev_loss: float, loss: float) -> None:
+        """After every validation: the pass, counted from 1, the loss on dev, the smoothed training loss."""
         if dev_loss < self.best:
             self.best, self.best_at = dev_loss, epoch
-        elif dev_loss > WORSE * self.best:
+        elif dev_loss > WORSE * self.best and loss < KNOWN * dev_loss:
             best = f"{self.best:.3f} after {self.best_at}"
             self._say(
                 f"learned by heart: dev loss {dev_loss:.3f} after pass {epoch}, {best}",

@@ -169,7 +169,9 @@ class CtcTraining(Training):
         names = ("dev_error", "dev_error_characters")[: len(self.shares)]
         for name, errors, labels in zip(names, self.errors, self.reference, strict=False):
             self.log(name, 100.0 * errors / max(1, labels))
-        self.alarm.validated(self.current_epoch + 1, self.dev_loss / max(1, self.reference[0]))
+        if self.global_step <= self.cycles[0]:  # the loss of the second cycle is another one
+            dev_loss = self.dev_loss / max(1, self.reference[0])
+            self.alarm.validated(self.current_epoch + 1, dev_loss, self.running)
 
 
 def train(
