@@ -112,6 +112,18 @@ def _oov(corpus: Corpus) -> list[tuple[str, int]]:
     return [(word, int(count)) for word, count in rows]
 
 
+def _voices(corpus: Corpus) -> list[str]:
+    """Whether dev and test hold voices that training has heard: error rates are then lower than of others."""
+    known = corpus.speakers("train") if "train" in corpus.splits else set()
+    lines = []
+    for split in corpus.splits:
+        if split != "train" and known and (others := corpus.speakers(split)):
+            shared = len(others & known)
+            said = "none" if not shared else "all" if shared == len(others) else f"{shared} of {len(others)}"
+            lines.append(f"{said} of {split}'s speakers also speak in train")
+    return lines
+
+
 def _table(corpus: Corpus) -> str:
     rows: list[tuple[str, ...]] = [("split", "utterances", "speakers", "hours", "words", "OOV words")]
     for split, n in corpus.splits.items():
@@ -130,6 +142,7 @@ def _table(corpus: Corpus) -> str:
         if len(oov) > 1:
             what = f"{len(oov)} words are in no lexicon, their pronunciations are guesses"
         lines.append(f"{what}: {some}{more}")
+    lines += _voices(corpus)
     if corpus.lm_path is not None:
         lines.append(f"language model of its own: {corpus.lm_path.name}")
     if corpus.problems:

@@ -80,6 +80,10 @@ class Corpus:
             raise DataError(f"no split {split!r} (there are: {have})", path=self.folder)
         return CutSet.from_jsonl_lazy(path)
 
+    def speakers(self, split: str) -> set[str]:
+        """Who speaks in one split; utterances of nobody named are left out."""
+        return {str(c.supervisions[0].speaker) for c in self.cuts(split) if c.supervisions[0].speaker}
+
     def cuts_path(self, split: str) -> Path:
         """Path of a split's cuts."""
         return self.folder / f"cuts_{split}.jsonl.gz"
