@@ -27,6 +27,8 @@ class CtcSettings(NetworkSettings):
     """Passes of that cycle, as a share of those before it; without it, or with `crf` 0, there is only CTC."""
     crf_order: int = Field(3, ge=2)
     """Of the n-gram of labels that weighs them."""
+    processes: int = Field(1, ge=1)
+    """That share each batch (DistributedDataParallel); the figures are those of one."""
     speeds: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...] = Field(
         (0.9, 1.0, 1.1), min_length=1
     )

@@ -16,6 +16,7 @@ from asr.models.ctc.denominator import Denominator
 from asr.models.ctc.settings import CtcSettings
 from asr.models.networks.batches import Batch, Batches, Utterances
 from asr.models.networks.network import FRAME_SHIFT_S, MINIMUM_FRAMES, Network, valid
+from asr.models.networks.parallel import world
 from asr.models.networks.resume import Resume
 from asr.models.networks.training import Training, batch_for, fit, scheduled
 
@@ -122,11 +123,18 @@ class CtcTraining(Training):
         """
         flat_steps = self.taught.flat_start * self.cycles[0]
         flat = 1.0 - self.global_step / flat_steps if flat_steps else 0.0
-        encoded, frames = self.network.encode(batch.waveforms, batch.samples)
+        whole, (number, of) = batch, world()
+        if of > 1:
+            batch = whole.part(number, of)
+        # gradients of the processes are averaged: each loss counts as its part of the batch
+        weight = float(of * (number < len(whole.samples)))
+        all_frames = self.network.frames(whole.samples)
+        encoded, frames = self.network.encode(batch.waveforms, batch.samples, longest=int(all_frames.max()))
         total = torch.zeros(())
         for k, (head, task) in enumerate(zip(self.network.heads, batch.tasks, strict=True)):
             log_probs = self.network.read(encoded, head)
             loss = self._loss(log_probs, frames, task)
+            labels = whole.tasks[k].target_lengths.sum()
             if self.denominators and self.global_step >= self.cycles[0]:
                 others = self.denominators[k](log_probs, frames).sum() / task.target_lengths.sum()
                 loss = loss + self.taught.crf * others
@@ -135,8 +143,11 @@ class CtcTraining(Training):
                 self.log_dict({"blank_rate": blank_rate, "coverage": coverage})
                 if self.global_step < self.cycles[0]:
                     self.alarm.step(self.global_step, self.running, blank_rate, coverage)
+            loss = loss * (weight * task.target_lengths.sum() / labels)
             if flat > 0.0:
-                loss = (1.0 - flat) * loss + flat * spread_loss(log_probs, frames, task, self.hop)
+                share = weight * frames.sum() / all_frames.sum()
+                spread = spread_loss(log_probs, frames, task, self.hop)
+                loss = (1.0 - flat) * loss + flat * share * spread
             total = total + self.shares[k] * loss
         return self.watched(total)
 
@@ -198,7 +209,15 @@ def train(
     steps = [n * len(batches) for n in cycles]
     module = CtcTraining(network, settings, steps, seed, resume.key, denominators, taken)
     watched = Batches(dev.seconds, 100.0, (1.0,), None)
-    fit(module, _loader(train, batches), batches, sum(cycles), resume, _loader(dev, watched))
+    fit(
+        module,
+        _loader(train, batches),
+        batches,
+        sum(cycles),
+        resume,
+        _loader(dev, watched),
+        settings.processes,
+    )
 
 
 def _loader(utterances: Utterances, batches: Batches) -> DataLoader[Batch]:

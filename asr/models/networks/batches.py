@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -54,6 +54,18 @@ class Batch(NamedTuple):
             return [self]
         targets, lengths = self.second
         return [self, self._replace(targets=targets, target_lengths=lengths)]
+
+    def part(self, number: int, of: int) -> Batch:
+        """Every so manieth utterance, padded as before; the first one where there is none for this number."""
+        rows = list(range(number, len(self.samples), of)) or [0]
+
+        def labels(targets: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            pieces = targets.split(lengths.tolist())
+            return torch.cat([pieces[i] for i in rows]), lengths[rows]
+
+        second = None if self.second is None else labels(*self.second)
+        own = labels(self.targets, self.target_lengths)
+        return Batch(self.waveforms[rows], self.samples[rows], *own, second)
 
 
 def frames_needed(labels: Sequence[int]) -> int:
@@ -111,9 +123,22 @@ class Utterances(Dataset[Batch]):
                 ids.append(cut.id)
         if skipped:
             console.print(f"{what}: {skipped} of {skipped + len(ids)} utterances left out", markup=False)
-        self.ids = ids
+        self.ids, self.path = ids, path
         self.starts = np.asarray(starts, dtype=np.int64)
-        self.audio = np.memmap(path, dtype=np.int16, mode="r") if starts[-1] else np.zeros(0, dtype=np.int16)
+        self._open()
+
+    def _open(self) -> None:
+        empty = self.starts[-1] == 0
+        self.audio = np.zeros(0, np.int16) if empty else np.memmap(self.path, dtype=np.int16, mode="r")
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the audio, which another process maps for itself."""
+        return {k: v for k, v in self.__dict__.items() if k != "audio"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Map the audio."""
+        self.__dict__ |= state
+        self._open()
 
     def __len__(self) -> int:
         return len(self.labels)

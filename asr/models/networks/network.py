@@ -11,6 +11,7 @@ from torch import nn
 from asr.features.logmel import SHIFT_S, LogMel
 from asr.features.waveform import LearnedFilterbank
 from asr.models.networks.augment import mask_features, mask_time
+from asr.models.networks.parallel import BatchNorm
 from asr.models.networks.settings import NetworkSettings
 
 # oneDNN keeps compiled kernels and their buffers for a thousand shapes by default: gigabytes, as batches vary
@@ -112,7 +113,7 @@ class Subsample(nn.Module):
         for _ in range(2):
             rows = (rows + 2 - 3) // 2 + 1
         self.project = nn.Linear(PLANES * rows, width)
-        self.norm = nn.BatchNorm1d(width)
+        self.norm = BatchNorm(width)
 
     def forward(self, features: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:
         """(batch, channels, 4 · longest) to (batch, longest, width); `frames` (batch,) of them count."""
@@ -133,7 +134,7 @@ class Block(nn.Module):
     def __init__(self, width: int, kernel: int, dropout: float) -> None:
         super().__init__()
         self.conv = nn.Conv2d(width, width, (1, kernel), padding=(0, kernel // 2), bias=False)
-        self.norm = nn.BatchNorm2d(width)
+        self.norm = BatchNorm(width)
         self.dropout = Dropout(dropout)
 
     def forward(self, x: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
@@ -184,7 +185,7 @@ class Beside(nn.Module):
         super().__init__()
         self.mask = TimeMask(settings)
         self.project = nn.Linear(3 * SUBSAMPLING * size, width)
-        self.norm = nn.BatchNorm1d(width)
+        self.norm = BatchNorm(width)
 
     def forward(self, features: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         """(batch, 4 · longest, size) of `lengths` (batch,) frames each to (batch, longest, width)."""
@@ -282,6 +283,11 @@ class Network(nn.Module):
         encoded, frames = self.encode(waveforms, samples, beside)
         return self.read(encoded, self.output), self.parts * frames
 
+    def frames(self, samples: torch.Tensor) -> torch.Tensor:
+        """(batch,) int64, how many frames the encoder makes of so many samples."""
+        hop = round(FRAME_SHIFT_S * self.settings.sample_rate)
+        return (-(-samples // hop)).clamp(min=MINIMUM_FRAMES)
+
     def read(self, encoded: torch.Tensor, head: nn.Linear) -> torch.Tensor:
         """Log posteriors (batch, frames, units) by one of the output layers, of what `encode` gave."""
         scores = head(encoded).float()
@@ -289,13 +295,19 @@ class Network(nn.Module):
         return scores.view(len(encoded), longest, head.out_features // self.parts).log_softmax(2)
 
     def encode(
-        self, waveforms: torch.Tensor, samples: torch.Tensor, beside: torch.Tensor | None = None
+        self,
+        waveforms: torch.Tensor,
+        samples: torch.Tensor,
+        beside: torch.Tensor | None = None,
+        longest: int = 0,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """What the output layers see, (batch, frames, width), and the frames (batch,) of each utterance."""
-        rate = self.settings.sample_rate
-        hop = round(FRAME_SHIFT_S * rate)
-        frames = (-(-samples // hop)).clamp(min=MINIMUM_FRAMES)
-        longest = int(frames.max())
+        """What the output layers see, (batch, frames, width), and the frames (batch,) of each utterance.
+
+        There are at least `longest` frames: a part of a batch is padded as all of it.
+        """
+        hop = round(FRAME_SHIFT_S * self.settings.sample_rate)
+        frames = self.frames(samples)
+        longest = max(longest, int(frames.max()))
         waveforms = nn.functional.pad(waveforms, (0, longest * hop - waveforms.shape[1]))
         # loudness carries no words, and the floor of the logarithm becomes relative to it
         level = (waveforms.square().sum(1) / samples).sqrt()

@@ -13,6 +13,7 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch.utils.data import DataLoader
 
@@ -20,6 +21,7 @@ from asr.errors import ModelError
 from asr.models.networks.batches import Batches
 from asr.models.networks.checkpoint import SafeCheckpointIO
 from asr.models.networks.network import Dropout, Mask, Network
+from asr.models.networks.parallel import world
 from asr.models.networks.resume import Resume
 from asr.models.networks.settings import NetworkSettings
 from asr.progress import bar, console
@@ -136,7 +138,7 @@ class Training(L.LightningModule):
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Draw masks and dropout from (seed, step), so that a resumed run equals an unbroken one."""
-        torch.manual_seed(self.seed * 1_000_003 + self.global_step)
+        torch.manual_seed(self.seed * 1_000_003 + self.global_step + 500_009 * world()[0])
         calm = self.global_step < self.settings.calm_start * self.cycles[0]
         for part in self.network.modules():
             if isinstance(part, Dropout | Mask):
@@ -150,7 +152,7 @@ class Training(L.LightningModule):
         if not math.isfinite(value):
             raise ModelError(f"the loss became {value} at step {self.global_step}", fix="lower learning_rate")
         self.running = value if math.isnan(self.running) else 0.95 * self.running + 0.05 * value
-        self.log("loss", value)
+        self.log("loss", value, sync_dist=world()[1] > 1)
         return loss
 
     def configure_gradient_clipping(self, optimizer: torch.optim.Optimizer, *_: object, **__: object) -> None:
@@ -208,13 +210,16 @@ class Report(Callback):
 
     def on_fit_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """Open the bar."""
+        if not trainer.is_global_zero:
+            return
         self.bar = bar()
         self.bar.start()
         self.task = self.bar.add_task("training", total=trainer.max_epochs, completed=trainer.current_epoch)
 
     def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """Say where training stands."""
-        self.bar.advance(self.task)
+        if hasattr(self, "bar"):
+            self.bar.advance(self.task)
         minutes = (time.monotonic() - self.started) / 60
         done = trainer.current_epoch + 1
         if "dev_error" not in trainer.callback_metrics and done % (trainer.check_val_every_n_epoch or 1) == 0:
@@ -227,7 +232,7 @@ class Report(Callback):
     def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """Print loss and dev error."""
         m = trainer.callback_metrics
-        if trainer.sanity_checking or "dev_error" not in m:
+        if trainer.sanity_checking or "dev_error" not in m or not trainer.is_global_zero:
             return
         minutes = (time.monotonic() - self.started) / 60
         console.print(
@@ -240,6 +245,19 @@ class Report(Callback):
         """Close the bar, also after an error."""
         if hasattr(self, "bar"):
             self.bar.stop()
+
+
+class Final(Callback):
+    """Leaves the weights that training ends with; where several processes train, in one of them."""
+
+    def __init__(self, resume: Resume) -> None:
+        self.resume = resume
+
+    def on_train_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """After the last pass, while all processes are there."""
+        trainer.save_checkpoint(self.resume.final, weights_only=True)
+        if trainer.is_global_zero:
+            self.resume.finish(trainer.current_epoch, trainer.global_step)
 
 
 class EpochOf(Callback):
@@ -260,6 +278,7 @@ def fit(
     epochs: int,
     resume: Resume,
     dev: DataLoader[Any] | None = None,
+    processes: int = 1,
 ) -> None:
     """Train `module.network` in place, and leave its weights in `resume.final`.
 
@@ -280,6 +299,8 @@ def fit(
         Where checkpoints go.
     dev
         What the module's ``dev_error`` is measured on; None: nothing is.
+    processes
+        That train side by side, each on its part of every batch; the module must take that part itself.
 
     Raises
     ------
@@ -293,12 +314,15 @@ def fit(
         resume.folder, "last", every_n_epochs=every, save_top_k=1, enable_version_counter=False,
         save_on_train_epoch_end=True,
     )  # fmt: skip
-    callbacks: list[Callback] = [EpochOf(batches), Report(module.settings.max_minutes), last]
+    callbacks: list[Callback] = [EpochOf(batches), Report(module.settings.max_minutes), last, Final(resume)]
+    together = DDPStrategy(start_method="spawn", process_group_backend="gloo") if processes > 1 else "auto"
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         trainer = L.Trainer(
             accelerator="cpu",
+            devices=processes,
+            strategy=together,
             precision=precision_of(module.settings),
             max_epochs=epochs,
             check_val_every_n_epoch=every,
@@ -319,5 +343,3 @@ def fit(
         if going_on:
             console.print(f"resuming from {resume.last}")
         trainer.fit(module, train, dev, ckpt_path=resume.last if going_on else None, weights_only=False)
-        trainer.save_checkpoint(resume.final, weights_only=True)
-    resume.finish(trainer.current_epoch, trainer.global_step)
