@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import torch
 from torch import nn
@@ -51,14 +53,14 @@ class LearnedFilterbank(nn.Module):
         Band covered at the start of training; high_hz None: half the sample rate.
     floor
         Added to the energies before the logarithm.
+    start
+        ``mel`` as said above, or ``random`` taps of the same energy.
 
     Reference
     ---------
     Zeghidour et al. 2018, "Learning filterbanks from raw speech for phone recognition", section 2; Zeghidour
     et al. 2021, "LEAF: a learnable frontend for audio classification", section 3.
     """
-
-    scale: torch.Tensor
 
     def __init__(
         self,
@@ -67,23 +69,37 @@ class LearnedFilterbank(nn.Module):
         low_hz: float = 60.0,
         high_hz: float | None = None,
         floor: float = 1e-6,
+        start: Literal["mel", "random"] = "mel",
     ) -> None:
         super().__init__()
-        self.channels, self.floor = channels, floor
+        self.channels, self.sample_rate, self.floor, self.start = channels, sample_rate, floor, start
+        self.band = (low_hz, high_hz or sample_rate / 2)
         self.shift = round(SHIFT_S * sample_rate)
         self.taps = round(WINDOW_S * sample_rate)
         self.step = self.shift // OVERSAMPLING
-        filters = gabor_filters(channels, self.taps, sample_rate, low_hz, high_hz or sample_rate / 2)
-        # taps are stored at unit root mean square: Adam moves every number by about the learning rate, which
-        # would wipe out filters whose taps are hundredths within a few dozen steps
-        scale = np.sqrt((filters**2).mean(axis=1, keepdims=True))
-        self.filters = nn.Parameter(torch.from_numpy(filters / scale)[:, None])
-        self.register_buffer("scale", torch.from_numpy(scale)[:, None], persistent=True)
-        self.scale: torch.Tensor
+        self._begin()
         window = np.hanning(round(POOL_FRAMES * OVERSAMPLING) + 2)[1:-1]
         self.smoothing = nn.Parameter(
             torch.log(torch.tensor(window, dtype=torch.float32)).repeat(channels, 1)
         )
+
+    def _begin(self) -> None:
+        filters = gabor_filters(self.channels, self.taps, self.sample_rate, *self.band)
+        # taps are stored at unit root mean square: Adam moves every number by about the learning rate, which
+        # would wipe out filters whose taps are hundredths within a few dozen steps
+        scale = np.sqrt((filters**2).mean(axis=1, keepdims=True))
+        taps = torch.from_numpy(filters / scale)
+        self.filters = nn.Parameter((taps if self.start == "mel" else torch.randn_like(taps))[:, None])
+        self.register_buffer("scale", torch.from_numpy(scale)[:, None], persistent=True)
+        self.scale: torch.Tensor
+
+    def bank(self) -> torch.Tensor:
+        """(2 · channels, 1, taps), real parts of the filters, then imaginary ones."""
+        return self.filters * self.scale
+
+    def compress(self, energies: torch.Tensor) -> torch.Tensor:
+        """Energies (batch, channels, frames) to features."""
+        return torch.log(energies + self.floor)
 
     def forward(self, waveforms: torch.Tensor) -> torch.Tensor:
         """Features of waveforms.
@@ -101,11 +117,11 @@ class LearnedFilterbank(nn.Module):
         # each output frame is centred on the middle of its 10 ms
         reach = (window.shape[-1] - OVERSAMPLING) * self.step + self.taps - self.step
         padded = nn.functional.pad(waveforms, (reach // 2, reach - reach // 2))
-        response = nn.functional.conv1d(padded[:, None], self.filters * self.scale, stride=self.step)
+        response = nn.functional.conv1d(padded[:, None], self.bank(), stride=self.step)
         real, imaginary = response.square().chunk(2, dim=1)
         # planes of one row, channels last: the backward pass of a grouped Conv1d takes twice the time
         envelope = (real + imaginary)[:, :, None].contiguous(memory_format=torch.channels_last)
         energy = nn.functional.conv2d(
             envelope, window[:, :, None], stride=(1, OVERSAMPLING), groups=self.channels
         )
-        return torch.log(energy[:, :, 0] + self.floor)
+        return self.compress(energy[:, :, 0])

@@ -41,7 +41,7 @@ def responses(frontend: LearnedFilterbank, sample_rate: int) -> tuple[np.ndarray
 
     A centre is the mean frequency, each weighted by the energy that the filter passes there.
     """
-    taps = (frontend.filters * frontend.scale).detach().numpy()[:, 0]
+    taps = frontend.bank().detach().numpy()[:, 0]
     real, imaginary = np.split(taps, 2)
     # the energy of a real signal: positive and negative frequencies of the complex filter together
     spectrum = np.abs(np.fft.fft(real + 1j * imaginary, RESPONSE)) ** 2

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import os
+from collections.abc import Callable
 from typing import Self
 
 import torch
 from torch import nn
 
 from asr.features.logmel import SHIFT_S, LogMel
+from asr.features.parametric import ConvStack, LeafFilterbank, SincFilterbank
 from asr.features.waveform import LearnedFilterbank
 from asr.models.networks.augment import mask_features, mask_time
 from asr.models.networks.parallel import BatchNorm
@@ -22,6 +25,14 @@ FRAME_SHIFT_S = SHIFT_S * SUBSAMPLING
 # a word of 0.15 s still gets the frames that its letters and blanks need; the rest of them is masked padding
 MINIMUM_FRAMES = 20
 PLANES = 32
+FRONTENDS: dict[str, Callable[[int, int], nn.Module]] = {
+    "waveform": LearnedFilterbank,
+    "random": functools.partial(LearnedFilterbank, start="random"),
+    "sinc": SincFilterbank,
+    "leaf": LeafFilterbank,
+    "stack": ConvStack,
+    "logmel": LogMel,
+}
 
 
 def frames_of(samples: int, sample_rate: int) -> int:
@@ -217,8 +228,7 @@ class Network(nn.Module):
     ) -> None:
         super().__init__()
         self.settings, self.parts = settings, parts
-        kind = LearnedFilterbank if settings.frontend == "waveform" else LogMel
-        self.frontend: nn.Module = kind(settings.channels, settings.sample_rate)
+        self.frontend = FRONTENDS[settings.frontend](settings.channels, settings.sample_rate)
         self.normalise = Normalise()
         self.mask = Mask(settings)
         self.subsample = Subsample(settings.channels, settings.width)

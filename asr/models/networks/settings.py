@@ -13,8 +13,9 @@ class NetworkSettings(Settings):
     """What all networks can be told, whatever they are taught."""
 
     # the encoder
-    frontend: Literal["waveform", "logmel"] = "waveform"
-    """Learned filters on the samples, or fixed log-mel energies."""
+    frontend: Literal["waveform", "random", "sinc", "leaf", "stack", "logmel"] = "waveform"
+    """From the samples: filters whose every tap is learned, from the mel scale or from random taps; filters
+    whose centres and widths are (SincNet, LEAF); strided convolutions; or fixed log-mel energies."""
     sample_rate: int = Field(16000, ge=4000)
     """Samples per second the network works at."""
     channels: int = Field(64, ge=8)
