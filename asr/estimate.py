@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -22,53 +22,49 @@ class Cost(NamedTuple):
     megabytes: float
 
 
-@dataclass(frozen=True)
-class CostModel:
-    """Cost of a recipe against hours: a power law through its finished cells.
-
-    Attributes
-    ----------
-    scale, exponent
-        minutes = scale · hours^exponent; the exponent is 1 where only one budget is known.
-    megabytes
-        Mean size of the systems.
-    """
+class PowerLaw(NamedTuple):
+    """minutes = scale · hours^exponent; the exponent is 1 where only one budget is known."""
 
     scale: float
     exponent: float
-    megabytes: float
 
     @classmethod
-    def of(cls, finished: Sequence[tuple[float, Cost]]) -> CostModel:
-        """Least squares over the logarithms of (hours, cost)."""
-        x = np.log([hours for hours, _ in finished])
-        y = np.log([max(cost.minutes, 1e-3) for _, cost in finished])
+    def through(cls, points: Sequence[tuple[float, float]]) -> PowerLaw:
+        """Least squares over the logarithms of (hours, minutes)."""
+        x, y = np.log([(hours, max(minutes, 1e-3)) for hours, minutes in points]).T
         exponent = float(np.polyfit(x, y, 1)[0]) if np.ptp(x) > 0 else 1.0
-        scale = math.exp(float(y.mean()) - exponent * float(x.mean()))
-        return cls(scale, exponent, float(np.mean([cost.megabytes for _, cost in finished])))
+        return cls(math.exp(float(y.mean()) - exponent * float(x.mean())), exponent)
 
-    def at(self, hours: float) -> Cost:
-        """The cost to expect."""
-        return Cost(self.scale * hours**self.exponent, self.megabytes)
+    def at(self, hours: float) -> float:
+        """The minutes to expect."""
+        return self.scale * hours**self.exponent
 
 
 def estimates(states: Sequence[CellState]) -> list[Cost | None]:
     """What each unfinished cell will cost; None for finished ones and where no cell of its recipe is.
 
-    Cells of one recipe with other settings are taken for the same: the estimate is a rough one.
+    Power laws through the finished cells of a recipe, one for training and one for the rest. Cells with other
+    settings are taken for the same: the estimate is a rough one.
     """
-    known: dict[str, list[tuple[float, Cost]]] = {}
+    training: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
+    rest: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
+    megabytes: defaultdict[str, list[float]] = defaultdict(list)
     for state in states:
         if state.row is not None:
-            record = RunRecord.load(state.folder)
-            cost = Cost(sum(record.seconds.values()) / 60, float(state.row.get("disk_mb") or 0.0))
-            known.setdefault(state.cell.recipe, []).append((float(state.row["hours"]), cost))
-    models = {recipe: CostModel.of(finished) for recipe, finished in known.items()}
+            hours, seconds = float(state.row["hours"]), dict(RunRecord.load(state.folder).seconds)
+            training[state.cell.recipe].append((hours, seconds.pop("train", 0.0) / 60))
+            rest[state.cell.recipe].append((hours, sum(seconds.values()) / 60))
+            megabytes[state.cell.recipe].append(float(state.row.get("disk_mb") or 0.0))
     out: list[Cost | None] = []
     for state in states:
-        hours = _hours(state)
-        model = models.get(state.cell.recipe)
-        out.append(model.at(hours) if model and hours and state.row is None else None)
+        recipe, wanted = state.cell.recipe, _hours(state)
+        if state.row is not None or not wanted or recipe not in training:
+            out.append(None)
+            continue
+        minutes = PowerLaw.through(rest[recipe]).at(wanted)
+        if state.trained_in == state.folder:
+            minutes += PowerLaw.through(training[recipe]).at(wanted)
+        out.append(Cost(minutes, float(np.mean(megabytes[recipe]))))
     return out
 
 

@@ -377,6 +377,12 @@ def test_estimates_follow_the_finished_cells(tmp_path):
     assert found[:6] == [None] * 6 and found[9] is None
     for cost in found[6:9]:
         assert cost.minutes == pytest.approx(32) and cost.megabytes == pytest.approx(1.5)
+    # the training of a cell with less text is there already
+    texts = plan(stub.cells(hours=(0.5, 1.0, 4.0), texts=(None, 500)), tmp_path)
+    shared = [
+        c.minutes for s, c in zip(texts, estimates(texts), strict=True) if s.trained_in != s.folder and c
+    ]
+    assert shared == pytest.approx([20 / 60 * h**2 for h in (0.5, 1.0, 4.0) for _ in range(3)])
     # one budget: proportional to the hours
     one = [s for s in states if s.cell.hours != 0.5]
     assert estimates(one)[3].minutes == pytest.approx(8)
