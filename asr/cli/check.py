@@ -42,6 +42,10 @@ def check(
     The exit code is 1 if there are problems; warnings leave it 0.
     """
     kind, found = examine(thing, language)
+    if settings and overfit is None:
+        from asr.errors import UsageError
+
+        raise UsageError("--set changes a recipe, and none is named", fix="name one with --overfit RECIPE")
     if overfit is not None:
         _learn_by_heart(thing, kind, overfit, settings or [], found)
     if as_json:
