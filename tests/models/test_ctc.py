@@ -120,7 +120,7 @@ def test_tasks_are_weighed_by_their_shares() -> None:
     settings = CtcSettings(phoneme_share=0.3, channels=16, width=32, blocks=1, lstm_layers=1, flat_start=0)
     network = Network.seeded(0, settings, 5, second=4)
     module = CtcTraining(network, settings, (10, 2), 0, "key")
-    module.log = module.log_dict = lambda *_: None  # type: ignore[method-assign, assignment]
+    module.log = module.log_dict = lambda *_, **__: None  # type: ignore[method-assign, assignment]
     waveforms = torch.randn(2, 16000, generator=torch.Generator().manual_seed(0))
     samples, lengths = torch.tensor([16000, 14000]), torch.tensor([2, 1])
     batch = Batch(

@@ -89,7 +89,7 @@ def test_the_denominator_counts_from_the_second_cycle_on(first, counts):
     network = Network.seeded(0, settings, UNITS)
     denominator = Denominator(SENTENCES, UNITS, 3)
     module = CtcTraining(network, settings, (first, 10), 0, "key", [denominator])
-    module.log = module.log_dict = lambda *_: None
+    module.log = module.log_dict = lambda *_, **__: None
     waveforms = torch.randn(2, 16000, generator=torch.Generator().manual_seed(0))
     batch = Batch(waveforms, torch.tensor([16000, 14000]), torch.tensor([1, 2, 3]), torch.tensor([2, 1]))
     with torch.no_grad():

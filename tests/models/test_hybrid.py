@@ -93,7 +93,7 @@ def test_mutual_information_counts_in_the_second_cycle(taught):
     for first in (10, 0):
         cycles, settings = (first, 10), SETTINGS.network.model_copy(update={"mmi": 0.5})
         module = StateTraining(model.network, settings, cycles, 0, "key", model.state_prior, denominator)
-        module.log = lambda *_: None
+        module.log = lambda *_, **__: None
         losses.append(float(module.training_step(batch, 0).detach()))
     with torch.no_grad():
         log_probs, _ = model.network(batch.waveforms, batch.samples, batch.features)
@@ -109,7 +109,7 @@ def test_loss_is_the_cross_entropy_of_the_frames_inside(taught):
     model, aligned = taught
     batch = aligned[[(0, 1.0), (1, 1.1), (2, 1.0)]]
     module = StateTraining(model.network, SETTINGS.network, (10,), 0, "key", model.state_prior)
-    module.log = lambda *_: None
+    module.log = lambda *_, **__: None
     found = float(module.training_step(batch, 0))
     log_probs, _ = model.network(batch.waveforms, batch.samples, batch.features)
     total = count = 0.0
