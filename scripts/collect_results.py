@@ -67,6 +67,8 @@ def _group(runs: Sequence[Run], head: Sequence[str], rows: Sequence[Sequence[str
     commits = sorted({r.provenance["commit"] for r in records})
     dates = sorted({r.provenance["date"][:10] for r in records})
     row = first.row
+    note = runs[0].folder.parent / "note.txt"  # what whoever ran it has to say
+    said = [f"- {note.read_text(encoding='utf-8').strip()}"] if note.exists() else []
     return [
         f"Test split: {row['utterances']} utterances, {row['words']} words, scored once; dev tuned scales.",
         "",
@@ -76,6 +78,7 @@ def _group(runs: Sequence[Run], head: Sequence[str], rows: Sequence[Sequence[str
         f"- Commit: {', '.join(commits)}",
         f"- Hardware: {first.provenance['hardware']}",
         f"- Date: {', '.join(dates)}",
+        *said,
         f"- Python {first.provenance['python']}, torch {first.provenance['packages']['torch']}",
         "",
     ]
