@@ -225,8 +225,8 @@ class CellState:
 def plan(cells: Sequence[Cell], to: Path, *, stages: bool = False) -> list[CellState]:
     """Each cell with its run folder below `to`; finished ones carry their row.
 
-    With `stages`, a cell is finished when its losses are known, too. Cells that differ in text alone share a
-    training.
+    With `stages`, a cell is finished when its losses are known, too. Cells that need the same training
+    share it: those that differ in text alone, and those that search the two outputs of one encoder.
 
     Raises
     ------

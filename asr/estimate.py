@@ -55,15 +55,17 @@ def estimates(states: Sequence[CellState]) -> list[Cost | None]:
             training[state.cell.recipe].append((hours, seconds.pop("train", 0.0) / 60))
             rest[state.cell.recipe].append((hours, sum(seconds.values()) / 60))
             megabytes[state.cell.recipe].append(float(state.row.get("disk_mb") or 0.0))
+    laws = {r: (PowerLaw.through(training[r]), PowerLaw.through(rest[r])) for r in training}
     out: list[Cost | None] = []
     for state in states:
         recipe, wanted = state.cell.recipe, _hours(state)
-        if state.row is not None or not wanted or recipe not in training:
+        if state.row is not None or not wanted or recipe not in laws:
             out.append(None)
             continue
-        minutes = PowerLaw.through(rest[recipe]).at(wanted)
+        fit, after = laws[recipe]
+        minutes = after.at(wanted)
         if state.trained_in == state.folder:
-            minutes += PowerLaw.through(training[recipe]).at(wanted)
+            minutes += fit.at(wanted)
         out.append(Cost(minutes, float(np.mean(megabytes[recipe]))))
     return out
 

@@ -11,7 +11,6 @@ from asr.data.audio import load_cut
 from asr.decode.greedy import greedy
 from asr.models.ctc.model import Ctc
 from asr.models.ctc.settings import CtcSettings
-from asr.models.ctc.targets import Targets
 from asr.score import Result, score_texts
 from asr.text.lexicon import Lexicon
 
@@ -51,7 +50,9 @@ def overfit(settings: CtcSettings, lexicon: Lexicon, cuts: lhotse.CutSet, seed: 
         "epochs": PASSES, "dropout": 0.0, "time_masks": 0, "channel_masks": 0, "speeds": (1.0,),
         "weight_decay": 0.0, "crf": 0.0, "phoneme_share": None,
     }  # fmt: skip
-    model, targets = Ctc(settings.model_copy(update=plain), lexicon, seed), Targets(settings.targets, lexicon)
+    model = Ctc(settings.model_copy(update=plain), lexicon, seed)
+    targets = model.targets
+    assert targets is not None  # it was made from a lexicon
     with tempfile.TemporaryDirectory() as folder:
         model.fit(some, some, Path(folder))
     waveforms = [load_cut(cut, model.sample_rate) for cut in some]

@@ -107,7 +107,7 @@ class CtcTraining(Training):
         self.hop = round(FRAME_SHIFT_S * settings.sample_rate)
         flat_steps = round(settings.flat_start * cycles[0])
         self.alarm = Alarm(settings.learning_rate, max(flat_steps, sum(cycles) // 10), sum(cycles))
-        self.errors, self.reference = [0, 0], [0, 0]
+        self.errors, self.reference = [0] * len(self.shares), [0] * len(self.shares)
         self.dev_loss = 0.0
 
     def _loss(self, log_probs: torch.Tensor, frames: torch.Tensor, batch: Batch) -> torch.Tensor:
@@ -131,10 +131,10 @@ class CtcTraining(Training):
         all_frames = self.network.frames(whole.samples)
         encoded, frames = self.network.encode(batch.waveforms, batch.samples, longest=int(all_frames.max()))
         total = torch.zeros(())
-        for k, (head, task) in enumerate(zip(self.network.heads, batch.tasks, strict=True)):
+        tasks = zip(self.network.heads, batch.tasks, whole.tasks, strict=True)
+        for k, (head, task, all_of_it) in enumerate(tasks):
             log_probs = self.network.read(encoded, head)
             loss = self._loss(log_probs, frames, task)
-            labels = whole.tasks[k].target_lengths.sum()
             if self.denominators and self.global_step >= self.cycles[0]:
                 others = self.denominators[k](log_probs, frames).sum() / task.target_lengths.sum()
                 loss = loss + self.taught.crf * others
@@ -143,7 +143,7 @@ class CtcTraining(Training):
                 self.log_dict({"blank_rate": blank_rate, "coverage": coverage})
                 if self.global_step < self.cycles[0]:
                     self.alarm.step(self.global_step, self.running, blank_rate, coverage)
-            loss = loss * (weight * task.target_lengths.sum() / labels)
+            loss = loss * (weight * task.target_lengths.sum() / all_of_it.target_lengths.sum())
             if flat > 0.0:
                 share = weight * frames.sum() / all_frames.sum()
                 spread = spread_loss(log_probs, frames, task, self.hop)
@@ -153,7 +153,7 @@ class CtcTraining(Training):
 
     def on_validation_epoch_start(self) -> None:
         """Reset the counts."""
-        self.errors, self.reference = [0, 0], [0, 0]
+        self.errors, self.reference = [0] * len(self.shares), [0] * len(self.shares)
         self.dev_loss = 0.0
 
     def validation_step(self, batch: Batch, index: int) -> None:
@@ -178,7 +178,7 @@ class CtcTraining(Training):
     def on_validation_epoch_end(self) -> None:
         """Log the dev error in percent."""
         names = ("dev_error", "dev_error_characters")[: len(self.shares)]
-        for name, errors, labels in zip(names, self.errors, self.reference, strict=False):
+        for name, errors, labels in zip(names, self.errors, self.reference, strict=True):
             self.log(name, 100.0 * errors / max(1, labels))
         if self.global_step <= self.cycles[0]:  # the loss of the second cycle is another one
             dev_loss = self.dev_loss / max(1, self.reference[0])

@@ -225,8 +225,12 @@ class Report(Callback):
         if "dev_error" not in trainer.callback_metrics and done % (trainer.check_val_every_n_epoch or 1) == 0:
             loss = getattr(module, "running", math.nan)
             console.print(f"epoch {done}/{trainer.max_epochs}: train loss {loss:.3f}, {minutes:.1f} min")
-        if self.max_minutes is not None and minutes >= self.max_minutes:
-            console.print(f"training stops: {minutes:.1f} of {self.max_minutes} minutes used")
+        # their clocks differ: where several processes train, the first to be late stops all
+        if self.max_minutes is not None and trainer.strategy.reduce_boolean_decision(
+            minutes >= self.max_minutes, all=False
+        ):
+            if trainer.is_global_zero:
+                console.print(f"training stops: {minutes:.1f} of {self.max_minutes} minutes used")
             trainer.should_stop = True
 
     def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
