@@ -11,7 +11,7 @@ import numba
 import numpy as np
 
 NEGLIGIBLE = -40.0  # log weight beside the best component that adds nothing to a sum
-BLOCK = 32  # frames evaluated at a time: their scores stay in the cache (512 took 1.7 times as long)
+BLOCK = 64  # frames evaluated at a time: their scores stay in the cache
 
 
 @dataclass
@@ -104,16 +104,16 @@ class Mixtures:
         if states is not None:
             rows, counts = rows[np.isin(self.owner, states)], counts[states]
         out = np.empty((len(frames), len(counts)), dtype=frames.dtype)
-        start = np.cumsum(counts) - counts
+        start = np.concatenate([[0], np.cumsum(counts)])
         for t in range(0, len(frames), BLOCK):
-            # components along the rows: the segment sums below then run over contiguous frames
+            # components along the rows: the sums over those of a state then run over contiguous frames
             scores = rows @ expanded(frames[t : t + BLOCK]).T
-            best = np.maximum.reduceat(scores, start, axis=0)
-            scores -= np.repeat(best, counts, axis=0)
-            np.maximum(scores, NEGLIGIBLE, out=scores)
+            best = np.empty((len(counts), scores.shape[1]), dtype=frames.dtype)
+            total = np.empty_like(best)
+            _centre(scores, start, best)
             np.exp(scores, out=scores)
-            best += np.log(np.add.reduceat(scores, start, axis=0))
-            out[t : t + BLOCK] = best.T
+            _sum(scores, start, total)
+            out[t : t + BLOCK] = (best + np.log(total)).T
         return out
 
     def statistics(
@@ -249,6 +249,31 @@ class Mixtures:
 def expanded(frames: np.ndarray) -> np.ndarray:
     """[x, x^2, 1] of each frame: (frames, 2 dimensions + 1)."""
     return np.concatenate([frames, frames * frames, np.ones((len(frames), 1), frames.dtype)], axis=1)
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def _centre(scores, start, best):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """The best component of each state and frame into `best`, and `scores` relative to it, in place."""
+    lowest = scores.dtype.type(NEGLIGIBLE)
+    for s in range(len(start) - 1):
+        top = best[s]
+        top[:] = scores[start[s]]
+        for m in range(start[s] + 1, start[s + 1]):
+            for t in range(len(top)):
+                top[t] = max(top[t], scores[m, t])
+        for m in range(start[s], start[s + 1]):
+            for t in range(len(top)):
+                scores[m, t] = max(scores[m, t] - top[t], lowest)
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def _sum(terms, start, total):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """Sums over the components of each state into `total`."""
+    for s in range(len(start) - 1):
+        total[s] = terms[start[s]]
+        for m in range(start[s] + 1, start[s + 1]):
+            for t in range(terms.shape[1]):
+                total[s, t] += terms[m, t]
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
