@@ -17,8 +17,8 @@ from asr.errors import ConfigError, DataError, ModelError
 from asr.models.ctc.model import Ctc
 from asr.models.ctc.settings import CtcSettings
 from asr.models.ctc.targets import Targets
-from asr.models.ctc.training import CtcTraining, collapse, spread_loss
-from asr.models.networks.batches import Batch, Batches, Utterances, frames_needed
+from asr.models.ctc.training import CtcTraining, collapse, divergence, spread_loss
+from asr.models.networks.batches import Batch, Batches, Take, Utterances, frames_needed
 from asr.models.networks.checkpoint import SafeCheckpointIO
 from asr.models.networks.network import FRAME_SHIFT_S, MINIMUM_FRAMES, Dropout, Network
 from asr.models.networks.resume import Resume
@@ -129,7 +129,7 @@ def test_tasks_are_weighed_by_their_shares() -> None:
     losses = []
     with torch.no_grad():
         total = float(module.training_step(batch, 0))
-        encoded, frames = network.encode(waveforms, samples)
+        encoded, _, frames = network.encode(waveforms, samples)
         for head, task in zip(network.heads, batch.tasks, strict=True):
             log_probs = network.read(encoded, head).transpose(0, 1)
             loss = torch.nn.functional.ctc_loss(
@@ -138,6 +138,54 @@ def test_tasks_are_weighed_by_their_shares() -> None:
             losses.append(float(loss) / 3)
     assert total == pytest.approx(0.3 * losses[0] + 0.7 * losses[1], rel=1e-5)
     assert abs(losses[0] - losses[1]) > 0.1
+
+
+def test_divergence_is_half_of_both_between_the_views() -> None:
+    generator = torch.Generator().manual_seed(2)
+    log_probs = torch.randn(4, 6, 5, generator=generator).log_softmax(2).requires_grad_()
+    frames = torch.tensor([6, 4, 6, 4])
+    found = divergence(log_probs, frames)
+    wanted = torch.zeros(())
+    for row, length in enumerate((6, 4)):
+        one, other = log_probs[row, :length], log_probs[row + 2, :length]
+        for given, target in ((one, other.detach()), (other, one.detach())):
+            wanted = wanted + torch.nn.functional.kl_div(given, target, reduction="sum", log_target=True) / 2
+    torch.testing.assert_close(found, wanted)
+    gradients = [torch.autograd.grad(x, log_probs, retain_graph=True)[0] for x in (found, wanted)]
+    torch.testing.assert_close(*gradients)
+    assert float(divergence(log_probs[:2].repeat(2, 1, 1), frames)) == pytest.approx(0.0, abs=1e-6)
+
+
+@pytest.mark.parametrize("masks", [0, 2])
+def test_views_and_the_middle_are_parts_of_the_loss(masks: int) -> None:
+    settings = CtcSettings(
+        consistency=0.2, intermediate=0.3, dropout=0.0, channels=16, width=32, blocks=1, lstm_layers=1,
+        flat_start=0, calm_start=0, time_masks=masks, channel_masks=masks, precision="32-true",
+    )  # fmt: skip
+    network = Network.seeded(0, settings, 5).train()
+    module = CtcTraining(network, settings, (10, 2), 0, "key")
+    module.log = module.log_dict = lambda *_, **__: None  # type: ignore[method-assign, assignment]
+    waveforms = torch.randn(2, 16000, generator=torch.Generator().manual_seed(0))
+    batch = Batch(
+        waveforms, torch.tensor([16000, 14000]), torch.tensor([4, 2, 3]), torch.tensor([2, 1]), None
+    )
+    with torch.no_grad():
+        torch.manual_seed(7)
+        total = float(module.training_step(batch, 0))
+        torch.manual_seed(7)
+        encoded = network.encode(waveforms, batch.samples, views=2)
+        losses = []
+        for hidden in (encoded.last, encoded.middle):
+            log_probs = network.read(hidden, network.output)
+            of_views = [
+                float(module._loss(part, frames, batch))
+                for part, frames in zip(log_probs.chunk(2), encoded.frames.chunk(2), strict=True)
+            ]
+            losses.append(sum(of_views) / 2)
+        apart = float(divergence(network.read(encoded.last, network.output), encoded.frames)) / 3
+    assert total == pytest.approx(0.7 * losses[0] + 0.3 * losses[1] + 0.2 * apart, rel=1e-5)
+    assert (apart > 1e-3) == (masks > 0)
+    assert abs(losses[0] - losses[1]) > 0.01
 
 
 def test_flat_start_spreads_labels_over_the_loud_frames() -> None:
@@ -280,8 +328,11 @@ class Killed(Exception):
 
 def test_a_resumed_fit_equals_an_unbroken_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cuts = tone_cuts(tmp_path / "wav", 6)
-    # everything random is on: speeds, masks, dropout
-    random = {**SMALL, "dropout": 0.1, "time_masks": 1, "channel_masks": 1, "speeds": (0.9, 1.0, 1.1)}
+    # everything random is on: speeds, noise, masks, dropout; and a running average is kept
+    random = {
+        **SMALL, "dropout": 0.1, "time_masks": 1, "channel_masks": 1, "speeds": (0.9, 1.0, 1.1),
+        "noise_share": 0.5, "consistency": 0.2, "calm_start": 0.2, "average": 0.8,
+    }  # fmt: skip
     settings = CtcSettings(epochs=6, **random)
     unbroken = Ctc(settings, LEXICON, seed=2)
     unbroken.fit(cuts, cuts, tmp_path / "a")
@@ -309,6 +360,23 @@ def test_a_resumed_fit_equals_an_unbroken_one(tmp_path: Path, monkeypatch: pytes
     for name, value in unbroken.network.state_dict().items():
         torch.testing.assert_close(resumed.network.state_dict()[name], value, rtol=0, atol=0, msg=name)
     np.testing.assert_array_equal(resumed.log_prior, unbroken.log_prior)
+
+
+def test_a_running_average_of_the_weights_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    weights: list[torch.Tensor] = []
+    monkeypatch.setattr(
+        CtcTraining,
+        "on_train_batch_end",
+        lambda self, *_: weights.append(self.network.output.weight.detach().clone()),
+    )
+    cuts = tone_cuts(tmp_path / "wav", 4)
+    model = Ctc(CtcSettings(epochs=5, average=0.7, **SMALL), LEXICON, seed=2)
+    model.fit(cuts, cuts, tmp_path / "a")
+    average = weights[0]
+    for weight in weights[1:]:
+        average = 0.7 * average + 0.3 * weight
+    assert len(weights) >= 5 and not torch.equal(weights[0], weights[-1])
+    torch.testing.assert_close(model.network.output.weight.detach(), average)
 
 
 @pytest.fixture
@@ -473,10 +541,10 @@ def test_batches_cover_every_utterance_once_at_about_equal_duration() -> None:
     batches = Batches(seconds, 40.0, (0.9, 1.0, 1.1), seed=0)
     first = list(batches)
     assert first == list(batches) and len(first) == len(batches) == round(seconds.sum() / 40)
-    assert sorted(i for b in first for i, _ in b) == list(range(200))
-    durations = [sum(seconds[i] / s for i, s in b) for b in first]
+    assert sorted(i for b in first for i, *_ in b) == list(range(200))
+    durations = [sum(seconds[i] / s for i, s, _ in b) for b in first]
     assert 30 < min(durations) and max(durations) < 50
-    padded = sum(len(b) * max(seconds[i] / s for i, s in b) for b in first)
+    padded = sum(len(b) * max(seconds[i] / s for i, s, _ in b) for b in first)
     assert sum(durations) / padded > 0.85
     batches.set_epoch(1)
     assert list(batches) != first and len(list(batches)) == len(first)
@@ -488,8 +556,8 @@ def test_a_speed_that_leaves_too_few_frames_is_not_applied(tmp_path: Path) -> No
     utterances = Utterances(
         CutSet.from_cuts([cut]), [Targets("characters", LEXICON).encode], RATE, tmp_path / "a", "train"
     )
-    assert utterances[[(0, 1.1)]].samples.tolist() == [int(1.04 * RATE)]
-    assert utterances[[(0, 0.9)]].samples.tolist() == [pytest.approx(int(1.04 * RATE) / 0.9, abs=2)]
+    assert utterances[[Take(0, 1.1)]].samples.tolist() == [int(1.04 * RATE)]
+    assert utterances[[Take(0, 0.9)]].samples.tolist() == [pytest.approx(int(1.04 * RATE) / 0.9, abs=2)]
 
 
 def test_fewer_hours_get_more_passes_but_less_work() -> None:

@@ -16,7 +16,7 @@ from asr.models.gmmhmm.denominator import StateDenominator
 from asr.models.gmmhmm.hybrid import NOWHERE, Aligned, StateBatch, StateTraining
 from asr.models.gmmhmm.model import GmmHmm
 from asr.models.gmmhmm.settings import GmmHmmSettings
-from asr.models.networks.batches import posteriors
+from asr.models.networks.batches import Take, posteriors
 from asr.models.networks.network import MINIMUM_FRAMES, SUBSAMPLING, Network
 from tests.models.test_gmmhmm import LEXICON, RATE, tone_cuts
 
@@ -59,7 +59,7 @@ def taught(cuts, tmp_path_factory):
 def test_every_frame_has_its_state_at_every_speed(taught):
     _, aligned = taught
     names = [e.id for e in aligned.said.store.entries]
-    batch = aligned[[(3, 1.0), (7, 1.1)]]
+    batch = aligned[[Take(3, 1.0), Take(7, 1.1)]]
     for row, name in enumerate((aligned.names[3], f"{aligned.names[7]} at 1.1")):
         i = names.index(name)
         frames = aligned.said.store.entries[i].frames
@@ -73,11 +73,11 @@ def test_every_frame_has_its_state_at_every_speed(taught):
 
 def test_a_copy_that_could_not_be_aligned_is_not_taken(taught):
     _, aligned = taught
-    plain = aligned[[(2, 1.0)]]
+    plain = aligned[[Take(2, 1.0)]]
     name = f"{aligned.names[2]} at 1.1"
     number = aligned.entries.pop(name)
     try:
-        batch = aligned[[(2, 1.1)]]
+        batch = aligned[[Take(2, 1.1)]]
     finally:
         aligned.entries[name] = number
     for a, b in zip(batch, plain, strict=True):
@@ -87,7 +87,7 @@ def test_a_copy_that_could_not_be_aligned_is_not_taken(taught):
 def test_mutual_information_counts_in_the_second_cycle(taught):
     """The states' log likelihoods against log Z, per frame, beside the cross-entropy."""
     model, aligned = taught
-    batch = aligned[[(0, 1.0), (4, 1.1)]]
+    batch = aligned[[Take(0, 1.0), Take(4, 1.1)]]
     denominator = StateDenominator(aligned.said, aligned.parameters, 0.1)
     losses = []
     for first in (10, 0):
@@ -107,7 +107,7 @@ def test_mutual_information_counts_in_the_second_cycle(taught):
 
 def test_loss_is_the_cross_entropy_of_the_frames_inside(taught):
     model, aligned = taught
-    batch = aligned[[(0, 1.0), (1, 1.1), (2, 1.0)]]
+    batch = aligned[[Take(0, 1.0), Take(1, 1.1), Take(2, 1.0)]]
     module = StateTraining(model.network, SETTINGS.network, (10,), 0, "key", model.state_prior)
     module.log = lambda *_, **__: None
     found = float(module.training_step(batch, 0))
@@ -126,7 +126,7 @@ def test_network_learns_the_alignment(taught):
     model, aligned = taught
     hits = frames = 0
     for i in range(len(aligned.names)):
-        batch = aligned[[(i, 1.0)]]
+        batch = aligned[[Take(i, 1.0)]]
         with torch.inference_mode():
             log_probs, _ = model.network(batch.waveforms, batch.samples, batch.features)
         known = batch.states[0] != NOWHERE

@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 import torch
 from lhotse import CutSet
-from torch.utils.data import DataLoader
 
 from asr.models.ctc.settings import CtcSettings
 from asr.models.ctc.training import CtcTraining
-from asr.models.networks.batches import Batches, Utterances
+from asr.models.networks.batches import Ahead, Batches, Utterances
 from asr.models.networks.network import Network
 from asr.models.networks.resume import Resume
 from asr.models.networks.training import fit
@@ -34,7 +33,7 @@ def test_training_is_nearly_as_fast_as_a_bare_loop(tmp_path: Path) -> None:
     labels = [int(k) for k in rng.integers(1, UNITS, 20)]
     utterances = Utterances(cuts, [lambda _: labels], 8000, tmp_path / "audio", "train")
     batches = Batches(utterances.seconds, BATCH_S, settings.speeds, 0)
-    loader = DataLoader(utterances, sampler=batches, batch_size=None)
+    loader = Ahead(utterances, batches)
 
     def bare() -> float:
         network = Network.seeded(0, settings, UNITS).train()

@@ -80,6 +80,7 @@ class Ctc:
             )
         # Lightning is slow to import, and `transcribe` never needs it
         from asr.models.ctc import training
+        from asr.models.ctc.surroundings import Surroundings
         from asr.models.networks.resume import Resume, key_of
 
         settings, tasks, network = self.settings.trained, [self.targets], self.network
@@ -90,9 +91,10 @@ class Ctc:
         cache = workdir / "audio"
         cache.mkdir(parents=True, exist_ok=True)
         encode = [task.encode for task in tasks]
+        around = Surroundings(settings) if settings.room_share or settings.noise_share else None
         sets = {
-            name: Utterances(cuts, encode, self.sample_rate, cache / name, name)
-            for name, cuts in (("train", train), ("dev", dev))
+            name: Utterances(cuts, encode, self.sample_rate, cache / name, name, heard)
+            for name, cuts, heard in (("train", train, around), ("dev", dev, None))
         }
         for name, utterances in sets.items():
             if not len(utterances):

@@ -27,6 +27,19 @@ class CtcSettings(NetworkSettings):
     """Passes of that cycle, as a share of those before it; without it, or with `crf` 0, there is only CTC."""
     crf_order: int = Field(3, ge=2)
     """Of the n-gram of labels that weighs them."""
+    consistency: float = Field(0.0, ge=0)
+    """Factor on the divergence between the posteriors of two maskings of each batch, from when masks begin
+    (CR-CTC); a pass then takes twice as long. 0: one masking."""
+    intermediate: float = Field(0.0, ge=0, lt=1)
+    """Share of the loss that is CTC of what the convolutions give, by the same output layer (InterCTC)."""
+    noise_share: float = Field(0.0, ge=0, le=1)
+    """Share of the training utterances of each pass that noise is added to."""
+    noise_snr: tuple[float, float] = (5.0, 25.0)
+    """Between what signal-to-noise ratios, in dB."""
+    noise_from: str | None = None
+    """A folder of recorded noises; None: random noise of random colour."""
+    room_share: float = Field(0.0, ge=0, le=1)
+    """Share of the training utterances of each pass that are heard in a random room."""
     processes: int = Field(1, ge=1)
     """That share each batch (DistributedDataParallel); the figures are those of one."""
     speeds: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...] = Field(

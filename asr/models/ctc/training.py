@@ -9,12 +9,11 @@ import numpy as np
 import torch
 from jiwer import process_words
 from torch import nn
-from torch.utils.data import DataLoader
 
 from asr.models.ctc.alarm import Alarm
 from asr.models.ctc.denominator import Denominator
 from asr.models.ctc.settings import CtcSettings
-from asr.models.networks.batches import Batch, Batches, Utterances
+from asr.models.networks.batches import Ahead, Batch, Batches, Utterances
 from asr.models.networks.network import FRAME_SHIFT_S, MINIMUM_FRAMES, Network, valid
 from asr.models.networks.parallel import world
 from asr.models.networks.resume import Resume
@@ -62,6 +61,33 @@ def spread_loss(log_probs: torch.Tensor, frames: torch.Tensor, batch: Batch, hop
     return -(log_probs.gather(2, labels[:, :, None])[:, :, 0] * inside).sum() / inside.sum()
 
 
+def divergence(log_probs: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:
+    """How far two views of each utterance lie apart: each one's posteriors as the target of the other.
+
+    Parameters
+    ----------
+    log_probs
+        (2 · batch, longest, units), the second views below the first.
+    frames
+        (2 · batch,) of each.
+
+    Returns
+    -------
+    torch.Tensor
+        Half the sum of both Kullback-Leibler divergences over all frames, in nats; targets have no gradient.
+
+    Reference
+    ---------
+    Yao et al. 2024, "CR-CTC: Consistency regularization on CTC for improved speech recognition", section 3.
+    """
+    one, other = log_probs.chunk(2)
+    inside = valid(frames[: len(one)], log_probs.shape[1])[:, 0, :, None]
+    total = torch.zeros(())
+    for given, target in ((one, other.detach()), (other, one.detach())):
+        total = total + (target.exp() * (target - given) * inside).sum()
+    return 0.5 * total
+
+
 def written(log_probs: torch.Tensor, frames: torch.Tensor, batch: Batch) -> tuple[float, float]:
     """Share of blanks on the best paths of (batch, longest, units), and their labels for each true one."""
     paths = log_probs.argmax(2)
@@ -75,7 +101,8 @@ class CtcTraining(Training):
     """CTC loss after a flat start, then a share of the denominator too; error rate of the best path on dev.
 
     With two tasks the losses are added up, each times its share; blanks, labels and dev errors are those of
-    the first, and ``dev_error_characters`` of the second.
+    the first, and ``dev_error_characters`` of the second. As the settings say, utterances are masked twice,
+    both views are drawn together, and the middle of the encoder is taught as well.
 
     Parameters
     ----------
@@ -87,7 +114,8 @@ class CtcTraining(Training):
     Reference
     ---------
     Graves et al. 2006, "Connectionist temporal classification"; Xiang and Ou 2019, "CRF-based single-stage
-    acoustic modeling with CTC topology"; Caruana 1997, "Multitask learning".
+    acoustic modeling with CTC topology"; Caruana 1997, "Multitask learning"; Lee and Watanabe 2021,
+    "Intermediate loss regularization for CTC-based speech recognition", section 3.
     """
 
     def __init__(
@@ -128,13 +156,22 @@ class CtcTraining(Training):
             batch = whole.part(number, of)
         # gradients of the processes are averaged: each loss counts as its part of the batch
         weight = float(of * (number < len(whole.samples)))
-        all_frames = self.network.frames(whole.samples)
-        encoded, frames = self.network.encode(batch.waveforms, batch.samples, longest=int(all_frames.max()))
+        views = 2 if self.taught.consistency and not self.calm else 1
+        all_frames = self.network.frames(whole.samples).repeat(views)
+        longest = int(all_frames.max())
+        encoded = self.network.encode(batch.waveforms, batch.samples, longest=longest, views=views)
+        frames, batch, whole = encoded.frames, batch.repeated(views), whole.repeated(views)
         total = torch.zeros(())
         tasks = zip(self.network.heads, batch.tasks, whole.tasks, strict=True)
         for k, (head, task, all_of_it) in enumerate(tasks):
-            log_probs = self.network.read(encoded, head)
+            log_probs = self.network.read(encoded.last, head)
             loss = self._loss(log_probs, frames, task)
+            if middle := self.taught.intermediate:
+                early = self._loss(self.network.read(encoded.middle, head), frames, task)
+                loss = (1.0 - middle) * loss + middle * early
+            if views > 1:
+                apart = views * divergence(log_probs, frames) / task.target_lengths.sum()
+                loss = loss + self.taught.consistency * apart
             if self.denominators and self.global_step >= self.cycles[0]:
                 others = self.denominators[k](log_probs, frames).sum() / task.target_lengths.sum()
                 loss = loss + self.taught.crf * others
@@ -158,9 +195,10 @@ class CtcTraining(Training):
 
     def validation_step(self, batch: Batch, index: int) -> None:
         """Count the errors of the best path."""
-        encoded, frames = self.network.encode(batch.waveforms, batch.samples)
+        encoded = self.network.encode(batch.waveforms, batch.samples)
+        frames = encoded.frames
         for k, (head, task) in enumerate(zip(self.network.heads, batch.tasks, strict=True)):
-            log_probs = self.network.read(encoded, head)
+            log_probs = self.network.read(encoded.last, head)
             labels = int(task.target_lengths.sum())
             if k == 0:
                 loss = self._loss(log_probs, frames, task)
@@ -211,14 +249,10 @@ def train(
     watched = Batches(dev.seconds, 100.0, (1.0,), None)
     fit(
         module,
-        _loader(train, batches),
+        Ahead(train, batches),
         batches,
         sum(cycles),
         resume,
-        _loader(dev, watched),
+        Ahead(dev, watched),
         settings.processes,
     )
-
-
-def _loader(utterances: Utterances, batches: Batches) -> DataLoader[Batch]:
-    return DataLoader(utterances, sampler=batches, batch_size=None)

@@ -17,7 +17,7 @@ import lhotse
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from asr.files import content_hash
 from asr.models.gmmhmm.denominator import StateDenominator
@@ -25,7 +25,7 @@ from asr.models.gmmhmm.settings import GmmHmmSettings, StateNetworkSettings
 from asr.models.gmmhmm.states import Parameters
 from asr.models.gmmhmm.store import name_at
 from asr.models.gmmhmm.transcribed import Transcribed
-from asr.models.networks.batches import Batches, Utterances
+from asr.models.networks.batches import Ahead, Batches, Take, Utterances
 from asr.models.networks.network import FRAME_SHIFT_S, MINIMUM_FRAMES, SUBSAMPLING, Network
 from asr.models.networks.resume import Resume, key_of
 from asr.models.networks.training import Training, batch_for, fit, scheduled
@@ -81,12 +81,12 @@ class Aligned(Dataset[StateBatch]):
         """(frames,) states of an entry of `said`."""
         return self.parameters.states.columns[self.said.keys(entry)].astype(np.int64)
 
-    def __getitem__(self, items: Sequence[tuple[int, float]]) -> StateBatch:
-        """Padded batch of (utterance, speed factor); a copy that could not be aligned is not taken."""
-        copies = [(i, speed, name_at(self.names[i], speed)) for i, speed in items]
-        items = [(i, speed if name in self.entries else 1.0) for i, speed, name in copies]
+    def __getitem__(self, items: Sequence[Take]) -> StateBatch:
+        """Padded batch; a copy that could not be aligned is not taken."""
+        copies = [(i, speed, name_at(self.names[i], speed)) for i, speed, _ in items]
+        items = [Take(i, speed if name in self.entries else 1.0) for i, speed, name in copies]
         waveforms, samples = self.utterances.audio_of(items)
-        entries = [self.entries[name_at(self.names[i], speed)] for i, speed in items]
+        entries = [self.entries[name_at(self.names[i], speed)] for i, speed, _ in items]
         features = [torch.from_numpy(self.said.features(e, self.parameters)) for e in entries]
         states = [torch.from_numpy(self.states(e)) for e in entries]
         pad = nn.utils.rnn.pad_sequence
@@ -176,7 +176,7 @@ def train(
         steps = [n * len(batches) for n in cycles]
         denominator = StateDenominator(said, parameters, s.mmi_scale) if len(cycles) > 1 else None
         module = StateTraining(network, s, steps, seed, key, log_prior, denominator, taken)
-        fit(module, DataLoader(aligned, sampler=batches, batch_size=None), batches, sum(cycles), resume)
+        fit(module, Ahead(aligned, batches), batches, sum(cycles), resume)
     resume.load_final(network)
     (workdir / "audio").unlink()
     return network.eval(), log_prior

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +23,7 @@ from asr.models.networks.network import FRAME_SHIFT_S, MINIMUM_FRAMES, Network, 
 from asr.progress import console, track
 
 EMIT_S = 60.0  # padded seconds of audio in one forward pass of `posteriors`
+AHEAD = 2  # batches made before they are needed
 ROUND_S = 0.64  # batches are padded to a multiple of this: the CPU kernels are prepared once per shape
 
 
@@ -55,6 +58,16 @@ class Batch(NamedTuple):
         targets, lengths = self.second
         return [self, self._replace(targets=targets, target_lengths=lengths)]
 
+    def repeated(self, times: int) -> Batch:
+        """The utterances with their labels, so many times one below the other."""
+        if times == 1:
+            return self
+        return Batch._make(
+            x if x is None else tuple(y.repeat(times) for y in x) if isinstance(x, tuple)
+            else x.repeat(times, *(1,) * (x.ndim - 1))
+            for x in self
+        )  # fmt: skip
+
     def part(self, number: int, of: int) -> Batch:
         """Every so manieth utterance, padded as before; the first one where there is none for this number."""
         rows = list(range(number, len(self.samples), of)) or [0]
@@ -71,6 +84,24 @@ class Batch(NamedTuple):
 def frames_needed(labels: Sequence[int]) -> int:
     """Frames a CTC path needs at least: one a label and a blank between equal neighbours."""
     return len(labels) + sum(a == b for a, b in itertools.pairwise(labels))
+
+
+class Take(NamedTuple):
+    """An utterance as one pass takes it.
+
+    Attributes
+    ----------
+    utterance
+        Its number.
+    speed
+        Factor on its speed.
+    draw
+        Random number that its surroundings are drawn with; None: it stays as it was recorded.
+    """
+
+    utterance: int
+    speed: float
+    draw: int | None = None
 
 
 class Utterances(Dataset[Batch]):
@@ -90,6 +121,8 @@ class Utterances(Dataset[Batch]):
         File for the decoded audio; 115 MB per hour at 16 kHz.
     what
         Name of the set in messages.
+    surroundings
+        From a waveform (samples,) and the random number of a `Take` to what is heard of it.
     """
 
     def __init__(
@@ -99,8 +132,9 @@ class Utterances(Dataset[Batch]):
         sample_rate: int,
         path: Path,
         what: str,
+        surroundings: Callable[[torch.Tensor, int], torch.Tensor] | None = None,
     ) -> None:
-        self.sample_rate = sample_rate
+        self.sample_rate, self.surroundings = sample_rate, surroundings
         self.labels: list[list[np.ndarray]] = []
         self.needed: list[int] = []
         starts, ids, skipped = [0], [], 0
@@ -148,23 +182,25 @@ class Utterances(Dataset[Batch]):
         """(utterances,) duration of each."""
         return np.diff(self.starts) / self.sample_rate
 
-    def __getitem__(self, items: Sequence[tuple[int, float]]) -> Batch:
-        """Padded batch of (utterance, speed factor); a speed that leaves too few frames is not applied."""
+    def __getitem__(self, items: Sequence[Take]) -> Batch:
+        """Padded batch; a speed that leaves too few frames is not applied."""
         first, *second = (
             (torch.from_numpy(np.concatenate(labels)), torch.tensor([len(x) for x in labels]))
-            for labels in zip(*(self.labels[i] for i, _ in items), strict=True)
+            for labels in zip(*(self.labels[i] for i, *_ in items), strict=True)
         )
         return Batch(*self.audio_of(items), *first, *second)
 
-    def audio_of(self, items: Sequence[tuple[int, float]]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Padded waveforms (batch, samples) of (utterance, speed factor), and the length of each."""
+    def audio_of(self, items: Sequence[Take]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Padded waveforms (batch, samples), and the length of each."""
         waveforms = []
-        for i, speed in items:
+        for i, speed, draw in items:
             samples = self.audio[self.starts[i] : self.starts[i + 1]]
             waveform = torch.from_numpy(samples.astype(np.float32)) / 32767.0
             faster = round(len(samples) / speed)
             if frames_of(faster, self.sample_rate) >= self.needed[i]:
                 waveform = change_speed(waveform, speed)
+            if self.surroundings is not None and draw is not None:
+                waveform = self.surroundings(waveform, draw)
             waveforms.append(waveform)
         step = round(ROUND_S * self.sample_rate)
         longest = -(-max(len(w) for w in waveforms) // step) * step
@@ -172,6 +208,34 @@ class Utterances(Dataset[Batch]):
         for row, waveform in zip(padded, waveforms, strict=True):
             row[: len(waveform)] = waveform
         return padded, torch.tensor([len(w) for w in waveforms])
+
+
+class Ahead:
+    """The batches of a pass; the next ones are made on another thread while one is learned.
+
+    Parameters
+    ----------
+    data
+        Makes a batch of some takes.
+    batches
+        Which, pass by pass.
+    """
+
+    def __init__(self, data: Dataset[Any], batches: Batches) -> None:
+        self.data, self.batches = data, batches
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[Any]:
+        with ThreadPoolExecutor(1) as pool:
+            waiting: deque[Future[Any]] = deque()
+            for takes in self.batches:
+                waiting.append(pool.submit(self.data.__getitem__, takes))
+                if len(waiting) > AHEAD:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
 
 
 @torch.inference_mode()
@@ -202,20 +266,22 @@ def posteriors(
     out: list[np.ndarray | None] = [None] * len(audio)
     seconds = np.array([len(w) / rate for w in audio])
     for items in Batches(seconds, EMIT_S, (1.0,), None) if audio else []:
-        rows = [audio[i] for i, _ in items]
+        rows = [audio[take.utterance] for take in items]
         samples = torch.tensor([len(w) for w in rows])
         padded = pad_sequence(rows, batch_first=True)
         more = None
         if beside is not None:
-            more = pad_sequence([torch.from_numpy(beside[i]) for i, _ in items], batch_first=True).to(device)
+            more = pad_sequence(
+                [torch.from_numpy(beside[take.utterance]) for take in items], batch_first=True
+            ).to(device)
         log_probs, frames = network(padded.to(device), samples.to(device), more)
-        for (i, _), row, count in zip(items, log_probs.cpu(), frames.tolist(), strict=True):
-            out[i] = row[:count].numpy().copy()
+        for take, row, count in zip(items, log_probs.cpu(), frames.tolist(), strict=True):
+            out[take.utterance] = row[:count].numpy().copy()
     return [scores for scores in out if scores is not None]
 
 
 class Batches:
-    """The batches of one pass as lists of (utterance, speed), drawn anew from (seed, epoch).
+    """The batches of one pass, drawn anew from (seed, epoch).
 
     Utterances are sorted by length with some jitter, cut into pieces of about equal duration, and the pieces
     shuffled. Every pass has the same number of them, and resuming needs nothing but the number of the epoch.
@@ -246,10 +312,11 @@ class Batches:
     def __len__(self) -> int:
         return min(len(self.seconds), max(1, round(self.seconds.sum() / self.batch_s)))
 
-    def __iter__(self) -> Iterator[list[tuple[int, float]]]:
+    def __iter__(self) -> Iterator[list[Take]]:
         # a generator: Lightning asks for the iterator before it says which epoch it is
         count = len(self.seconds)
         speeds, jitter = np.ones(count), np.ones(count)
+        draws: list[int] | list[None] = [None] * count
         if self.seed is not None:
             rng = np.random.default_rng((self.seed, self.epoch))
             speeds = rng.choice(self.speeds, count)
@@ -264,5 +331,6 @@ class Batches:
         pieces = np.split(order, ends)
         if self.seed is not None:
             pieces = [pieces[k] for k in rng.permutation(len(pieces))]
+            draws = rng.integers(2**62, size=count).tolist()
         for piece in pieces:
-            yield [(int(i), float(speeds[i])) for i in piece]
+            yield [Take(int(i), float(speeds[i]), draws[i]) for i in piece]

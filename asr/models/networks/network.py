@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable
-from typing import Self
+from typing import NamedTuple, Self
 
 import torch
 from torch import nn
@@ -205,6 +205,24 @@ class Beside(nn.Module):
         return self.norm(self.project(windows).transpose(1, 2)).transpose(1, 2)
 
 
+class Encoded(NamedTuple):
+    """What the encoder makes of a batch.
+
+    Attributes
+    ----------
+    last
+        (batch, frames, width), what the output layers see.
+    middle
+        (batch, frames, width), what the convolutions gave to the LSTMs.
+    frames
+        (batch,) int64, how many frames of each utterance count.
+    """
+
+    last: torch.Tensor
+    middle: torch.Tensor
+    frames: torch.Tensor
+
+
 class Network(nn.Module):
     """Front end, normalisation, masks (in training), encoder, softmax.
 
@@ -290,8 +308,8 @@ class Network(nn.Module):
         frames
             (batch,) int64.
         """
-        encoded, frames = self.encode(waveforms, samples, beside)
-        return self.read(encoded, self.output), self.parts * frames
+        encoded = self.encode(waveforms, samples, beside)
+        return self.read(encoded.last, self.output), self.parts * encoded.frames
 
     def frames(self, samples: torch.Tensor) -> torch.Tensor:
         """(batch,) int64, how many frames the encoder makes of so many samples."""
@@ -310,8 +328,9 @@ class Network(nn.Module):
         samples: torch.Tensor,
         beside: torch.Tensor | None = None,
         longest: int = 0,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """What the output layers see, (batch, frames, width), and the frames (batch,) of each utterance.
+        views: int = 1,
+    ) -> Encoded:
+        """The batch as the output layers see it; `views` times, each with masks of its own.
 
         There are at least `longest` frames: a part of a batch is padded as all of it.
         """
@@ -325,16 +344,19 @@ class Network(nn.Module):
         with torch.autocast("cpu", enabled=False):
             features = self.frontend(waveforms / (level[:, None] + 1e-5))
         lengths = -(-samples * SUBSAMPLING // hop)
-        features = self.mask(self.normalise(features, lengths), lengths)
+        features = self.normalise(features, lengths).repeat(views, 1, 1)
+        frames, lengths = frames.repeat(views), lengths.repeat(views)
+        features = self.mask(features, lengths)
         inside = valid(frames, longest).transpose(1, 2)
         x = self.subsample(features, frames)
         if self.beside is not None:
             assert beside is not None
             beside = nn.functional.pad(beside, (0, 0, 0, SUBSAMPLING * longest - beside.shape[1]))
-            x = x + self.beside(beside, lengths)
+            x = x + self.beside(beside.repeat(views, 1, 1), lengths)
         x = x * inside
         for block in self.blocks:
             x = block(x, inside)
+        middle = x
         for lstm in self.lstms:
             x = lstm(x, frames)
-        return self.dropout(x), frames
+        return Encoded(self.dropout(x), middle, frames)

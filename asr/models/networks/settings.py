@@ -58,5 +58,7 @@ class NetworkSettings(Settings):
     """Factor on the learning rate of what was taken over."""
     train_last: int | None = Field(None, ge=1)
     """Train only so many layers, counted from the output; None: all."""
+    average: float = Field(0.0, ge=0, lt=1)
+    """Decay per step of a running average of the weights, which is validated and kept instead; 0: none."""
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
     """Of training; auto: bf16-mixed where the CPU multiplies bfloat16 itself, for half the time."""

@@ -11,14 +11,13 @@ from typing import Any, Literal
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
-from torch.utils.data import DataLoader
 
 from asr.errors import ModelError
-from asr.models.networks.batches import Batches
+from asr.models.networks.batches import Ahead, Batches
 from asr.models.networks.checkpoint import SafeCheckpointIO
 from asr.models.networks.network import Dropout, Mask, Network
 from asr.models.networks.parallel import world
@@ -128,6 +127,11 @@ class Training(L.LightningModule):
             layer.requires_grad_(False)
         self.running = math.nan
 
+    @property
+    def calm(self) -> bool:
+        """Whether masks and dropout are still to begin."""
+        return self.global_step < self.settings.calm_start * self.cycles[0]
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Write down which training this is, for `Resume`, and what the next line of progress needs."""
         checkpoint |= {"key": self.key, "running": self.running}
@@ -139,7 +143,7 @@ class Training(L.LightningModule):
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Draw masks and dropout from (seed, step), so that a resumed run equals an unbroken one."""
         torch.manual_seed(self.seed * 1_000_003 + self.global_step + 500_009 * world()[0])
-        calm = self.global_step < self.settings.calm_start * self.cycles[0]
+        calm = self.calm
         for part in self.network.modules():
             if isinstance(part, Dropout | Mask):
                 part.train(not calm)
@@ -277,11 +281,11 @@ class EpochOf(Callback):
 
 def fit(
     module: Training,
-    train: DataLoader[Any],
+    train: Ahead,
     batches: Batches,
     epochs: int,
     resume: Resume,
-    dev: DataLoader[Any] | None = None,
+    dev: Ahead | None = None,
     processes: int = 1,
 ) -> None:
     """Train `module.network` in place, and leave its weights in `resume.final`.
@@ -319,6 +323,8 @@ def fit(
         save_on_train_epoch_end=True,
     )  # fmt: skip
     callbacks: list[Callback] = [EpochOf(batches), Report(module.settings.max_minutes), last, Final(resume)]
+    if decay := module.settings.average:
+        callbacks.insert(0, EMAWeightAveraging(decay=decay))  # before what keeps the final weights
     together = DDPStrategy(start_method="spawn", process_group_backend="gloo") if processes > 1 else "auto"
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     with warnings.catch_warnings():
