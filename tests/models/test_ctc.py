@@ -13,16 +13,16 @@ import torch
 from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
 
 from asr.config import parse
-from asr.errors import ConfigError, DataError, ModelError
+from asr.errors import ConfigError, DataError, ModelError, UsageError
 from asr.models.ctc.model import Ctc
 from asr.models.ctc.settings import CtcSettings
 from asr.models.ctc.targets import Targets
-from asr.models.ctc.training import CtcTraining, collapse, divergence, spread_loss
+from asr.models.ctc.training import CtcTraining, collapse, divergence, spread_loss, written
 from asr.models.networks.batches import Batch, Batches, Take, Utterances, frames_needed
 from asr.models.networks.checkpoint import SafeCheckpointIO
 from asr.models.networks.network import FRAME_SHIFT_S, MINIMUM_FRAMES, Dropout, Network
 from asr.models.networks.resume import Resume
-from asr.models.networks.training import AGAIN, RISE, epochs_for, rate_at, scheduled, validated
+from asr.models.networks.training import AGAIN, RISE, device_of, epochs_for, rate_at, scheduled, validated
 from asr.text.lexicon import Lexicon
 
 RATE = 8000
@@ -153,7 +153,7 @@ def test_divergence_is_half_of_both_between_the_views() -> None:
     torch.testing.assert_close(found, wanted)
     gradients = [torch.autograd.grad(x, log_probs, retain_graph=True)[0] for x in (found, wanted)]
     torch.testing.assert_close(*gradients)
-    assert float(divergence(log_probs[:2].repeat(2, 1, 1), frames)) == pytest.approx(0.0, abs=1e-6)
+    assert float(divergence(log_probs.detach()[:2].repeat(2, 1, 1), frames)) == pytest.approx(0.0, abs=1e-6)
 
 
 @pytest.mark.parametrize("masks", [0, 2])
@@ -289,6 +289,31 @@ def test_the_network_leaves_no_tensor_on_the_cpu(frontend: str, monkeypatch: pyt
     log_probs, frames = network(waveforms, samples)
     assert log_probs.shape == (2, 30, 5)
     assert log_probs.device.type == frames.device.type == "meta"
+
+
+def test_the_loss_leaves_no_tensor_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As above, with masks, dropout and two views; CTC itself has no meta kernel."""
+    settings = CtcSettings(**SMALL | {"time_masks": 1, "channel_masks": 1, "dropout": 0.1})
+    network = Network(settings, 5).train().to("meta")
+    monkeypatch.setattr(torch.Tensor, "__int__", lambda _: 30)
+    monkeypatch.setattr(torch.Tensor, "__float__", lambda _: 0.5)
+    waveforms, samples = torch.zeros(2, RATE, device="meta"), torch.zeros(2, dtype=torch.int64, device="meta")
+    batch = Batch(waveforms, samples, samples.repeat(3), samples)
+    encoded = network.encode(waveforms, samples, views=2)
+    log_probs = network.read(encoded.last, network.output)
+    twice = batch.repeated(2)
+    written(log_probs, encoded.frames, twice)
+    loss = divergence(log_probs, encoded.frames) + spread_loss(log_probs, encoded.frames, twice, 640)
+    assert log_probs.shape == (4, 30, 5) and loss.device.type == "meta"
+
+
+def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert device_of(CtcSettings()) == "cpu"
+    with pytest.raises(UsageError, match="torch sees no GPU here"):
+        device_of(CtcSettings(device="cuda"))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert device_of(CtcSettings()) == "cuda" and device_of(CtcSettings(device="cpu")) == "cpu"
 
 
 def test_silence_and_other_rates_give_finite_emissions() -> None:

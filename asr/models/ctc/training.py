@@ -82,7 +82,7 @@ def divergence(log_probs: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:
     """
     one, other = log_probs.chunk(2)
     inside = valid(frames[: len(one)], log_probs.shape[1])[:, 0, :, None]
-    total = torch.zeros(())
+    total = torch.zeros((), device=log_probs.device)
     for given, target in ((one, other.detach()), (other, one.detach())):
         total = total + (target.exp() * (target - given) * inside).sum()
     return 0.5 * total
@@ -161,7 +161,7 @@ class CtcTraining(Training):
         longest = int(all_frames.max())
         encoded = self.network.encode(batch.waveforms, batch.samples, longest=longest, views=views)
         frames, batch, whole = encoded.frames, batch.repeated(views), whole.repeated(views)
-        total = torch.zeros(())
+        total = torch.zeros((), device=frames.device)
         tasks = zip(self.network.heads, batch.tasks, whole.tasks, strict=True)
         for k, (head, task, all_of_it) in enumerate(tasks):
             log_probs = self.network.read(encoded.last, head)
@@ -204,8 +204,9 @@ class CtcTraining(Training):
                 loss = self._loss(log_probs, frames, task)
                 self.log("dev_loss", loss, batch_size=labels)
                 self.dev_loss += loss.item() * labels
-            paths = log_probs.argmax(2).numpy()
-            references = np.split(task.targets.numpy(), np.cumsum(task.target_lengths.numpy())[:-1])
+            paths = log_probs.argmax(2).cpu().numpy()
+            lengths = task.target_lengths.cpu().numpy()
+            references = np.split(task.targets.cpu().numpy(), np.cumsum(lengths)[:-1])
             counts = process_words(
                 [" ".join(map(str, r)) for r in references],
                 [" ".join(map(str, collapse(p[:n]))) for p, n in zip(paths, frames.tolist(), strict=True)],

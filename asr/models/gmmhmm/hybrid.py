@@ -124,7 +124,9 @@ class StateTraining(Training):
     ) -> None:
         super().__init__(network, settings, cycles, seed, key, taken)
         self.mmi, self.denominator = settings.mmi, denominator
-        self.log_prior = torch.from_numpy(log_prior)
+        self.log_prior: torch.Tensor
+        # no part of checkpoints, but moved with the module
+        self.register_buffer("log_prior", torch.from_numpy(log_prior), persistent=False)
 
     def training_step(self, batch: StateBatch, index: int) -> torch.Tensor:
         """Mean over the frames of all utterances."""

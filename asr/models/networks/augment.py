@@ -27,9 +27,11 @@ def mask_features(features: torch.Tensor, lengths: torch.Tensor, settings: Netwo
     batch, channels, frames = features.shape
     keep = kept_time(frames, lengths, settings)[:, None].expand_as(features)
     if settings.channel_masks and settings.channel_mask:
+        # drawn on the CPU wherever the features are: the same masks everywhere
         width = torch.rand(batch, settings.channel_masks) * math.ceil(settings.channel_mask * channels)
         start = torch.rand(batch, settings.channel_masks) * (channels - width)
-        position = torch.arange(channels)[None, None]
+        width, start = width.to(features.device), start.to(features.device)
+        position = torch.arange(channels, device=features.device)[None, None]
         hit = (position >= start[:, :, None]) & (position < (start + width)[:, :, None])
         keep = keep & ~hit.any(1)[:, :, None]
     return features * keep
@@ -42,16 +44,17 @@ def mask_time(features: torch.Tensor, lengths: torch.Tensor, settings: NetworkSe
 
 def kept_time(frames: int, lengths: torch.Tensor, settings: NetworkSettings) -> torch.Tensor:
     """(batch, frames) bool, False within the time masks drawn for utterances of `lengths` frames of 10 ms."""
-    batch = len(lengths)
+    batch, device = len(lengths), lengths.device
     if not (settings.time_masks and settings.time_mask_s):
-        return torch.ones(batch, frames, dtype=torch.bool)
+        return torch.ones(batch, frames, dtype=torch.bool, device=device)
     seconds = lengths * SHIFT_S
     masks = settings.time_masks * torch.ceil(seconds / 4.0)
     # an utterance shorter than 4 s keeps the same share of its frames
     longest = settings.time_mask_s / SHIFT_S * (seconds / 4.0).clamp(max=1.0)
     most = int(masks.max())
-    width = torch.rand(batch, most) * longest[:, None] * (torch.arange(most)[None] < masks[:, None])
-    start = torch.rand(batch, most) * (lengths[:, None] - width).clamp(min=0)
-    position = torch.arange(frames)[None, None]
+    drawn = torch.arange(most, device=device)[None] < masks[:, None]
+    width = torch.rand(batch, most).to(device) * longest[:, None] * drawn
+    start = torch.rand(batch, most).to(device) * (lengths[:, None] - width).clamp(min=0)
+    position = torch.arange(frames, device=device)[None, None]
     hit = (position >= start[:, :, None]) & (position < (start + width)[:, :, None])
     return ~hit.any(1)

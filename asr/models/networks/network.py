@@ -341,7 +341,7 @@ class Network(nn.Module):
         # loudness carries no words, and the floor of the logarithm becomes relative to it
         level = (waveforms.square().sum(1) / samples).sqrt()
         # full precision: the rounding noise of bfloat16 samples drowns the weak high frequencies
-        with torch.autocast("cpu", enabled=False):
+        with torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False):
             features = self.frontend(waveforms / (level[:, None] + 1e-5))
         lengths = -(-samples * SUBSAMPLING // hop)
         features = self.normalise(features, lengths).repeat(views, 1, 1)

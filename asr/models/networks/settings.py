@@ -60,5 +60,7 @@ class NetworkSettings(Settings):
     """Train only so many layers, counted from the output; None: all."""
     average: float = Field(0.0, ge=0, lt=1)
     """Decay per step of a running average of the weights, which is validated and kept instead; 0: none."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to train; auto: a GPU if there is one. On a GPU a training does not repeat to the last bit."""
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
-    """Of training; auto: bf16-mixed where the CPU multiplies bfloat16 itself, for half the time."""
+    """Of training; auto: bf16-mixed where the processor multiplies bfloat16 itself, for half the time."""

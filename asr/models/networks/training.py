@@ -16,7 +16,7 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 
-from asr.errors import ModelError
+from asr.errors import ModelError, UsageError
 from asr.models.networks.batches import Ahead, Batches
 from asr.models.networks.checkpoint import SafeCheckpointIO
 from asr.models.networks.network import Dropout, Mask, Network
@@ -83,11 +83,20 @@ def batch_for(total_s: float, settings: NetworkSettings) -> float:
     return min(settings.batch_s, max(SMALLEST_S, total_s / STEPS_A_PASS))
 
 
+def device_of(settings: NetworkSettings) -> Literal["cpu", "cuda"]:
+    """What `auto` means on this machine; UsageError where a GPU is wanted that torch does not see."""
+    if settings.device == "cuda" and not torch.cuda.is_available():
+        raise UsageError("model.device: torch sees no GPU here", fix="set model.device=cpu")
+    return "cuda" if settings.device != "cpu" and torch.cuda.is_available() else "cpu"
+
+
 def precision_of(settings: NetworkSettings) -> Literal["32-true", "bf16-mixed"]:
     """What `auto` means on this machine."""
     if settings.precision != "auto":
         return settings.precision
-    return "bf16-mixed" if torch.cpu._is_avx512_bf16_supported() else "32-true"
+    cuda = device_of(settings) == "cuda"
+    native = torch.cuda.is_bf16_supported(False) if cuda else torch.cpu._is_avx512_bf16_supported()
+    return "bf16-mixed" if native else "32-true"
 
 
 class Training(L.LightningModule):
@@ -325,12 +334,14 @@ def fit(
     callbacks: list[Callback] = [EpochOf(batches), Report(module.settings.max_minutes), last, Final(resume)]
     if decay := module.settings.average:
         callbacks.insert(0, EMAWeightAveraging(decay=decay))  # before what keeps the final weights
-    together = DDPStrategy(start_method="spawn", process_group_backend="gloo") if processes > 1 else "auto"
+    device = device_of(module.settings)
+    backend = "nccl" if device == "cuda" else "gloo"
+    together = DDPStrategy(start_method="spawn", process_group_backend=backend) if processes > 1 else "auto"
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         trainer = L.Trainer(
-            accelerator="cpu",
+            accelerator=device,
             devices=processes,
             strategy=together,
             precision=precision_of(module.settings),
