@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,6 +12,7 @@ import pytest
 import soundfile
 import torch
 from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
+from torch.utils.data import Dataset
 
 from asr.config import parse
 from asr.errors import ConfigError, DataError, ModelError, UsageError
@@ -18,7 +20,7 @@ from asr.models.ctc.model import Ctc
 from asr.models.ctc.settings import CtcSettings
 from asr.models.ctc.targets import Targets
 from asr.models.ctc.training import CtcTraining, collapse, divergence, spread_loss, written
-from asr.models.networks.batches import Batch, Batches, Take, Utterances, frames_needed
+from asr.models.networks.batches import AHEAD, Ahead, Batch, Batches, Take, Utterances, frames_needed
 from asr.models.networks.checkpoint import SafeCheckpointIO
 from asr.models.networks.network import FRAME_SHIFT_S, MINIMUM_FRAMES, Dropout, Network
 from asr.models.networks.resume import Resume
@@ -573,6 +575,31 @@ def test_batches_cover_every_utterance_once_at_about_equal_duration() -> None:
     assert sum(durations) / padded > 0.85
     batches.set_epoch(1)
     assert list(batches) != first and len(list(batches)) == len(first)
+
+
+def test_batches_are_made_ahead_on_another_thread() -> None:
+    batches = Batches(np.random.default_rng(0).uniform(1, 9, 60), 20.0, (1.0, 1.1), seed=0)
+    made: list[str] = []
+
+    class Data(Dataset[list[Take]]):
+        def __getitem__(self, takes: list[Take]) -> list[Take]:
+            made.append(threading.current_thread().name)
+            if len(made) > 2 * len(batches):
+                raise DataError("broken")
+            return takes
+
+    ahead = Ahead(Data(), batches)
+    for epoch in range(2):
+        batches.set_epoch(epoch)
+        assert list(ahead) == list(batches)
+    assert threading.current_thread().name not in made
+    with pytest.raises(DataError, match="broken"):
+        next(iter(ahead))
+    made.clear()
+    first = iter(ahead)
+    next(first)
+    first.close()  # a training that ends in the middle of a pass
+    assert AHEAD < len(made) <= AHEAD + 2
 
 
 def test_a_speed_that_leaves_too_few_frames_is_not_applied(tmp_path: Path) -> None:
