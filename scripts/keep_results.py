@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from asr.config import parse
+from asr.data.budget import Budget
 from asr.data.corpus import Corpus
 from asr.errors import AsrError, ConfigError, DataError
 from asr.experiment import Cell, ExperimentSettings
 from asr.files import write_text
 from asr.record import RunRecord
+from asr.score import score_texts
 from asr.score.files import read_decoded, read_transcripts
+from asr.stages import stages_path
 
 ROOT = Path(__file__).parents[1] / "recipes" / "results"
 
@@ -27,13 +31,16 @@ app = typer.Typer(add_completion=False, help=__doc__)
 
 
 def keep_run(run: Path, to: Path) -> Path:
-    """The record and the hypotheses of a run folder, below `to`; the folder they are kept in."""
+    """Record, hypotheses and, where known, lost words of a run, below `to`; the folder they are kept in."""
     record = RunRecord.load(run)
     row = record.row
     texts = read_decoded(run, row["split"]).texts
     kept = to / row["corpus"] / run.name
     record.save(kept)
     write_text(kept / "hyp.trn", "".join(f"{text} ({name})\n" for name, text in texts.items()))
+    lost = stages_path(run, row["split"])
+    if lost.exists():
+        write_text(kept / lost.name, lost.read_text(encoding="utf-8"))
     return kept
 
 
@@ -46,37 +53,73 @@ def cell_of(record: RunRecord, corpus: Path) -> Cell:
         If that cell has other settings by now.
     """
     row = record.row
-    cell = Cell(
-        corpus,
-        row["recipe"],
-        record.budget["hours"],
-        row["seed"],
-        tuple((row["setting"] or "").split()),
-        record.config["lm"]["words"],
-    )
     # a setting that came since then is at its default there
-    if cell.settings() != parse(ExperimentSettings, record.config):
-        raise ConfigError("the recipe has other settings by now", fix="run the cell again")
-    return cell
+    settings = parse(ExperimentSettings, record.config)
+    # words of text are a part of the cell, or of its recipe
+    for words in dict.fromkeys((None, settings.lm.words)):
+        overrides = tuple((row["setting"] or "").split())
+        cell = Cell(corpus, row["recipe"], record.budget["hours"], row["seed"], overrides, words)
+        if cell.settings() == settings:
+            return cell
+    raise ConfigError("the recipe has other settings by now", fix="run the cell again")
 
 
 def give_back(kept: Path, corpus: Corpus, to: Path) -> Path:
-    """A run folder below `to` that a bench takes for finished; the inverse of `keep_run`."""
+    """A run folder below `to` that a bench takes for finished; the inverse of `keep_run`.
+
+    Raises
+    ------
+    ConfigError
+        If its recipe has other settings by now.
+    DataError
+        If the corpus is not the one that the cell was trained and scored on.
+    """
     record = RunRecord.load(kept)
     cell = cell_of(record, corpus.folder)
-    split = record.row["split"]
-    texts = read_transcripts(kept / "hyp.trn").texts
-    lines = []
-    for cut in corpus.cuts(split):
-        if cut.id not in texts:
-            raise DataError("not in the corpus it is said to be of", path=kept / "hyp.trn", utterance=cut.id)
-        said = cut.supervisions[0]
-        entry = {"id": cut.id, "text": texts[cut.id], "reference": said.text, "speaker": said.speaker}
-        lines.append(json.dumps(entry, ensure_ascii=False) + "\n")
+    row = record.row
     run = to / cell.folder_name()
-    write_text(run / "decode" / split / "hyp.jsonl", "".join(lines))
+    if (run / "record.json").exists():  # a bench's own run holds more than what is kept
+        return run
+    train = Budget(cell.hours, cell.seed).select(corpus.cuts("train").to_eager())
+    texts = read_transcripts(kept / "hyp.trn").texts
+    cuts = list(corpus.cuts(row["split"]))
+    said = {cut.id: cut.supervisions[0] for cut in cuts}
+    same = Budget.digest(train) == record.budget["sha256"] and said.keys() == texts.keys()
+    if same:
+        scores = score_texts({i: s.text for i, s in said.items()}, texts).scores
+        found = (scores.substitutions, scores.deletions, scores.insertions, scores.reference)
+        same = found == tuple(row[k] for k in ("sub", "del", "ins", "words"))
+    if not same:
+        raise DataError("was trained or scored on another state of the corpus", path=kept, fix="run it again")
+    lines = []
+    for i, s in said.items():
+        entry = {"id": i, "text": texts[i], "reference": s.text, "speaker": s.speaker}
+        lines.append(json.dumps(entry, ensure_ascii=False) + "\n")
+    write_text(run / "decode" / row["split"] / "hyp.jsonl", "".join(lines))
+    lost = stages_path(run, row["split"])
+    if (kept / lost.name).exists():
+        write_text(lost, (kept / lost.name).read_text(encoding="utf-8"))
     record.save(run)
     return run
+
+
+def each(folders: Sequence[Path], work: Callable[[Path], Path]) -> None:
+    """Do it for every folder; what fails is named, the rest goes on, and the exit code tells."""
+    failed = not folders
+    for folder in folders:
+        try:
+            typer.echo(work(folder))
+        except AsrError as e:
+            typer.echo(f"keep-results: {folder}: {e}", err=True)
+            failed = True
+    if not folders:
+        typer.echo("keep-results: no finished cell there", err=True)
+    raise typer.Exit(int(failed))
+
+
+def cells_below(folders: Sequence[Path]) -> list[Path]:
+    """The folders of finished cells."""
+    return [record.parent for folder in folders for record in sorted(folder.glob("*/record.json"))]
 
 
 @app.command()
@@ -84,9 +127,7 @@ def keep(
     benches: Annotated[list[Path], typer.Argument(help="Folders of benches; unfinished ones will do.")],
 ) -> None:
     """Write recipes/results/CORPUS/CELL from the finished cells of benches."""
-    for bench in benches:
-        for record in sorted(bench.glob("*/record.json")):
-            typer.echo(keep_run(record.parent, ROOT))
+    each(cells_below(benches), lambda run: keep_run(run, ROOT))
 
 
 @app.command()
@@ -96,11 +137,7 @@ def restore(
 ) -> None:
     """Give a bench the cells that are kept of its corpus, but for those whose recipe has changed since."""
     corpus = Corpus.open(data)
-    for record in sorted((ROOT / corpus.name).glob("*/record.json")):
-        try:
-            typer.echo(give_back(record.parent, corpus, to))
-        except ConfigError as e:
-            typer.echo(f"{record.parent}: left out: {e}", err=True)
+    each(cells_below([ROOT / corpus.name]), lambda kept: give_back(kept, corpus, to))
 
 
 if __name__ == "__main__":

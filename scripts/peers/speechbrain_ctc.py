@@ -8,10 +8,13 @@ dev and searched as ours are.
 
 from __future__ import annotations
 
+import copy
+import itertools
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -37,7 +40,7 @@ from asr.data.corpus import Corpus
 from asr.decode.search import SearchSettings
 from asr.decode.topology import Topology
 from asr.emissions import Emissions
-from asr.errors import AsrError, ModelError
+from asr.errors import AsrError, UsageError
 from asr.experiment import (
     ExperimentSettings,
     LmSettings,
@@ -56,7 +59,9 @@ RATE = 16000
 SHIFT_S = 0.02  # 10 ms, halved by its pooling over time
 MELS = 40
 BATCH = 8  # utterances
+PRIOR_UTTERANCES = 200  # of the training set, that the mean posterior is taken over
 OURS = {"phonemes": "phoneme_ctc", "characters": "raw_ctc"}
+Kind = StrEnum("Kind", list(OURS))
 
 
 def parts(units: int) -> torch.nn.ModuleDict:
@@ -79,7 +84,7 @@ class Spent(Exception):
 class Brain(sb.Brain):  # type: ignore[misc]
     """Its training loop: log-mel, network, CTC; greedy errors on dev decide rate and checkpoint."""
 
-    def prepare(self, minutes: float, folder: Path) -> None:
+    def prepare(self, minutes: float) -> None:
         """What a recipe keeps in its hparams."""
         self.features = Fbank(sample_rate=RATE, n_fft=400, n_mels=MELS)
         self.augment = Augmenter(
@@ -93,8 +98,8 @@ class Brain(sb.Brain):  # type: ignore[misc]
             ],
         )  # fmt: skip
         self.anneal = NewBobScheduler(1.0, annealing_factor=0.8, improvement_threshold=0.0025)
-        self.minutes, self.best_file, self.best = minutes, folder / "best.pt", float("inf")
-        self.train_s = self.audio_s = 0.0
+        self.minutes, self.best, self.best_modules = minutes, float("inf"), self.modules
+        self.began, self.audio_s = time.perf_counter(), 0.0
         self.epochs: list[dict[str, float]] = []
 
     def compute_forward(self, batch: Any, stage: sb.Stage) -> Any:
@@ -122,12 +127,10 @@ class Brain(sb.Brain):  # type: ignore[misc]
             self.errors.append(batch.id, found, labels, target_len=label_lengths)
         return ctc_loss(log_probs, labels, lengths, label_lengths, 0)
 
-    def fit_batch(self, batch: Any) -> torch.Tensor:
-        """One step, timed."""
-        began = time.perf_counter()
-        loss = super().fit_batch(batch)
-        self.train_s += time.perf_counter() - began
-        return loss
+    @property
+    def train_s(self) -> float:
+        """Since training began, looks at dev and reading of audio included, as for ours."""
+        return time.perf_counter() - self.began
 
     def on_stage_start(self, stage: sb.Stage, epoch: int | None = None) -> None:
         """Count errors anew."""
@@ -142,7 +145,9 @@ class Brain(sb.Brain):  # type: ignore[misc]
         update_learning_rate(self.optimizer, rate)
         if error < self.best:
             self.best = error
-            torch.save(self.modules.state_dict(), self.best_file)
+            self.best_modules = copy.deepcopy(
+                self.modules
+            )  # normalisation keeps statistics beside its weights
         self.epochs.append({"dev_error": error, "minutes": self.train_s / 60, "rate": rate})
         typer.echo(f"epoch {epoch}: dev error {error:.2f}%, {self.train_s / 60:.1f} min", err=True)
         if self.train_s >= 60 * self.minutes:
@@ -155,10 +160,12 @@ class Peer:
     sample_rate = RATE
     adapts = False
 
-    def __init__(self, brain: Brain, targets: Targets) -> None:
+    def __init__(self, brain: Brain, targets: Targets, train: CutSet) -> None:
         self.brain, self.units = brain, targets.units
         self.topology, self.spoken = Topology.ctc(targets.units), {}
-        self.log_prior = np.full(len(self.units), -np.log(len(self.units)), np.float32)
+        some = itertools.islice(train, PRIOR_UTTERANCES)
+        frames = np.concatenate([np.exp(self.emit([load_cut(c, RATE)], RATE)[0].scores) for c in some])
+        self.log_prior = np.log(np.maximum(frames.mean(axis=0), 1e-8)).astype(np.float32)
 
     @torch.inference_mode()
     def emit(self, waveforms: Sequence[np.ndarray], sample_rate: int) -> list[Emissions]:
@@ -186,18 +193,10 @@ def dataset(cuts: CutSet, targets: Targets) -> Any:
     return data.filtered_sorted(sort_key="duration")
 
 
-def counted() -> Iterator[int]:
-    """Epochs without end; the time decides."""
-    n = 0
-    while True:
-        n += 1
-        yield n
-
-
 def main(
     data: Annotated[Path, typer.Option(help="A corpus folder made by `asr prepare`.")],
     to: Annotated[Path, typer.Option(help="Folder of the peer's files and of peer.json.")],
-    targets: Annotated[str, typer.Option(help="phonemes or characters.")] = "phonemes",
+    targets: Annotated[Kind, typer.Option(help="What the network writes.")] = Kind.phonemes,
     minutes: Annotated[float | None, typer.Option(help="Of training; by default those of --ours.")] = None,
     hours: Annotated[float | None, typer.Option(help="Hours of training audio; all when left out.")] = None,
     seed: Annotated[int, typer.Option(help="Of budget and training.")] = 0,
@@ -205,10 +204,17 @@ def main(
     threads: Annotated[int, typer.Option(help="CPU threads.")] = 1,
 ) -> None:
     """Train and score SpeechBrain's CTC network as our recipes are: same hours, compute, lexicon and LM."""
-    beside = None if ours is None else RunRecord.load(ours)
+    beside, passes = None, 0
+    if ours is not None:
+        beside = RunRecord.load(ours)
+        if (beside.row["recipe"], beside.budget["hours"], beside.row["seed"]) != (OURS[targets], hours, seed):
+            raise UsageError(
+                f"--ours {ours} is not {OURS[targets]} of these hours and this seed", fix="give another"
+            )
+        passes = json.loads((ours / "checkpoints" / "training.json").read_text())["epochs"]
     if minutes is None:
         if beside is None:
-            raise ModelError("how long to train?", fix="give --minutes, or --ours with a run of ours")
+            raise UsageError("how long to train?", fix="give --minutes, or --ours with a run of ours")
         minutes = beside.row["train_s"] / 60
     torch.set_num_threads(threads)
     lhotse.utils.fix_random_seed(seed)
@@ -216,17 +222,17 @@ def main(
     corpus = Corpus.open(data)
     lm = language_model(corpus, LmSettings())
     lexicon = full_lexicon(corpus, lm)
-    wanted = Targets("phonemes" if targets == "phonemes" else "characters", lexicon)
+    wanted = Targets("phonemes" if targets is Kind.phonemes else "characters", lexicon)
     train = Budget(hours, seed).select(corpus.cuts("train").to_eager())
     modules = parts(len(wanted.units))
     brain = Brain(
         modules, lambda p: torch.optim.Adadelta(p, lr=1.0, rho=0.95, eps=1e-8), run_opts={"device": "cpu"}
     )
-    brain.prepare(minutes, to)
+    brain.prepare(minutes)
     options = {"batch_size": BATCH}
     try:
         brain.fit(
-            counted(),
+            itertools.count(1),  # the time decides
             dataset(train, wanted),
             dataset(corpus.cuts("dev").to_eager(), wanted),
             progressbar=False,
@@ -234,25 +240,23 @@ def main(
             valid_loader_kwargs=options,
         )
     except Spent:
-        pass
-    modules.load_state_dict(torch.load(brain.best_file, weights_only=True))
-    modules.eval()
+        train_s = brain.train_s
+    brain.modules = brain.best_modules.eval()
 
-    peer: Any = Peer(brain, wanted)
+    peer: Any = Peer(brain, wanted, train)
     system = System(
         OURS[wanted.kind], corpus.language, peer, search_lexicon(peer, lexicon, lm), lm, SearchSettings()
     )
     tune_on(system, corpus.cuts("dev"), ExperimentSettings.model_fields["tune_utterances"].default, seed)
     row = evaluate_split(system, corpus, lexicon, "test", to)
     greedy = "per" if wanted.kind == "phonemes" else "greedy_cer"
-    row |= {"train_s": round(brain.train_s, 1), "audio_per_s": round(brain.audio_s / brain.train_s, 1)}
+    row |= {"train_s": round(train_s, 1), "audio_per_s": round(brain.audio_s / train_s, 1)}
     row |= {"params": peer.parameters_count(), "targets": wanted.kind, "hours": hours, "seed": seed}
     write_json(to / "peer.json", {**row, "epochs": brain.epochs, "provenance": provenance()})
 
     head = ("", "WER %", f"greedy {'PER' if greedy == 'per' else 'CER'} %", "train s", "audio s per s")
     lines = [("speechbrain", row["wer"], row[greedy], row["train_s"], row["audio_per_s"])]
-    if beside is not None and ours is not None:
-        passes = json.loads((ours / "checkpoints" / "training.json").read_text())["epochs"]
+    if beside is not None:
         r = beside.row
         speed = passes * beside.budget["seconds"] / r["train_s"]
         lines.append((r["recipe"], r["wer"], r[greedy], r["train_s"], round(speed, 1)))

@@ -24,7 +24,16 @@ from asr.models.networks.batches import AHEAD, Ahead, Batch, Batches, Take, Utte
 from asr.models.networks.checkpoint import SafeCheckpointIO
 from asr.models.networks.network import FRAME_SHIFT_S, MINIMUM_FRAMES, Dropout, Network
 from asr.models.networks.resume import Resume
-from asr.models.networks.training import AGAIN, RISE, device_of, epochs_for, rate_at, scheduled, validated
+from asr.models.networks.training import (
+    AGAIN,
+    RISE,
+    Final,
+    device_of,
+    epochs_for,
+    rate_at,
+    scheduled,
+    validated,
+)
 from asr.text.lexicon import Lexicon
 
 RATE = 8000
@@ -32,7 +41,7 @@ LEXICON = Lexicon({"LOW": [("L", "OW")], "MID": [("M", "IH", "D")], "HIGH": [("H
 TONES = {"LOW": 300.0, "MID": 900.0, "HIGH": 2500.0}
 SMALL = {
     "sample_rate": RATE, "channels": 24, "width": 48, "blocks": 2, "lstm_layers": 1, "dropout": 0.0,
-    "time_masks": 0, "channel_masks": 0, "speeds": (1.0,), "batch_s": 1.5,
+    "time_masks": 0, "channel_masks": 0, "speeds": (1.0,), "batch_s": 1.5, "device": "cpu",
 }  # fmt: skip
 
 
@@ -312,10 +321,14 @@ def test_the_loss_leaves_no_tensor_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -
 def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert device_of(CtcSettings()) == "cpu"
-    with pytest.raises(UsageError, match="torch sees no GPU here"):
+    with pytest.raises(UsageError, match="torch sees 0 GPUs for 1 processes"):
         device_of(CtcSettings(device="cuda"))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     assert device_of(CtcSettings()) == "cuda" and device_of(CtcSettings(device="cpu")) == "cpu"
+    assert device_of(CtcSettings(), 2) == "cpu"
+    with pytest.raises(UsageError, match="torch sees 1 GPUs for 2 processes"):
+        device_of(CtcSettings(device="cuda"), 2)
 
 
 def test_silence_and_other_rates_give_finite_emissions() -> None:
@@ -358,7 +371,7 @@ def test_a_resumed_fit_equals_an_unbroken_one(tmp_path: Path, monkeypatch: pytes
     # everything random is on: speeds, noise, masks, dropout; and a running average is kept
     random = {
         **SMALL, "dropout": 0.1, "time_masks": 1, "channel_masks": 1, "speeds": (0.9, 1.0, 1.1),
-        "noise_share": 0.5, "consistency": 0.2, "calm_start": 0.2, "average": 0.8,
+        "noise_share": 0.5, "room_share": 0.3, "consistency": 0.2, "calm_start": 0.2, "average": 0.8,
     }  # fmt: skip
     settings = CtcSettings(epochs=6, **random)
     unbroken = Ctc(settings, LEXICON, seed=2)
@@ -404,6 +417,28 @@ def test_a_running_average_of_the_weights_is_kept(tmp_path: Path, monkeypatch: p
         average = 0.7 * average + 0.3 * weight
     assert len(weights) >= 5 and not torch.equal(weights[0], weights[-1])
     torch.testing.assert_close(model.network.output.weight.detach(), average)
+
+
+def test_a_training_killed_after_its_last_pass_is_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cuts = tone_cuts(tmp_path / "wav", 4)
+    settings = CtcSettings(epochs=3, average=0.5, **SMALL)
+    unbroken = Ctc(settings, LEXICON, seed=2)
+    unbroken.fit(cuts, cuts, tmp_path / "a")
+
+    def dies(self: Final, *_: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as m:
+        m.setattr(Final, "on_train_end", dies)
+        with pytest.raises(Killed):
+            Ctc(settings, LEXICON, seed=2).fit(cuts, cuts, tmp_path / "b")
+    again = Ctc(settings, LEXICON, seed=2)
+    again.fit(cuts, cuts, tmp_path / "b")
+    for name, value in unbroken.network.state_dict().items():
+        torch.testing.assert_close(again.network.state_dict()[name], value, rtol=0, atol=0, msg=name)
+    assert (tmp_path / "a" / "training.json").read_text() == (tmp_path / "b" / "training.json").read_text()
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ class Killed(Exception):
     """What ends a training."""
 
 
-SMALL = {"frontend": "logmel", "channels": 16, "width": 32, "blocks": 1, "lstm_layers": 1}
+SMALL = {"frontend": "logmel", "channels": 16, "width": 32, "blocks": 1, "lstm_layers": 1, "device": "cpu"}
 SETTINGS = GmmHmmSettings(
     gaussians=30, passes=6, frames_per_gaussian=10, speeds=(1.0, 1.1), acoustic="network",
     network={**SMALL, "epochs": 30, "batch_s": 4.0},

@@ -75,6 +75,7 @@ def test_two_processes_have_the_losses_of_one(tmp_path: Path, share: float | Non
             processes=processes,
             phoneme_share=share,
             precision="32-true",
+            average=0.5,
             **SMALL,
         )
         model, folder = Ctc(settings, LEXICON, seed=1), tmp_path / f"{processes}"

@@ -10,7 +10,7 @@ import torch
 from asr.errors import DataError
 from asr.models.ctc import surroundings
 from asr.models.ctc.settings import CtcSettings
-from asr.models.ctc.surroundings import Surroundings, coloured
+from asr.models.ctc.surroundings import Surroundings, coloured, noise_files
 
 RATE = 16000
 
@@ -32,8 +32,13 @@ def test_noise_has_the_ratio_asked_for(speech: torch.Tensor, snr: float) -> None
 
 def test_a_draw_repeats_and_others_differ(speech: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(surroundings, "ROOMS", 4)
-    around = Surroundings(CtcSettings(noise_share=0.5, room_share=0.5))
-    once = [around(speech, draw) for draw in range(40)]
+    settings = CtcSettings(noise_share=0.5, room_share=0.5)
+    torch.manual_seed(1)
+    state = torch.random.get_rng_state()
+    once = [Surroundings(settings)(speech, draw) for draw in range(40)]
+    assert torch.equal(torch.random.get_rng_state(), state)
+    torch.manual_seed(2)  # a resumed training has another state when it makes its rooms
+    around = Surroundings(settings)
     for draw, heard in enumerate(once):
         torch.testing.assert_close(around(speech, draw), heard, rtol=0, atol=0)
         assert heard.shape == speech.shape and heard.dtype == torch.float32 and heard.isfinite().all()
@@ -57,7 +62,8 @@ def test_a_room_leaves_speech_where_it_was(monkeypatch: pytest.MonkeyPatch) -> N
 def test_recorded_noise_is_repeated_where_it_is_short(tmp_path: Path, speech: torch.Tensor) -> None:
     tone = np.sin(2 * np.pi * 1000 * np.arange(4000) / 8000)  # half a second, at another rate
     soundfile.write(tmp_path / "tone.wav", tone, 8000)
-    around = Surroundings(CtcSettings(noise_share=1.0, noise_snr=(0.0, 0.0), noise_from=str(tmp_path)))
+    settings = CtcSettings(noise_share=1.0, noise_snr=(0.0, 0.0), noise_from=str(tmp_path))
+    around = Surroundings(settings, noise_files(settings))
     noise = (around(speech, 1) - speech).numpy()
     for half in np.split(noise, 2):
         assert np.abs(np.fft.rfft(half)).argmax() == pytest.approx(1000, abs=5)
@@ -65,8 +71,14 @@ def test_recorded_noise_is_repeated_where_it_is_short(tmp_path: Path, speech: to
 
 def test_a_folder_without_audio_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="holds no audio") as e:
-        Surroundings(CtcSettings(noise_share=0.1, noise_from=str(tmp_path)))
+        noise_files(CtcSettings(noise_share=0.1, noise_from=str(tmp_path)))
     assert str(tmp_path) in str(e.value)
+    assert noise_files(CtcSettings(noise_share=0.1)) == noise_files(CtcSettings()) == []
+
+
+def test_silence_stays_silence() -> None:
+    silence = torch.zeros(RATE)
+    assert torch.equal(Surroundings(CtcSettings(noise_share=1.0))(silence, 1), silence)
 
 
 def test_colours_run_from_white_to_red() -> None:

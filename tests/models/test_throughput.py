@@ -57,7 +57,7 @@ def test_training_is_nearly_as_fast_as_a_bare_loop(tmp_path: Path) -> None:
         steps = (PASSES * len(batches),)
         module = CtcTraining(network, settings, steps, 0, "key")
         began = time.process_time()
-        fit(module, loader, batches, PASSES, Resume(tmp_path / f"run{number}", "key"))
+        fit(module, loader, PASSES, Resume(tmp_path / f"run{number}", "key"))
         return time.process_time() - began
 
     bare()  # kernels are compiled once

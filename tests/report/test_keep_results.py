@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 from lhotse import CutSet, MonoCut, SupervisionSegment
+from typer.testing import CliRunner
 
 from asr.bench import plan, run_bench
+from asr.data.budget import Budget
 from asr.data.corpus import Corpus
 from asr.errors import ConfigError, DataError
 from asr.experiment import Cell
@@ -41,27 +43,32 @@ def bench(tmp_path):
         said = SupervisionSegment(u["id"], "r", 0, 1, text=u["reference"], speaker=u["speaker"])
         cuts.append(MonoCut(u["id"], 0, 1, 0, supervisions=[said]))
     CutSet.from_cuts(cuts).to_file(folder / "cuts_test.jsonl.gz")
-    (folder / "corpus.json").write_text(json.dumps({"name": "toy", "splits": {"test": {}}}))
+    said = SupervisionSegment("t", "r", 0, 3600, text="A CAT", speaker="s")
+    train = CutSet.from_cuts([MonoCut("t", 0, 3600, 0, supervisions=[said])])
+    train.to_file(folder / "cuts_train.jsonl.gz")
+    (folder / "corpus.json").write_text(json.dumps({"name": "toy", "splits": {"test": {}, "train": {}}}))
     # the corpus is there now, so cells have other names: as on another machine
     for cell, state in zip(cells, states, strict=True):
         path = state.folder / "record.json"
-        path.write_text(
-            json.dumps(json.loads(path.read_text()) | {"config": cell.settings().model_dump(mode="json")})
-        )
+        record = json.loads(path.read_text())
+        record["config"] = cell.settings().model_dump(mode="json")
+        record["budget"]["sha256"] = Budget.digest(Budget(0.5, 3).select(train))
+        path.write_text(json.dumps(record))
     return cells, states, Corpus.open(folder)
 
 
 def test_a_bench_gets_back_what_it_had(bench, tmp_path):
     cells, states, corpus = bench
     kept = [results.keep_run(s.folder, tmp_path / "kept") for s in states]
-    assert sorted(f.name for f in kept[0].iterdir()) == ["hyp.trn", "record.json"]
+    assert sorted(f.name for f in kept[0].iterdir()) == ["hyp.trn", "record.json", "stages.json"]
     for folder in kept:
         results.give_back(folder, corpus, tmp_path / "c")
-    again = plan(cells, tmp_path / "c")
+    again = plan(cells, tmp_path / "c", stages=True)
     for old, new in zip(states, again, strict=True):
         assert new.state == "kept" and new.row == RunRecord.load(old.folder).row
         assert new.folder.name != old.folder.name
-        assert Run.load(new.folder).result == Run.load(old.folder).result
+        one, other = Run.load(new.folder), Run.load(old.folder)
+        assert one.result == other.result and one.losses == other.losses
 
 
 def test_hypotheses_are_trn_without_references(bench, tmp_path):
@@ -85,10 +92,44 @@ def test_a_cell_of_other_settings_is_not_given_back(bench, tmp_path):
         results.give_back(kept, corpus, tmp_path / "c")
 
 
-def test_another_corpus_of_that_name_is_named(bench, tmp_path):
+@pytest.mark.parametrize("change", ["an utterance less", "another text", "another train split"])
+def test_another_state_of_the_corpus_is_refused(bench, tmp_path, change):
     _, states, corpus = bench
     kept = results.keep_run(states[0].folder, tmp_path / "kept")
     lines = (kept / "hyp.trn").read_text().splitlines()
-    (kept / "hyp.trn").write_text("\n".join(lines[1:]) + "\n")
-    with pytest.raises(DataError, match="u000"):
+    if change == "an utterance less":
+        (kept / "hyp.trn").write_text("\n".join(lines[1:]) + "\n")
+    elif change == "another text":
+        (kept / "hyp.trn").write_text("\n".join([f"CAT {lines[0]}", *lines[1:]]) + "\n")
+    else:
+        record = json.loads((kept / "record.json").read_text())
+        record["budget"]["sha256"] = "0" * 64
+        (kept / "record.json").write_text(json.dumps(record))
+    with pytest.raises(DataError, match="another state of the corpus"):
         results.give_back(kept, corpus, tmp_path / "c")
+    assert not (tmp_path / "c").exists()
+
+
+def test_a_bench_keeps_its_own_cells(bench, tmp_path):
+    _, states, corpus = bench
+    kept = results.keep_run(states[0].folder, tmp_path / "kept")
+    run = results.give_back(kept, corpus, tmp_path / "c")
+    before = (run / "record.json").read_text()
+    (kept / "record.json").write_text(before.replace('"mfcc', '"x'))
+    (run / "decode" / "test" / "hyp.jsonl").write_text("its own")
+    assert results.give_back(kept, corpus, tmp_path / "c") == run
+    assert (run / "decode" / "test" / "hyp.jsonl").read_text() == "its own"
+
+
+def test_what_fails_is_named_and_the_rest_goes_on(bench, tmp_path, monkeypatch):
+    _, states, corpus = bench
+    monkeypatch.setattr(results, "ROOT", tmp_path / "kept")
+    runner = CliRunner()
+    assert runner.invoke(results.app, ["keep", str(tmp_path / "nosuch")]).exit_code == 1
+    done = runner.invoke(results.app, ["keep", str(states[0].folder.parent)])
+    assert done.exit_code == 0 and len(list((tmp_path / "kept" / "toy").iterdir())) == 2
+    broken = sorted((tmp_path / "kept" / "toy").iterdir())[0]
+    (broken / "record.json").write_text("{")
+    done = runner.invoke(results.app, ["restore", str(corpus.folder), str(tmp_path / "c")])
+    assert done.exit_code == 1 and len(list((tmp_path / "c").iterdir())) == 1
+    assert str(broken) in done.output and "damaged" in done.output

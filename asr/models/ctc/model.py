@@ -21,7 +21,7 @@ from asr.decode.align import align
 from asr.decode.topology import Topology
 from asr.emissions import Emissions
 from asr.errors import AsrError, DataError, ModelError
-from asr.files import replacing, write_json
+from asr.files import content_hash, replacing, write_json
 from asr.models.ctc.settings import CtcSettings
 from asr.models.ctc.targets import Targets
 from asr.models.networks.batches import EMIT_S, Batches, Utterances, posteriors
@@ -80,7 +80,7 @@ class Ctc:
             )
         # Lightning is slow to import, and `transcribe` never needs it
         from asr.models.ctc import training
-        from asr.models.ctc.surroundings import Surroundings
+        from asr.models.ctc.surroundings import Surroundings, noise_files
         from asr.models.networks.resume import Resume, key_of
 
         settings, tasks, network = self.settings.trained, [self.targets], self.network
@@ -91,10 +91,9 @@ class Ctc:
         cache = workdir / "audio"
         cache.mkdir(parents=True, exist_ok=True)
         encode = [task.encode for task in tasks]
-        around = Surroundings(settings) if settings.room_share or settings.noise_share else None
         sets = {
-            name: Utterances(cuts, encode, self.sample_rate, cache / name, name, heard)
-            for name, cuts, heard in (("train", train, around), ("dev", dev, None))
+            name: Utterances(cuts, encode, self.sample_rate, cache / name, name)
+            for name, cuts in (("train", train), ("dev", dev))
         }
         for name, utterances in sets.items():
             if not len(utterances):
@@ -103,8 +102,12 @@ class Ctc:
                 )
         key = key_of(settings, tasks[0].units, self.seed, *sets.values())
         taken, key = begin(network, tasks[0].units, settings.init_from, key)
+        if noises := noise_files(settings):
+            key = content_hash(key, *(f"{f.name} {f.stat().st_size}" for f in noises))
         resume = Resume(workdir, key)
         if not resume.finished:
+            if settings.room_share or settings.noise_share:
+                sets["train"].surroundings = Surroundings(settings, noises)
             training.train(network, sets["train"], sets["dev"], settings, self.seed, resume, taken)
         resume.load_final(network)
         if network.second is not None:

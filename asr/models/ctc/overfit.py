@@ -48,7 +48,8 @@ def overfit(settings: CtcSettings, lexicon: Lexicon, cuts: lhotse.CutSet, seed: 
     some = lhotse.CutSet.from_cuts(ordered[start : start + UTTERANCES])
     plain = {
         "epochs": PASSES, "dropout": 0.0, "time_masks": 0, "channel_masks": 0, "speeds": (1.0,),
-        "weight_decay": 0.0, "crf": 0.0, "phoneme_share": None,
+        "weight_decay": 0.0, "crf": 0.0, "phoneme_share": None, "noise_share": 0.0, "room_share": 0.0,
+        "average": 0.0, "consistency": 0.0, "intermediate": 0.0,
     }  # fmt: skip
     model = Ctc(settings.model_copy(update=plain), lexicon, seed)
     targets = model.targets

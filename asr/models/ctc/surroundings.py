@@ -2,21 +2,41 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import soundfile
 import torch
-from lhotse import Recording
 from lhotse.audio.mixer import AudioMixer
 from lhotse.augmentation import ReverbWithImpulseResponse
 from lhotse.augmentation.utils import FastRandomRIRGenerator
+from torchaudio.functional import resample
 
 from asr.data.audio import SUFFIXES, inspect_audio
-from asr.errors import DataError
+from asr.errors import AudioError, DataError
 from asr.models.ctc.settings import CtcSettings
 from asr.progress import track
 
 ROOMS = 100  # made once: one takes as long as ten seconds of training
+
+
+def noise_files(settings: CtcSettings) -> list[Path]:
+    """The recordings that noise is taken from; none where noise is random or not added.
+
+    Raises
+    ------
+    DataError
+        If their folder holds no audio.
+    """
+    if not settings.noise_share or settings.noise_from is None:
+        return []
+    folder = Path(settings.noise_from)
+    files = sorted(f for f in folder.rglob("*") if f.suffix.lower() in SUFFIXES)
+    if not files:
+        raise DataError("holds no audio", path=folder, fix="set model.noise_from to a folder of noises")
+    return files
 
 
 class Surroundings:
@@ -25,14 +45,14 @@ class Surroundings:
     Parameters
     ----------
     settings
-        Shares, signal-to-noise ratios and, for recorded noise, its folder.
+        Shares and signal-to-noise ratios.
+    noises
+        Recordings to take noise from; without any, noise is random.
 
     Raises
     ------
-    DataError
-        If that folder holds no audio.
     AudioError
-        If a file there cannot be read.
+        If one of them cannot be read.
 
     Reference
     ---------
@@ -40,23 +60,13 @@ class Surroundings:
     rooms are Lhotse's: Luo and Yu 2022, "FRA-RIR: Fast random approximation of the image-source method".
     """
 
-    def __init__(self, settings: CtcSettings) -> None:
+    def __init__(self, settings: CtcSettings, noises: Sequence[Path] = ()) -> None:
         self.settings = settings
-        numbers = track(range(ROOMS), "rooms") if settings.room_share else ()
         self.rooms = [
-            FastRandomRIRGenerator(settings.sample_rate, room_seed=k, source_seed=k)(1) for k in numbers
+            _room(settings.sample_rate, k) for k in track(range(ROOMS if settings.room_share else 0), "rooms")
         ]
-        self.recordings: list[Recording] = []
-        if settings.noise_share and settings.noise_from is not None:
-            folder = Path(settings.noise_from)
-            files = sorted(f for f in folder.rglob("*") if f.suffix.lower() in SUFFIXES)
-            if not files:
-                raise DataError(
-                    "holds no audio", path=folder, fix="set model.noise_from to a folder of noises"
-                )
-            for file in track(files, "noises"):
-                inspect_audio(file)
-                self.recordings.append(Recording.from_file(file).resample(settings.sample_rate))
+        # what can be decoded, which a header may promise more than
+        self.noises = [(path, inspect_audio(path).seconds) for path in track(noises, "noises")]
 
     def __call__(self, waveform: torch.Tensor, draw: int) -> torch.Tensor:
         """What a microphone there hears of (samples,); the same for the same random number `draw`."""
@@ -65,20 +75,36 @@ class Surroundings:
         if rng.random() < s.room_share:
             room = self.rooms[rng.integers(len(self.rooms))]
             heard = ReverbWithImpulseResponse(rir_generator=lambda nsource: room)(heard, s.sample_rate)
-        if rng.random() < s.noise_share:
+        if rng.random() < s.noise_share and heard.any():  # silence has no ratio to noise
             mixer = AudioMixer(heard, s.sample_rate)
-            noise = self._recorded(heard.shape[1], rng) if self.recordings else coloured(heard.shape[1], rng)
+            noise = self._recorded(heard.shape[1], rng) if self.noises else coloured(heard.shape[1], rng)
             mixer.add_to_mix(noise[None], snr=rng.uniform(*s.noise_snr))
             heard = mixer.mixed_mono_audio
         return torch.from_numpy(np.ascontiguousarray(heard[0], dtype=np.float32))
 
     def _recorded(self, samples: int, rng: np.random.Generator) -> np.ndarray:
         """A random piece of a random recording, over and over where that is shorter."""
-        recording = self.recordings[rng.integers(len(self.recordings))]
+        path, length = self.noises[rng.integers(len(self.noises))]
         seconds = samples / self.settings.sample_rate
-        start = rng.uniform(0.0, max(0.0, recording.duration - seconds))
-        piece = recording.load_audio(offset=start, duration=min(seconds, recording.duration)).mean(axis=0)
-        return np.resize(piece, samples)
+        start = rng.uniform(0.0, max(0.0, length - seconds))
+        try:
+            with soundfile.SoundFile(path) as sound:
+                sound.seek(int(start * sound.samplerate))
+                piece = sound.read(math.ceil(seconds * sound.samplerate), dtype="float32", always_2d=True)
+                rate = sound.samplerate
+        except soundfile.LibsndfileError as e:
+            raise AudioError(
+                f"cannot be decoded ({e.error_string})", path=path, fix="convert it again"
+            ) from e
+        noise = resample(torch.from_numpy(piece.mean(axis=1)), rate, self.settings.sample_rate)
+        return np.resize(noise.numpy(), samples)
+
+
+def _room(sample_rate: int, number: int) -> np.ndarray:
+    """An impulse response (1, samples); Lhotse draws a part of it from torch's own generator."""
+    with torch.random.fork_rng():
+        torch.manual_seed(number)
+        return np.asarray(FastRandomRIRGenerator(sample_rate, room_seed=number, source_seed=number)(1))
 
 
 def coloured(samples: int, rng: np.random.Generator) -> np.ndarray:

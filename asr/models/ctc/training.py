@@ -174,7 +174,7 @@ class CtcTraining(Training):
                 loss = loss + self.taught.consistency * apart
             if self.denominators and self.global_step >= self.cycles[0]:
                 others = self.denominators[k](log_probs, frames).sum() / task.target_lengths.sum()
-                loss = loss + self.taught.crf * others
+                loss = loss + (1.0 - middle) * self.taught.crf * others
             if k == 0:
                 blank_rate, coverage = written(log_probs.detach(), frames, task)
                 self.log_dict({"blank_rate": blank_rate, "coverage": coverage})
@@ -251,7 +251,6 @@ def train(
     fit(
         module,
         Ahead(train, batches),
-        batches,
         sum(cycles),
         resume,
         Ahead(dev, watched),

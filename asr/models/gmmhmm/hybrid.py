@@ -178,7 +178,7 @@ def train(
         steps = [n * len(batches) for n in cycles]
         denominator = StateDenominator(said, parameters, s.mmi_scale) if len(cycles) > 1 else None
         module = StateTraining(network, s, steps, seed, key, log_prior, denominator, taken)
-        fit(module, Ahead(aligned, batches), batches, sum(cycles), resume)
+        fit(module, Ahead(aligned, batches), sum(cycles), resume)
     resume.load_final(network)
     (workdir / "audio").unlink()
     return network.eval(), log_prior

@@ -121,8 +121,11 @@ class Utterances(Dataset[Batch]):
         File for the decoded audio; 115 MB per hour at 16 kHz.
     what
         Name of the set in messages.
+
+    Attributes
+    ----------
     surroundings
-        From a waveform (samples,) and the random number of a `Take` to what is heard of it.
+        From a waveform (samples,) and the random number of a `Take` to what is heard of it; None: as it is.
     """
 
     def __init__(
@@ -132,9 +135,9 @@ class Utterances(Dataset[Batch]):
         sample_rate: int,
         path: Path,
         what: str,
-        surroundings: Callable[[torch.Tensor, int], torch.Tensor] | None = None,
     ) -> None:
-        self.sample_rate, self.surroundings = sample_rate, surroundings
+        self.sample_rate = sample_rate
+        self.surroundings: Callable[[torch.Tensor, int], torch.Tensor] | None = None
         self.labels: list[list[np.ndarray]] = []
         self.needed: list[int] = []
         starts, ids, skipped = [0], [], 0

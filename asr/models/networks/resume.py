@@ -68,6 +68,12 @@ class Resume:
         state = SafeCheckpointIO().load_checkpoint(self.final)["state_dict"]
         network.load_state_dict({name.removeprefix("network."): value for name, value in state.items()})
 
+    def finish_from_last(self) -> None:
+        """Take the weights of the last checkpoint for those that training ended with."""
+        checkpoint = SafeCheckpointIO().load_checkpoint(self.last)
+        SafeCheckpointIO().save_checkpoint({k: checkpoint[k] for k in ("key", "state_dict")}, self.final)
+        self.finish(checkpoint["epoch"] + 1, checkpoint["global_step"])
+
     def finish(self, epochs: int, steps: int) -> None:
         """Write ``training.json``."""
         write_json(self.summary, {"epochs": epochs, "steps": steps, "key": self.key})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import math
 import time
@@ -11,7 +12,7 @@ from typing import Any, Literal
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, WeightAveraging
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
@@ -83,20 +84,33 @@ def batch_for(total_s: float, settings: NetworkSettings) -> float:
     return min(settings.batch_s, max(SMALLEST_S, total_s / STEPS_A_PASS))
 
 
-def device_of(settings: NetworkSettings) -> Literal["cpu", "cuda"]:
-    """What `auto` means on this machine; UsageError where a GPU is wanted that torch does not see."""
-    if settings.device == "cuda" and not torch.cuda.is_available():
-        raise UsageError("model.device: torch sees no GPU here", fix="set model.device=cpu")
-    return "cuda" if settings.device != "cpu" and torch.cuda.is_available() else "cpu"
+def device_of(settings: NetworkSettings, processes: int = 1) -> Literal["cpu", "cuda"]:
+    """What `auto` means on this machine: GPUs where there is one a process.
+
+    Raises
+    ------
+    UsageError
+        If GPUs are wanted that torch does not see.
+    """
+    enough = torch.cuda.is_available() and torch.cuda.device_count() >= processes
+    if settings.device == "cuda" and not enough:
+        what = f"model.device: torch sees {torch.cuda.device_count()} GPUs for {processes} processes"
+        raise UsageError(what, fix="set model.device=cpu")
+    return "cuda" if settings.device != "cpu" and enough else "cpu"
 
 
-def precision_of(settings: NetworkSettings) -> Literal["32-true", "bf16-mixed"]:
-    """What `auto` means on this machine."""
+def precision_of(settings: NetworkSettings, device: str) -> Literal["32-true", "bf16-mixed"]:
+    """What `auto` means on a device."""
     if settings.precision != "auto":
         return settings.precision
-    cuda = device_of(settings) == "cuda"
+    cuda = device == "cuda"
     native = torch.cuda.is_bf16_supported(False) if cuda else torch.cpu._is_avx512_bf16_supported()
     return "bf16-mixed" if native else "32-true"
+
+
+def averaged(average: torch.Tensor, weight: torch.Tensor, _: object, decay: float) -> torch.Tensor:
+    """The next running average of a weight; counts and numbers that never change are taken as they are."""
+    return average.lerp(weight, 1.0 - decay) if average.is_floating_point() else weight
 
 
 class Training(L.LightningModule):
@@ -291,7 +305,6 @@ class EpochOf(Callback):
 def fit(
     module: Training,
     train: Ahead,
-    batches: Batches,
     epochs: int,
     resume: Resume,
     dev: Ahead | None = None,
@@ -307,9 +320,7 @@ def fit(
     module
         Says what is learned.
     train
-        Batches as `batches` draws them.
-    batches
-        Told which pass it is.
+        Its batches are told which pass it is.
     epochs
         Passes of all cycles together.
     resume
@@ -331,10 +342,15 @@ def fit(
         resume.folder, "last", every_n_epochs=every, save_top_k=1, enable_version_counter=False,
         save_on_train_epoch_end=True,
     )  # fmt: skip
-    callbacks: list[Callback] = [EpochOf(batches), Report(module.settings.max_minutes), last, Final(resume)]
-    if decay := module.settings.average:
-        callbacks.insert(0, EMAWeightAveraging(decay=decay))  # before what keeps the final weights
-    device = device_of(module.settings)
+    callbacks: list[Callback] = [
+        EpochOf(train.batches),
+        Report(module.settings.max_minutes),
+        last,
+        Final(resume),
+    ]
+    device = device_of(module.settings, processes)
+    if decay := module.settings.average:  # before what keeps the final weights
+        callbacks.insert(0, WeightAveraging(device, avg_fn=functools.partial(averaged, decay=decay)))
     backend = "nccl" if device == "cuda" else "gloo"
     together = DDPStrategy(start_method="spawn", process_group_backend=backend) if processes > 1 else "auto"
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
@@ -344,7 +360,7 @@ def fit(
             accelerator=device,
             devices=processes,
             strategy=together,
-            precision=precision_of(module.settings),
+            precision=precision_of(module.settings, device),
             max_epochs=epochs,
             check_val_every_n_epoch=every,
             num_sanity_val_steps=0,
@@ -364,3 +380,5 @@ def fit(
         if going_on:
             console.print(f"resuming from {resume.last}")
         trainer.fit(module, train, dev, ckpt_path=resume.last if going_on else None, weights_only=False)
+    if not resume.finished and going_on:  # it was killed after its last pass: nothing was left to train
+        resume.finish_from_last()
