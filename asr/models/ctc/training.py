@@ -161,11 +161,11 @@ class CtcTraining(Training):
         longest = int(all_frames.max())
         encoded = self.network.encode(batch.waveforms, batch.samples, longest=longest, views=views)
         frames, batch, whole = encoded.frames, batch.repeated(views), whole.repeated(views)
-        total = torch.zeros((), device=frames.device)
+        total = judged = torch.zeros((), device=frames.device)
         tasks = zip(self.network.heads, batch.tasks, whole.tasks, strict=True)
         for k, (head, task, all_of_it) in enumerate(tasks):
             log_probs = self.network.read(encoded.last, head)
-            loss = self._loss(log_probs, frames, task)
+            plain = loss = self._loss(log_probs, frames, task)
             if middle := self.taught.intermediate:
                 early = self._loss(self.network.read(encoded.middle, head), frames, task)
                 loss = (1.0 - middle) * loss + middle * early
@@ -184,9 +184,11 @@ class CtcTraining(Training):
             if flat > 0.0:
                 share = weight * frames.sum() / all_frames.sum()
                 spread = spread_loss(log_probs, frames, task, self.hop)
+                plain = (1.0 - flat) * plain + flat * share * spread
                 loss = (1.0 - flat) * loss + flat * share * spread
+            judged = plain.detach() if k == 0 else judged
             total = total + self.shares[k] * loss
-        return self.watched(total)
+        return self.watched(total, judged)
 
     def on_validation_epoch_start(self) -> None:
         """Reset the counts."""

@@ -173,12 +173,16 @@ class Training(L.LightningModule):
         for layer in self.frozen:  # the statistics of their normalisation stay, too
             layer.eval()
 
-    def watched(self, loss: torch.Tensor) -> torch.Tensor:
-        """The loss of a step, logged; ModelError if it is no number."""
+    def watched(self, loss: torch.Tensor, judged: torch.Tensor | None = None) -> torch.Tensor:
+        """The loss of a step, logged; ModelError if it is no number.
+
+        `judged`: the part of it that is smoothed, to be compared with the loss on dev; None: all of it.
+        """
         value = loss.item()
         if not math.isfinite(value):
             raise ModelError(f"the loss became {value} at step {self.global_step}", fix="lower learning_rate")
-        self.running = value if math.isnan(self.running) else 0.95 * self.running + 0.05 * value
+        latest = value if judged is None else judged.item()
+        self.running = latest if math.isnan(self.running) else 0.95 * self.running + 0.05 * latest
         self.log("loss", value, sync_dist=world()[1] > 1)
         return loss
 
