@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import threading
 from pathlib import Path
@@ -366,16 +367,23 @@ class Killed(Exception):
     """Stands for kill -9."""
 
 
-def test_a_resumed_fit_equals_an_unbroken_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_a_resumed_fit_equals_an_unbroken_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, accumulate: int
+) -> None:
     cuts = tone_cuts(tmp_path / "wav", 6)
     # everything random is on: speeds, noise, masks, dropout; and a running average is kept
     random = {
         **SMALL, "dropout": 0.1, "time_masks": 1, "channel_masks": 1, "speeds": (0.9, 1.0, 1.1),
-        "noise_share": 0.5, "room_share": 0.3, "consistency": 0.2, "calm_start": 0.2, "average": 0.8,
+        "accumulate": accumulate, "noise_share": 0.5, "room_share": 0.3, "consistency": 0.2,
+        "calm_start": 0.2, "average": 0.8,
     }  # fmt: skip
     settings = CtcSettings(epochs=6, **random)
     unbroken = Ctc(settings, LEXICON, seed=2)
     unbroken.fit(cuts, cuts, tmp_path / "a")
+    done = json.loads((tmp_path / "a" / "training.json").read_text())
+    batches = len(Batches(np.array([c.duration for c in cuts]), settings.batch_s, (1.0,), None))
+    assert batches > 2 and done["steps"] == done["epochs"] * math.ceil(batches / accumulate)
 
     step = CtcTraining.training_step
 

@@ -17,7 +17,7 @@ from asr.models.networks.batches import Ahead, Batch, Batches, Utterances
 from asr.models.networks.network import FRAME_SHIFT_S, MINIMUM_FRAMES, Network, valid
 from asr.models.networks.parallel import world
 from asr.models.networks.resume import Resume
-from asr.models.networks.training import Training, batch_for, fit, scheduled
+from asr.models.networks.training import Training, batch_for, fit, scheduled, steps_of
 
 QUIET = 1e-3  # frames 30 dB below the loudest of their utterance hold no speech, says the flat start
 
@@ -247,7 +247,7 @@ def train(
         for k, head in enumerate(network.heads)
         if settings.crf
     ]
-    steps = [n * len(batches) for n in cycles]
+    steps = steps_of(cycles, batches, settings)
     module = CtcTraining(network, settings, steps, seed, resume.key, denominators, taken)
     watched = Batches(dev.seconds, 100.0, (1.0,), None)
     fit(

@@ -28,7 +28,7 @@ from asr.models.gmmhmm.transcribed import Transcribed
 from asr.models.networks.batches import Ahead, Batches, Take, Utterances
 from asr.models.networks.network import FRAME_SHIFT_S, MINIMUM_FRAMES, SUBSAMPLING, Network
 from asr.models.networks.resume import Resume, key_of
-from asr.models.networks.training import Training, batch_for, fit, scheduled
+from asr.models.networks.training import Training, batch_for, fit, scheduled, steps_of
 from asr.models.networks.transfer import begin
 from asr.progress import track
 
@@ -175,7 +175,7 @@ def train(
     taken, key = begin(network, parameters.states.units, s.init_from, key)
     resume = Resume(workdir, key)
     if not resume.finished:
-        steps = [n * len(batches) for n in cycles]
+        steps = steps_of(cycles, batches, s)
         denominator = StateDenominator(said, parameters, s.mmi_scale) if len(cycles) > 1 else None
         module = StateTraining(network, s, steps, seed, key, log_prior, denominator, taken)
         fit(module, Ahead(aligned, batches), sum(cycles), resume)

@@ -45,6 +45,11 @@ def scheduled(total_s: float, settings: NetworkSettings, again: float = 0.0) -> 
     return tuple(cycles)
 
 
+def steps_of(passes: Sequence[int], batches: Batches, settings: NetworkSettings) -> list[int]:
+    """Steps of so many passes each; the last step of a pass may have fewer batches than the others."""
+    return [n * -(-len(batches) // settings.accumulate) for n in passes]
+
+
 def validated(epochs: int) -> int:
     """Every how many passes dev is looked at."""
     return -(-epochs // VALIDATIONS)
@@ -123,7 +128,7 @@ class Training(L.LightningModule):
     settings
         Rates and schedule.
     cycles
-        Batches of each cycle of the learning rate, see `rate_at`.
+        Steps of each cycle of the learning rate, see `rate_at`.
     seed
         Of masks and dropout.
     key
@@ -164,8 +169,9 @@ class Training(L.LightningModule):
         self.running = checkpoint["running"]
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """Draw masks and dropout from (seed, step), so that a resumed run equals an unbroken one."""
-        torch.manual_seed(self.seed * 1_000_003 + self.global_step + 500_009 * world()[0])
+        """Draw masks and dropout from (seed, batch), so that a resumed run equals an unbroken one."""
+        number = self.current_epoch * int(self.trainer.num_training_batches) + batch_idx
+        torch.manual_seed(self.seed * 1_000_003 + number + 500_009 * world()[0])
         calm = self.calm
         for part in self.network.modules():
             if isinstance(part, Dropout | Mask):
@@ -365,6 +371,7 @@ def fit(
             devices=processes,
             strategy=together,
             precision=precision_of(module.settings, device),
+            accumulate_grad_batches=module.settings.accumulate,
             max_epochs=epochs,
             check_val_every_n_epoch=every,
             num_sanity_val_steps=0,
