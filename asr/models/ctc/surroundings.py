@@ -101,10 +101,19 @@ class Surroundings:
 
 
 def _room(sample_rate: int, number: int) -> np.ndarray:
-    """An impulse response (1, samples); Lhotse draws a part of it from torch's own generator."""
-    with torch.random.fork_rng():
-        torch.manual_seed(number)
-        return np.asarray(FastRandomRIRGenerator(sample_rate, room_seed=number, source_seed=number)(1))
+    """An impulse response (1, samples), the same for the same number.
+
+    Lhotse draws a part of it from torch's own generator, and writes reflections that fall on one sample over
+    each other: the one that stays depends on how many threads there are.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.random.fork_rng():
+            torch.manual_seed(number)
+            return np.asarray(FastRandomRIRGenerator(sample_rate, room_seed=number, source_seed=number)(1))
+    finally:
+        torch.set_num_threads(threads)
 
 
 def coloured(samples: int, rng: np.random.Generator) -> np.ndarray:
