@@ -82,8 +82,7 @@ def give_back(kept: Path, corpus: Corpus, to: Path) -> Path:
         return run
     train = Budget(cell.hours, cell.seed).select(corpus.cuts("train").to_eager())
     texts = read_transcripts(kept / "hyp.trn").texts
-    cuts = list(corpus.cuts(row["split"]))
-    said = {cut.id: cut.supervisions[0] for cut in cuts}
+    said = {cut.id: cut.supervisions[0] for cut in corpus.cuts(row["split"])}
     same = Budget.digest(train) == record.budget["sha256"] and said.keys() == texts.keys()
     if same:
         scores = score_texts({i: s.text for i, s in said.items()}, texts).scores

@@ -105,8 +105,8 @@ class Brain(sb.Brain):  # type: ignore[misc]
     def compute_forward(self, batch: Any, stage: sb.Stage) -> Any:
         """Log posteriors (batch, frames, units) and relative lengths (batch,)."""
         waveforms, lengths = batch.sig
-        self.audio_s += float((lengths * waveforms.shape[1]).sum()) / RATE if stage == sb.Stage.TRAIN else 0.0
         if stage == sb.Stage.TRAIN:
+            self.audio_s += float((lengths * waveforms.shape[1]).sum()) / RATE
             waveforms, lengths = self.augment(waveforms, lengths)
         return self.posteriors(waveforms, lengths), lengths
 
@@ -145,9 +145,8 @@ class Brain(sb.Brain):  # type: ignore[misc]
         update_learning_rate(self.optimizer, rate)
         if error < self.best:
             self.best = error
-            self.best_modules = copy.deepcopy(
-                self.modules
-            )  # normalisation keeps statistics beside its weights
+            # a copy of all: normalisation keeps statistics beside its weights
+            self.best_modules = copy.deepcopy(self.modules)
         self.epochs.append({"dev_error": error, "minutes": self.train_s / 60, "rate": rate})
         typer.echo(f"epoch {epoch}: dev error {error:.2f}%, {self.train_s / 60:.1f} min", err=True)
         if self.train_s >= 60 * self.minutes:

@@ -62,11 +62,11 @@ class Batch(NamedTuple):
         """The utterances with their labels, so many times one below the other."""
         if times == 1:
             return self
-        return Batch._make(
-            x if x is None else tuple(y.repeat(times) for y in x) if isinstance(x, tuple)
-            else x.repeat(times, *(1,) * (x.ndim - 1))
-            for x in self
-        )  # fmt: skip
+        samples, targets, lengths = (
+            x.repeat(times) for x in (self.samples, self.targets, self.target_lengths)
+        )
+        second = None if self.second is None else (self.second[0].repeat(times), self.second[1].repeat(times))
+        return Batch(self.waveforms.repeat(times, 1), samples, targets, lengths, second)
 
     def part(self, number: int, of: int) -> Batch:
         """Every so manieth utterance, padded as before; the first one where there is none for this number."""
