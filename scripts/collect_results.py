@@ -1,9 +1,8 @@
-"""Write recipes/NAME/RESULTS.md from the results.csv and the run folders of finished benches."""
+"""Write recipes/NAME/RESULTS.md from finished benches, and keep what each bench itself says of its corpus."""
 
 from __future__ import annotations
 
 import csv
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,10 +11,11 @@ from asr.errors import AsrError, DataError
 from asr.experiment import recipe_names
 from asr.files import write_text
 from asr.record import RunRecord
-from asr.report.figures import Run
+from asr.report.figures import Run, hours_text
 from asr.report.markdown import grid, table
 
 RECIPES = Path(__file__).parents[1] / "recipes"
+SAID = ("RESULTS.md", "results.csv", "curve.svg")  # of a bench, over all recipes
 
 
 def runs_of(bench: Path) -> list[Run]:
@@ -62,26 +62,43 @@ def sections(benches: Sequence[Sequence[Run]], recipe: str) -> list[str]:
 
 
 def _group(runs: Sequence[Run], head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    records = [run.record for run in runs]
-    first = records[0]
-    commits = sorted({r.provenance["commit"] for r in records})
-    dates = sorted({r.provenance["date"][:10] for r in records})
-    row = first.row
-    note = runs[0].folder.parent / "note.txt"  # what whoever ran it has to say
-    said = [f"- {note.read_text(encoding='utf-8').strip()}"] if note.exists() else []
+    row = runs[0].row
+    made: dict[tuple[str, ...], list[Run]] = {}
+    for run in runs:
+        made.setdefault(_how(run), []).append(run)
     return [
         f"Test split: {row['utterances']} utterances, {row['words']} words, scored once; dev tuned scales.",
         "",
         *grid(head, rows),
         "",
-        f"- Command: `{first.provenance['command']}`",
-        f"- Commit: {', '.join(commits)}",
-        f"- Hardware: {first.provenance['hardware']}",
-        f"- Date: {', '.join(dates)}",
-        *said,
-        f"- Python {first.provenance['python']}, torch {first.provenance['packages']['torch']}",
+        *(f"- {_cells(some) if len(made) > 1 else 'All'}: {'; '.join(how)}" for how, some in made.items()),
         "",
     ]
+
+
+def _how(run: Run) -> tuple[str, ...]:
+    """Command, commit, hardware, date, versions, and what whoever ran it has to say."""
+    p = run.record.provenance
+    note = run.folder / "note.txt"
+    return (
+        f"`{p['command']}`",
+        f"commit {p['commit']}",
+        p["hardware"],
+        p["date"][:10],
+        f"Python {p['python']}, torch {p['packages']['torch']}",
+        *([note.read_text(encoding="utf-8").strip()] if note.exists() else []),
+    )
+
+
+def _cells(runs: Sequence[Run]) -> str:
+    """Their hours and seeds."""
+    seeds: dict[str, list[str]] = {}
+    for run in runs:
+        seeds.setdefault(hours_text(run.row["hours"]), []).append(str(run.row["seed"]))
+    each = [
+        f"{hours} h, seed{'s' if len(some) > 1 else ''} {', '.join(some)}" for hours, some in seeds.items()
+    ]
+    return "; ".join(each)
 
 
 def _cell(value: object) -> str:
@@ -90,9 +107,16 @@ def _cell(value: object) -> str:
 
 
 def main() -> None:
-    """Collect every recipe's sections from the benches named on the command line."""
+    """Collect every recipe's sections from the benches named on the command line.
+
+    What a bench says of its corpus goes to recipes/results; of several on one corpus, what the first says.
+    """
     folders = [Path(a) for a in sys.argv[1:]]
     benches = [runs_of(folder) for folder in folders]
+    for folder, runs in reversed(list(zip(folders, benches, strict=True))):
+        for name in SAID:
+            text = (folder / name).read_text(encoding="utf-8")
+            write_text(RECIPES / "results" / runs[0].row["corpus"] / name, text)
     for recipe in recipe_names():
         lines = [f"# Results of {recipe}", ""]
         lines += [
@@ -103,7 +127,6 @@ def main() -> None:
         ]
         lines += sections(benches, recipe)
         write_text(RECIPES / recipe / "RESULTS.md", "\n".join(lines))
-    shutil.copyfile(folders[-1] / "curve.svg", RECIPES / "curves.svg")
 
 
 if __name__ == "__main__":

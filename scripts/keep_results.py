@@ -1,7 +1,8 @@
 """Keep what finished cells of a bench recognised in the repository, and give it back to a bench.
 
 What is kept is enough to count, compare and draw everything again: record.json of each cell and its
-hypotheses as trn, the format that sclite reads. References and audio stay in the corpus, weights in the run.
+hypotheses as trn, the format that sclite reads; and note.txt, what whoever ran the cell or its bench has
+to say of its figures. References and audio stay in the corpus, weights in the run.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from asr.score.files import read_decoded, read_transcripts
 from asr.stages import stages_path
 
 ROOT = Path(__file__).parents[1] / "recipes" / "results"
+NOTE = "note.txt"
 
 app = typer.Typer(add_completion=False, help=__doc__)
 
@@ -38,9 +40,10 @@ def keep_run(run: Path, to: Path) -> Path:
     kept = to / row["corpus"] / run.name
     record.save(kept)
     write_text(kept / "hyp.trn", "".join(f"{text} ({name})\n" for name, text in texts.items()))
-    lost = stages_path(run, row["split"])
-    if lost.exists():
-        write_text(kept / lost.name, lost.read_text(encoding="utf-8"))
+    note = run / NOTE if (run / NOTE).exists() else run.parent / NOTE
+    for also in (stages_path(run, row["split"]), note):
+        if also.exists():
+            write_text(kept / also.name, also.read_text(encoding="utf-8"))
     return kept
 
 
@@ -95,9 +98,9 @@ def give_back(kept: Path, corpus: Corpus, to: Path) -> Path:
         entry = {"id": i, "text": texts[i], "reference": s.text, "speaker": s.speaker}
         lines.append(json.dumps(entry, ensure_ascii=False) + "\n")
     write_text(run / "decode" / row["split"] / "hyp.jsonl", "".join(lines))
-    lost = stages_path(run, row["split"])
-    if (kept / lost.name).exists():
-        write_text(lost, (kept / lost.name).read_text(encoding="utf-8"))
+    for also in (stages_path(run, row["split"]), run / NOTE):
+        if (kept / also.name).exists():
+            write_text(also, (kept / also.name).read_text(encoding="utf-8"))
     record.save(run)
     return run
 

@@ -66,12 +66,30 @@ def test_one_heading_a_corpus_and_a_table_a_bench(two, tmp_path, monkeypatch):
     assert text.count("## toy\n") == 1 and text.count("\n| recipe | hours |") == 2
     heads = [line for line in text.splitlines() if line.startswith("| recipe |")]
     assert heads[0] == heads[1] and heads[0].endswith("| setting |")
-    first, second = text.split("- Command: `asr bench plain`")
+    first, second = text.split("- All: `asr bench plain`; commit ")
     assert "tune_utterances=7" not in first and second.count("tune_utterances=7") == 2
-    assert "- Command: `asr bench other`" in second
-    (two[1] / "curve.svg").write_text("<svg/>")
+    assert "- All: `asr bench other`" in second
+    for folder in two:
+        (folder / "curve.svg").write_text(f"<svg>{folder.name}</svg>")
+        (folder / "RESULTS.md").write_text("# toy\n")
     monkeypatch.setattr(collect, "RECIPES", tmp_path / "recipes")
     monkeypatch.setattr(sys, "argv", ["collect_results.py", *map(str, two)])
     collect.main()
     assert (tmp_path / "recipes" / "raw_ctc" / "RESULTS.md").read_text().endswith(text)
-    assert (tmp_path / "recipes" / "curves.svg").exists()
+    said = tmp_path / "recipes" / "results" / "toy"
+    assert (said / "curve.svg").read_text() == "<svg>plain</svg>"
+    assert (said / "results.csv").read_text() == (two[0] / "results.csv").read_text()
+    assert (said / "RESULTS.md").exists()
+
+
+def test_cells_made_in_different_ways_are_told_apart(tmp_path):
+    to = bench(tmp_path / "b", "asr bench")
+    run = next(to.glob("raw_ctc-1h*"))
+    record = json.loads((run / "record.json").read_text())
+    record["provenance"]["commit"] = "abc"
+    (run / "record.json").write_text(json.dumps(record))
+    (run / "note.txt").write_text("Ran alone.\n")
+    lines = collect.sections([collect.runs_of(to)], "raw_ctc")
+    how = [line for line in lines if line.startswith("- ")]
+    assert [line.split(":")[0] for line in how] == ["- 0.5 h, seed 0", "- 1 h, seed 0"]
+    assert "commit abc" not in how[0] and "commit abc" in how[1] and how[1].endswith("; Ran alone.")

@@ -59,10 +59,12 @@ def bench(tmp_path):
 
 def test_a_bench_gets_back_what_it_had(bench, tmp_path):
     cells, states, corpus = bench
+    (tmp_path / "b" / "note.txt").write_text("Not alone.")
+    (states[1].folder / "note.txt").write_text("Alone.")
     kept = [results.keep_run(s.folder, tmp_path / "kept") for s in states]
-    assert sorted(f.name for f in kept[0].iterdir()) == ["hyp.trn", "record.json", "stages.json"]
-    for folder in kept:
-        results.give_back(folder, corpus, tmp_path / "c")
+    assert sorted(f.name for f in kept[0].iterdir()) == ["hyp.trn", "note.txt", "record.json", "stages.json"]
+    for folder, note in zip(kept, ("Not alone.", "Alone."), strict=True):
+        assert (results.give_back(folder, corpus, tmp_path / "c") / "note.txt").read_text() == note
     again = plan(cells, tmp_path / "c", stages=True)
     for old, new in zip(states, again, strict=True):
         assert new.state == "kept" and new.row == RunRecord.load(old.folder).row
