@@ -138,8 +138,7 @@ class Subsample(nn.Module):
 class Block(nn.Module):
     """A residual convolution over time.
 
-    It is a Conv2d over planes of one row, laid out channels last: the backward pass of Conv1d is several
-    times slower on a CPU.
+    It is a Conv2d over planes of one row: the backward pass of Conv1d is several times slower on a CPU.
     """
 
     def __init__(self, width: int, kernel: int, dropout: float) -> None:
@@ -150,7 +149,7 @@ class Block(nn.Module):
 
     def forward(self, x: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
         """(batch, frames, width) to the same, zero where `inside` (batch, frames, 1) is."""
-        planes = x.transpose(1, 2)[:, :, None]  # channels last in memory, without a copy
+        planes = x.transpose(1, 2)[:, :, None]
         y = self.dropout(nn.functional.silu(self.norm(self.conv(planes))))
         return (x + y[:, :, 0].transpose(1, 2)) * inside
 
