@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from asr.errors import AsrError, DataError
@@ -15,6 +16,13 @@ from asr.report.figures import Run, hours_text
 from asr.report.markdown import grid, table
 
 RECIPES = Path(__file__).parents[1] / "recipes"
+HEAD = """# Results of {recipe}
+
+WER is that of the search with lexicon and language model; greedy figures are the network
+alone. Intervals (95%) are bootstrapped over utterances. RTF is seconds of one core for a
+second of audio: features, model and search. Training seconds are wall-clock.
+
+"""
 SAID = ("RESULTS.md", "results.csv", "curve.svg")  # of a bench, over all recipes
 
 
@@ -44,21 +52,29 @@ def runs_of(bench: Path) -> list[Run]:
     return sorted(found, key=lambda run: (run.row["hours"], run.row["seed"]))
 
 
-def sections(benches: Sequence[Sequence[Run]], recipe: str) -> list[str]:
-    """The runs of one recipe, a heading a corpus; below it a table a bench and how to make it again."""
+def sections(benches: Sequence[Sequence[Run]], recipe: str) -> dict[str, str]:
+    """Corpus → the runs of one recipe: a table a bench and how to make it again."""
     corpora: dict[str, list[list[Run]]] = {}
     for bench in benches:
         if some := [run for run in bench if run.row["recipe"] == recipe]:
             corpora.setdefault(some[0].row["corpus"], []).append(some)
-    lines = []
+    found = {}
     for corpus, groups in corpora.items():
-        lines += [f"## {corpus}", ""]
+        lines = []
         # one head for all tables of a corpus: a setting that one of them has is a column of the others, too
         head, rows = table([run for group in groups for run in group])
         for group in groups:
             own, rows = rows[: len(group)], rows[len(group) :]
             lines += _group(group, head, own)
-    return lines
+        found[corpus] = "\n".join(lines)
+    return found
+
+
+def replaced(text: str, new: Mapping[str, str]) -> str:
+    """A RESULTS.md with other sections below the headings of `new`; those that it lacks come last."""
+    head, *old = re.split(r"^## ", text, flags=re.MULTILINE)
+    below = dict(section.split("\n\n", 1) for section in old) | new
+    return head + "\n".join(f"## {name}\n\n{section.rstrip()}\n" for name, section in below.items())
 
 
 def _group(runs: Sequence[Run], head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -109,7 +125,8 @@ def _cell(value: object) -> str:
 def main() -> None:
     """Collect every recipe's sections from the benches named on the command line.
 
-    What a bench says of its corpus goes to recipes/results; of several on one corpus, what the first says.
+    Sections of other corpora stay. What a bench says of its corpus goes to recipes/results; of several on
+    one corpus, what the first says.
     """
     folders = [Path(a) for a in sys.argv[1:]]
     benches = [runs_of(folder) for folder in folders]
@@ -118,15 +135,9 @@ def main() -> None:
             text = (folder / name).read_text(encoding="utf-8")
             write_text(RECIPES / "results" / runs[0].row["corpus"] / name, text)
     for recipe in recipe_names():
-        lines = [f"# Results of {recipe}", ""]
-        lines += [
-            "WER is that of the search with lexicon and language model; greedy figures are the network",
-            "alone. Intervals (95%) are bootstrapped over utterances. RTF is seconds of one core for a",
-            "second of audio: features, model and search. Training seconds are wall-clock.",
-            "",
-        ]
-        lines += sections(benches, recipe)
-        write_text(RECIPES / recipe / "RESULTS.md", "\n".join(lines))
+        path = RECIPES / recipe / "RESULTS.md"
+        before = path.read_text(encoding="utf-8") if path.exists() else HEAD.format(recipe=recipe)
+        write_text(path, replaced(before, sections(benches, recipe)))
 
 
 if __name__ == "__main__":

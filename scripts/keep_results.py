@@ -8,6 +8,7 @@ to say of its figures. References and audio stay in the corpus, weights in the r
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,7 +21,7 @@ from asr.data.budget import Budget
 from asr.data.corpus import Corpus
 from asr.errors import AsrError, ConfigError, DataError
 from asr.experiment import Cell, ExperimentSettings
-from asr.files import write_text
+from asr.files import content_hash, write_text
 from asr.record import RunRecord
 from asr.score import score_texts
 from asr.score.files import read_decoded, read_transcripts
@@ -33,11 +34,22 @@ app = typer.Typer(add_completion=False, help=__doc__)
 
 
 def keep_run(run: Path, to: Path) -> Path:
-    """Record, hypotheses and, where known, lost words of a run, below `to`; the folder they are kept in."""
+    """Record, hypotheses and, where known, lost words of a run, below `to`; the folder they are kept in.
+
+    Of several runs of a cell with the same overrides, as of recipes that have changed, the latest is kept.
+    """
     record = RunRecord.load(run)
     row = record.row
+    name = run.name.rsplit("-", 1)[0]  # without the hash of all settings, which every new one changes
+    words = record.config["lm"]["words"]
+    if row["setting"] or words is not None:
+        name += f"-{content_hash(row['setting'], str(words))[:6]}"
+    kept = to / row["corpus"] / name
+    if (kept / "record.json").exists():
+        if RunRecord.load(kept).provenance["date"] > record.provenance["date"]:
+            return kept
+        shutil.rmtree(kept)
     texts = read_decoded(run, row["split"]).texts
-    kept = to / row["corpus"] / run.name
     record.save(kept)
     write_text(kept / "hyp.trn", "".join(f"{text} ({name})\n" for name, text in texts.items()))
     note = run / NOTE if (run / NOTE).exists() else run.parent / NOTE

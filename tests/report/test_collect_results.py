@@ -62,8 +62,8 @@ def test_a_result_without_its_run_is_named(tmp_path):
 
 
 def test_one_heading_a_corpus_and_a_table_a_bench(two, tmp_path, monkeypatch):
-    text = "\n".join(collect.sections([collect.runs_of(b) for b in two], "raw_ctc"))
-    assert text.count("## toy\n") == 1 and text.count("\n| recipe | hours |") == 2
+    (text,) = collect.sections([collect.runs_of(b) for b in two], "raw_ctc").values()
+    assert text.count("\n| recipe | hours |") == 2
     heads = [line for line in text.splitlines() if line.startswith("| recipe |")]
     assert heads[0] == heads[1] and heads[0].endswith("| setting |")
     first, second = text.split("- All: `asr bench plain`; commit ")
@@ -73,9 +73,13 @@ def test_one_heading_a_corpus_and_a_table_a_bench(two, tmp_path, monkeypatch):
         (folder / "curve.svg").write_text(f"<svg>{folder.name}</svg>")
         (folder / "RESULTS.md").write_text("# toy\n")
     monkeypatch.setattr(collect, "RECIPES", tmp_path / "recipes")
+    (tmp_path / "recipes" / "raw_ctc").mkdir(parents=True)
+    written = tmp_path / "recipes" / "raw_ctc" / "RESULTS.md"
+    written.write_text("# Results\n\nHead.\n\n## toy\n\nold\n\n## sea\n\nkept\n")
     monkeypatch.setattr(sys, "argv", ["collect_results.py", *map(str, two)])
     collect.main()
-    assert (tmp_path / "recipes" / "raw_ctc" / "RESULTS.md").read_text().endswith(text)
+    assert written.read_text() == f"# Results\n\nHead.\n\n## toy\n\n{text}\n## sea\n\nkept\n"
+    assert (tmp_path / "recipes" / "mfcc_hmm" / "RESULTS.md").read_text().count("\n## toy\n") == 1
     said = tmp_path / "recipes" / "results" / "toy"
     assert (said / "curve.svg").read_text() == "<svg>plain</svg>"
     assert (said / "results.csv").read_text() == (two[0] / "results.csv").read_text()
@@ -89,7 +93,7 @@ def test_cells_made_in_different_ways_are_told_apart(tmp_path):
     record["provenance"]["commit"] = "abc"
     (run / "record.json").write_text(json.dumps(record))
     (run / "note.txt").write_text("Ran alone.\n")
-    lines = collect.sections([collect.runs_of(to)], "raw_ctc")
-    how = [line for line in lines if line.startswith("- ")]
+    (text,) = collect.sections([collect.runs_of(to)], "raw_ctc").values()
+    how = [line for line in text.splitlines() if line.startswith("- ")]
     assert [line.split(":")[0] for line in how] == ["- 0.5 h, seed 0", "- 1 h, seed 0"]
     assert "commit abc" not in how[0] and "commit abc" in how[1] and how[1].endswith("; Ran alone.")

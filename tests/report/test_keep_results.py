@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -121,6 +122,20 @@ def test_a_bench_keeps_its_own_cells(bench, tmp_path):
     (run / "decode" / "test" / "hyp.jsonl").write_text("its own")
     assert results.give_back(kept, corpus, tmp_path / "c") == run
     assert (run / "decode" / "test" / "hyp.jsonl").read_text() == "its own"
+
+
+def test_the_latest_run_of_a_cell_is_kept(bench, tmp_path):
+    _, states, _ = bench
+    run = states[0].folder
+    first = results.keep_run(run, tmp_path / "kept")
+    later = run.with_name(run.name[:-6] + "abcdef")  # the same cell, after its recipe got a setting
+    shutil.copytree(run, later)
+    record = json.loads((later / "record.json").read_text())
+    record["provenance"] |= {"date": "2999-01-01T00:00:00", "commit": "later"}
+    (later / "record.json").write_text(json.dumps(record))
+    for folder in (later, run):
+        assert results.keep_run(folder, tmp_path / "kept") == first
+        assert RunRecord.load(first).provenance["commit"] == "later"
 
 
 def test_what_fails_is_named_and_the_rest_goes_on(bench, tmp_path, monkeypatch):
