@@ -213,7 +213,9 @@ def run_cell(cell: Cell, folder: Path, stage: Callable[[str], None] = lambda _: 
         done["tune_s"] = time.perf_counter() - began
         if steps := model.steps(folder / CHECKPOINTS):
             stage("each step on dev")
+            began = time.perf_counter()
             done["steps"] = steps_on(system, steps, corpus.cuts("dev"), cell.seed)
+            done["steps_s"] = time.perf_counter() - began
         write_json(progress, done)
         system.save(folder / "system")
 
@@ -249,6 +251,7 @@ def run_cell(cell: Cell, folder: Path, stage: Callable[[str], None] = lambda _: 
         seconds={
             "train": done["train_s"],
             "tune": done["tune_s"],
+            "steps": done.get("steps_s", 0.0),
             "test": time.perf_counter() - began,
         },
         tuning=done["tuning"],
