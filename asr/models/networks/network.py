@@ -129,7 +129,8 @@ class Subsample(nn.Module):
     def forward(self, features: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:
         """(batch, channels, 4 · longest) to (batch, longest, width); `frames` (batch,) of them count."""
         planes = nn.functional.silu(self.first(features[:, None]))
-        planes = planes * valid(2 * frames, planes.shape[3])[:, None]
+        # of the same type: times float32 the planes, large as they are, would be copied forth and back
+        planes = planes * valid(2 * frames, planes.shape[3])[:, None].to(planes.dtype)
         planes = nn.functional.silu(self.second(planes))
         x = self.norm(self.project(planes.flatten(1, 2).transpose(1, 2)).transpose(1, 2))
         return x.transpose(1, 2)
