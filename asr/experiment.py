@@ -221,7 +221,7 @@ def run_cell(cell: Cell, folder: Path, stage: Callable[[str], None] = lambda _: 
 
     stage("scoring test")
     began = time.perf_counter()
-    figures = evaluate_split(system, corpus, lexicon, "test", folder)
+    figures = evaluate_split(system, corpus, lexicon, "test", folder / "decode" / "test")
     row = {
         "corpus": corpus.name,
         "recipe": settings.recipe,
@@ -279,14 +279,14 @@ def _trained(
     return found
 
 
-def evaluate_split(system: System, corpus: Corpus, lexicon: Lexicon, split: str, run: Path) -> dict[str, Any]:
-    """Score one split of a corpus into ``decode/<split>`` of a run folder."""
+def evaluate_split(system: System, corpus: Corpus, lexicon: Lexicon, split: str, to: Path) -> dict[str, Any]:
+    """Score one split of a corpus into the folder `to`."""
     cuts = corpus.cuts(split).to_eager()
     phones = {
         c.id: (c.supervisions[0].custom or {}).get("phones") or lexicon.pronounce(c.supervisions[0].text)
         for c in cuts
     }
-    return evaluate(system, cuts, run / "decode" / split, phones)
+    return evaluate(system, cuts, to, phones)
 
 
 def language_model(corpus: Corpus, settings: LmSettings) -> Path:

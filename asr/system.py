@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from asr.config import parse
+from asr.config import Settings, override, parse
 from asr.decode.align import Alignment, align
 from asr.decode.graph import Graph
 from asr.decode.hypothesis import Hypothesis
@@ -24,6 +24,12 @@ from asr.text.lexicon import Lexicon
 from asr.text.normalize import normalize
 
 FORMAT = 1
+
+
+class Changeable(Settings):
+    """What of a trained system's settings can still be changed, by the names that recipes have for them."""
+
+    search: SearchSettings
 
 
 @dataclass
@@ -46,6 +52,8 @@ class System:
         Scales, penalty and beam tuned on dev.
     first
         The same of the search that finds what to adapt to; None for models that do not adapt.
+    one_pass
+        Whether a model that could adapt to speakers is searched once, as it is.
     """
 
     name: str
@@ -55,12 +63,48 @@ class System:
     lm: Path
     settings: SearchSettings
     first: SearchSettings | None = None
+    one_pass: bool = False
     _graph: Graph | None = None
 
     @property
     def sample_rate(self) -> int:
         """Samples per second the acoustic model works at."""
         return self.model.sample_rate
+
+    @property
+    def adapts(self) -> bool:
+        """Whether recognition moves the model to each speaker."""
+        return self.model.adapts and not self.one_pass
+
+    def changed(self, assignments: Sequence[str], one_pass: bool = False) -> System:
+        """The same system searching otherwise: faster, or more thoroughly.
+
+        Parameters
+        ----------
+        assignments
+            ``search.beam=8`` and the like; where there are two searches, of both.
+        one_pass
+            Leave out the adaptation to speakers, and with it the second search.
+
+        Raises
+        ------
+        ConfigError
+            If there is no such setting of the search, or the value does not fit.
+        """
+
+        def with_changes(settings: SearchSettings) -> SearchSettings:
+            return parse(Changeable, override({"search": settings.model_dump()}, assignments)).search
+
+        settings, first = self.settings, self.first
+        if one_pass and first is not None:  # its scales belong to features that are not adapted
+            first = first.model_copy(update={"beam": settings.beam, "max_active": settings.max_active})
+            settings = first
+        return replace(
+            self,
+            settings=with_changes(settings),
+            first=with_changes(first) if first else None,
+            one_pass=one_pass,
+        )
 
     @property
     def graph(self) -> Graph:
@@ -81,7 +125,7 @@ class System:
         Where the model adapts to speakers: after a first search, together with the texts that one found.
         """
         emissions = self.model.emit(waveforms, sample_rate)
-        if not self.model.adapts or not emissions:
+        if not self.adapts or not emissions:
             return emissions, None
         first = self.first or self.settings
         paths = [beam_search(scaled(e, first), self.graph, first) for e in emissions]
@@ -103,7 +147,7 @@ class System:
         words = normalize(text, self.language).split()
         (emissions,) = self.model.emit([waveform], sample_rate)
         found = align(emissions, self.model.topology, self.lexicon, words)
-        if not self.model.adapts:
+        if not self.adapts:
             return found
         (emissions,) = self.model.adapt([waveform], sample_rate, [found.columns])
         return align(emissions, self.model.topology, self.lexicon, words)

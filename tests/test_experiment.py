@@ -24,7 +24,7 @@ from asr.decode.align import align
 from asr.decode.topology import Topology
 from asr.decode.tune import neighbours
 from asr.emissions import Emissions
-from asr.errors import DataError, ModelError
+from asr.errors import ConfigError, DataError, ModelError
 from asr.experiment import Cell, LmSettings, evaluate_split, language_model, run_cell, text_words
 from asr.models import factory
 from asr.models.base import AcousticModel
@@ -179,7 +179,7 @@ def test_decoding_uses_one_core(finished, corpus: Corpus, tmp_path: Path, monkey
 
     monkeypatch.setattr(kind, "emit", watched)
     before = blas()
-    evaluate_split(system, corpus, system.lexicon, "test", tmp_path)
+    evaluate_split(system, corpus, system.lexicon, "test", tmp_path / "decode" / "test")
     assert seen == {1}
     assert blas() == before
 
@@ -219,6 +219,35 @@ def test_unreadable_audio_counts_as_deleted_everywhere(
     assert losses.words == figures["words"] and losses.errors == sum(
         figures[k] for k in ("sub", "del", "ins")
     )
+
+
+def test_another_search_leaves_the_results_of_the_run_alone(finished, corpus, monkeypatch, capsys) -> None:
+    _, folder, row = finished
+    before = (folder / "decode" / "test" / "scores.json").read_text()
+    system = System.load(folder)
+    beam = (system.first or system.settings).beam
+    arguments = ["asr", "evaluate", str(folder), "--data", str(corpus.folder), "--one-pass"]
+    monkeypatch.setattr(sys, "argv", [*arguments, "--set", f"search.beam={beam}"])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 0
+    assert (folder / "decode" / "test" / "scores.json").read_text() == before
+    scores = folder / "decode" / f"test,one-pass,search.beam={beam}" / "scores.json"
+    figures = json.loads(scores.read_text())
+    # the search that finds what to adapt to, and nothing after it
+    first = row["wer"] if row["unadapted_wer"] is None else row["unadapted_wer"]
+    assert figures["wer"] == first and figures["unadapted_wer"] is None
+
+
+@pytest.mark.parametrize(
+    "change, said", [("search.bean=8", "beam"), ("model.width=3", "model"), ("beam=8", "beam")]
+)
+def test_only_the_search_of_a_trained_system_can_change(finished, change, said) -> None:
+    _, folder, _ = finished
+    with pytest.raises(ConfigError, match=said):
+        System.load(folder).changed([change])
+    changed = System.load(folder).changed(["search.beam=1.5"])
+    assert changed.settings.beam == 1.5 and (changed.first is None or changed.first.beam == 1.5)
 
 
 def test_record_holds_what_repeating_needs(finished) -> None:
@@ -300,7 +329,7 @@ def test_words_that_the_lexicon_loses_are_put_down_to_vocabulary(
             "lexicon": system.lexicon.restricted([w for w in system.lexicon.entries if w not in gone]),
         }
     ).save(tmp_path / "system")
-    evaluate_split(System.load(tmp_path), corpus, system.lexicon, "test", tmp_path)
+    evaluate_split(System.load(tmp_path), corpus, system.lexicon, "test", tmp_path / "decode" / "test")
     losses = attribute(tmp_path, corpus)
     assert losses.errors >= row["sub"] + row["del"] + row["ins"] + times / 2
     assert losses.stages["vocabulary"] >= times / 2

@@ -8,27 +8,34 @@ from typing import Annotated
 
 import typer
 
+from asr.cli.search import OnePass, SearchChanges
+
 
 def evaluate(
     run: Annotated[Path, typer.Argument(help="A run folder of `asr train` or `asr bench`.")],
     data: Annotated[Path, typer.Option("--data", help="A corpus folder made by `asr prepare`.")],
     split: Annotated[str, typer.Option(help="The split to score.")] = "test",
+    sets: SearchChanges = None,
+    one_pass: OnePass = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
     """Decode one split with a trained run and count its errors.
 
-    Writes hyp.jsonl, scores.json and errors.txt (alignments of every utterance) to RUN/decode/SPLIT. Audio
-    that cannot be read is named and counts as deleted; the exit code is then 1.
+    Writes hyp.jsonl, scores.json and errors.txt (alignments of every utterance) to RUN/decode/SPLIT; with
+    another search than the run's own, to a folder beside it that is named after the changes. Audio that
+    cannot be read is named and counts as deleted; the exit code is then 1.
     """
     from asr.cli.train import result_line
     from asr.data.corpus import Corpus
     from asr.experiment import evaluate_split, full_lexicon
     from asr.system import System
 
-    system = System.load(run)
+    changes = sets or []
+    system = System.load(run).changed(changes, one_pass)
     corpus = Corpus.open(data)
     lexicon = full_lexicon(corpus, system.lm)
-    figures = evaluate_split(system, corpus, lexicon, split, run)
+    name = ",".join([split, *(["one-pass"] if one_pass else []), *(c.strip() for c in changes)])
+    figures = evaluate_split(system, corpus, lexicon, split, run / "decode" / name)
     typer.echo(json.dumps(figures, indent=2) if as_json else result_line({"split": split, **figures}))
     if figures["unreadable"]:
         raise typer.Exit(1)

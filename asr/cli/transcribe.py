@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from asr.cli.search import OnePass, SearchChanges
 from asr.errors import AsrError, AudioError, SearchError, UsageError
 from asr.files import write_text
 from asr.progress import bar, console
@@ -91,6 +92,8 @@ def transcribe(
             "--max_words_per_line", min=1, help="Words in a line of subtitles [default: all that fit]."
         ),
     ] = None,
+    sets: SearchChanges = None,
+    one_pass: OnePass = False,
 ) -> None:
     """Write down what is said in recordings of any length, rate and channel count.
 
@@ -115,7 +118,7 @@ def transcribe(
     for error in failed:
         complain(error)
     if found:
-        system = load_system(model, device, threads)
+        system = load_system(model, device, threads).changed(sets or [], one_pass)
         job = Job(system, output_format, output_dir, layout, verbose == "True", named=len(found) > 1)
         with bar() as progress:
             task = progress.add_task("transcribing", total=len(found))

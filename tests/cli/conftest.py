@@ -44,6 +44,10 @@ class BeepSystem:
     def __init__(self) -> None:
         self.heard: list[int] = []
 
+    def changed(self, assignments, one_pass):
+        self.changes = (assignments, one_pass)
+        return self
+
     def transcribe(self, waveforms, sample_rate):
         assert sample_rate == self.sample_rate
         return [self._beeps(waveform) for waveform in waveforms]

@@ -229,6 +229,13 @@ def test_wrong_use_is_one_line_and_exit_2(run, system, record, tmp_path, monkeyp
     assert done.err.count("\n") == 1 and done.err.startswith("asr: error: ")
 
 
+def test_another_search_than_the_trained_one(run, system, record, tmp_path):
+    path = record(tmp_path / "a.wav")
+    assert run("transcribe", path, "--model", "m").code == 0 and system.changes == ([], False)
+    done = run("transcribe", path, "--model", "m", "--set", "search.beam=8", "--one-pass")
+    assert done.code == 0 and system.changes == (["search.beam=8"], True)
+
+
 def test_a_folder_without_a_model(run, record, tmp_path):
     path = record(tmp_path / "a.wav")
     done = run("transcribe", path, "--model", tmp_path)
