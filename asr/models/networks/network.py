@@ -40,6 +40,17 @@ def frames_of(samples: int, sample_rate: int) -> int:
     return max(MINIMUM_FRAMES, -(-samples // round(FRAME_SHIFT_S * sample_rate)))
 
 
+def padded(frames: int) -> int:
+    """So many frames or a few more: widths at which oneDNN computes gradients right.
+
+    Its bfloat16 kernel for the weights of the second strided convolution (torch 2.11, AMX, two threads or
+    more) reads memory that nothing was written to where an output is 1 to 2k - 1 frames short of 32k. The
+    numbers there count for nothing, but a bit pattern that is no number makes the gradient NaN.
+    """
+    blocks = -(-frames // 32)
+    return 32 * blocks if 0 < 32 * blocks - frames < 2 * blocks else frames
+
+
 def valid(lengths: torch.Tensor, longest: int) -> torch.Tensor:
     """1 where a frame lies inside its utterance and 0 behind it, (batch, 1, longest) float32."""
     return (torch.arange(longest, device=lengths.device)[None] < lengths[:, None])[:, None].float()
@@ -337,6 +348,8 @@ class Network(nn.Module):
         hop = round(FRAME_SHIFT_S * self.settings.sample_rate)
         frames = self.frames(samples)
         longest = max(longest, int(frames.max()))
+        if self.training:
+            longest = padded(longest)
         waveforms = nn.functional.pad(waveforms, (0, longest * hop - waveforms.shape[1]))
         # loudness carries no words, and the floor of the logarithm becomes relative to it
         level = (waveforms.square().sum(1) / samples).sqrt()
