@@ -84,7 +84,8 @@ class System:
         assignments
             ``search.beam=8`` and the like; where there are two searches, of both.
         one_pass
-            Leave out the adaptation to speakers, and with it the second search.
+            Leave out the adaptation to speakers, and with it the second search; of a hybrid also the network,
+            which takes adapted features.
 
         Raises
         ------

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from asr.errors import AsrError, DataError
+from asr.errors import AsrError, DataError, UsageError
 from asr.experiment import recipe_names
 from asr.files import write_text
 from asr.record import RunRecord
@@ -73,8 +73,11 @@ def sections(benches: Sequence[Sequence[Run]], recipe: str) -> dict[str, str]:
 def replaced(text: str, new: Mapping[str, str]) -> str:
     """A RESULTS.md with other sections below the headings of `new`; those that it lacks come last."""
     head, *old = re.split(r"^## ", text, flags=re.MULTILINE)
-    below = dict(section.split("\n\n", 1) for section in old) | new
-    return head + "\n".join(f"## {name}\n\n{section.rstrip()}\n" for name, section in below.items())
+    below = {}
+    for section in old:
+        name, _, body = section.partition("\n")
+        below[name.strip()] = body
+    return head + "\n".join(f"## {name}\n\n{body.strip()}\n" for name, body in (below | new).items())
 
 
 def _group(runs: Sequence[Run], head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -95,14 +98,14 @@ def _group(runs: Sequence[Run], head: Sequence[str], rows: Sequence[Sequence[str
 def _how(run: Run) -> tuple[str, ...]:
     """Command, commit, hardware, date, versions, and what whoever ran it has to say."""
     p = run.record.provenance
-    note = run.folder / "note.txt"
+    notes = (folder / "note.txt" for folder in (run.folder, run.folder.parent))
+    note = next((path.read_text(encoding="utf-8").strip() for path in notes if path.exists()), None)
     return (
         f"`{p['command']}`",
         f"commit {p['commit']}",
         p["hardware"],
         p["date"][:10],
-        f"Python {p['python']}, torch {p['packages']['torch']}",
-        *([note.read_text(encoding="utf-8").strip()] if note.exists() else []),
+        f"Python {p['python']}, torch {p['packages']['torch']}" + (f". {note}" if note else ""),
     )
 
 
@@ -129,6 +132,8 @@ def main() -> None:
     one corpus, what the first says.
     """
     folders = [Path(a) for a in sys.argv[1:]]
+    if not folders:
+        raise UsageError("no bench is named", fix="scripts/collect-results BENCH_FOLDER...")
     benches = [runs_of(folder) for folder in folders]
     for folder, runs in reversed(list(zip(folders, benches, strict=True))):
         for name in SAID:

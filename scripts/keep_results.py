@@ -11,6 +11,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -33,6 +34,11 @@ NOTE = "note.txt"
 app = typer.Typer(add_completion=False, help=__doc__)
 
 
+def when(record: RunRecord) -> datetime:
+    """The time at which a cell was finished."""
+    return datetime.strptime(record.provenance["date"], "%Y-%m-%d %H:%M:%S %z")
+
+
 def keep_run(run: Path, to: Path) -> Path:
     """Record, hypotheses and, where known, lost words of a run, below `to`; the folder they are kept in.
 
@@ -45,11 +51,13 @@ def keep_run(run: Path, to: Path) -> Path:
     if row["setting"] or words is not None:
         name += f"-{content_hash(row['setting'], str(words))[:6]}"
     kept = to / row["corpus"] / name
-    if (kept / "record.json").exists():
-        if RunRecord.load(kept).provenance["date"] > record.provenance["date"]:
-            return kept
-        shutil.rmtree(kept)
     texts = read_decoded(run, row["split"]).texts
+    if (kept / "record.json").exists():
+        before, now = (when(r) for r in (RunRecord.load(kept), record))
+        if before > now:
+            return kept
+        if before < now:  # what the same run was kept with before, as a note, stays
+            shutil.rmtree(kept)
     record.save(kept)
     write_text(kept / "hyp.trn", "".join(f"{text} ({name})\n" for name, text in texts.items()))
     note = run / NOTE if (run / NOTE).exists() else run.parent / NOTE

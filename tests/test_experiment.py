@@ -246,7 +246,11 @@ def test_only_the_search_of_a_trained_system_can_change(finished, change, said) 
     _, folder, _ = finished
     with pytest.raises(ConfigError, match=said):
         System.load(folder).changed([change])
-    changed = System.load(folder).changed(["search.beam=1.5"])
+    system = System.load(folder)
+    once = system.changed([], one_pass=True)
+    first = system.first or system.settings  # its scales, found without adaptation, and the whole beam
+    assert once.settings == first.model_copy(update={"beam": system.settings.beam}) and not once.adapts
+    changed = system.changed(["search.beam=1.5"])
     assert changed.settings.beam == 1.5 and (changed.first is None or changed.first.beam == 1.5)
 
 

@@ -17,6 +17,7 @@ SearchChanges = Annotated[
 OnePass = Annotated[
     bool,
     typer.Option(
-        "--one-pass", help="Search once, without adapting to the speaker; models that do not adapt always do."
+        "--one-pass",
+        help="Search once, without adapting to the speaker (mfcc_hybrid: with its mixtures alone); faster.",
     ),
 ]

@@ -75,9 +75,9 @@ def test_a_loss_that_rises_is_named(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_too_high_a_learning_rate_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A planted fault; with the usual rate nothing is said."""
+    """A planted fault; with the usual rate nothing is said. At 0.5 this training may still recover."""
     cuts = tone_cuts(tmp_path / "wav", 8)
-    for rate, wanted in ((5e-3, 0), (0.5, 1)):
+    for rate, wanted in ((5e-3, 0), (1.0, 1)):
         settings = CtcSettings(epochs=12, learning_rate=rate, **SMALL)
         Ctc(settings, LEXICON, seed=1).fit(cuts, cuts, tmp_path / f"{rate}")
         assert sum("training diverges" in line for line in said(capsys)) == wanted, rate

@@ -96,4 +96,4 @@ def test_cells_made_in_different_ways_are_told_apart(tmp_path):
     (text,) = collect.sections([collect.runs_of(to)], "raw_ctc").values()
     how = [line for line in text.splitlines() if line.startswith("- ")]
     assert [line.split(":")[0] for line in how] == ["- 0.5 h, seed 0", "- 1 h, seed 0"]
-    assert "commit abc" not in how[0] and "commit abc" in how[1] and how[1].endswith("; Ran alone.")
+    assert "commit abc" not in how[0] and "commit abc" in how[1] and how[1].endswith(". Ran alone.")

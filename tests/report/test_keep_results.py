@@ -131,11 +131,17 @@ def test_the_latest_run_of_a_cell_is_kept(bench, tmp_path):
     later = run.with_name(run.name[:-6] + "abcdef")  # the same cell, after its recipe got a setting
     shutil.copytree(run, later)
     record = json.loads((later / "record.json").read_text())
-    record["provenance"] |= {"date": "2999-01-01T00:00:00", "commit": "later"}
+    record["provenance"] |= {"date": "2999-01-01 00:00:00 +0000", "commit": "later"}
     (later / "record.json").write_text(json.dumps(record))
+    (first / "note.txt").write_text("Of the first.")
+    assert results.keep_run(run, tmp_path / "kept") == first and (first / "note.txt").exists()
     for folder in (later, run):
         assert results.keep_run(folder, tmp_path / "kept") == first
-        assert RunRecord.load(first).provenance["commit"] == "later"
+        assert RunRecord.load(first).provenance["commit"] == "later" and not (first / "note.txt").exists()
+    (run / "decode" / "test" / "hyp.jsonl").unlink()
+    with pytest.raises(DataError):
+        results.keep_run(run, tmp_path / "kept")
+    assert RunRecord.load(first).provenance["commit"] == "later"
 
 
 def test_what_fails_is_named_and_the_rest_goes_on(bench, tmp_path, monkeypatch):
