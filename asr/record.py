@@ -79,6 +79,12 @@ class RunRecord:
             raise ModelError(f"damaged ({e})", path=path, fix="remove the run folder and run again") from e
 
 
+def note_path(run: Path) -> Path:
+    """Where whoever ran a cell may have written of its figures: its own note.txt, else that of its bench."""
+    own = run / "note.txt"
+    return own if own.exists() else run.parent / own.name
+
+
 class Stopwatch:
     """Wall-clock and CPU seconds of a piece of work, over all processes that took part in it.
 

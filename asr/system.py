@@ -98,8 +98,7 @@ class System:
 
         settings, first = self.settings, self.first
         if one_pass and first is not None:  # its scales belong to features that are not adapted
-            first = first.model_copy(update={"beam": settings.beam, "max_active": settings.max_active})
-            settings = first
+            settings = first.model_copy(update={"beam": settings.beam, "max_active": settings.max_active})
         return replace(
             self,
             settings=with_changes(settings),

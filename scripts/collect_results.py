@@ -11,7 +11,7 @@ from pathlib import Path
 from asr.errors import AsrError, DataError, UsageError
 from asr.experiment import recipe_names
 from asr.files import write_text
-from asr.record import RunRecord
+from asr.record import RunRecord, note_path
 from asr.report.figures import Run, hours_text
 from asr.report.markdown import grid, table
 
@@ -98,8 +98,8 @@ def _group(runs: Sequence[Run], head: Sequence[str], rows: Sequence[Sequence[str
 def _how(run: Run) -> tuple[str, ...]:
     """Command, commit, hardware, date, versions, and what whoever ran it has to say."""
     p = run.record.provenance
-    notes = (folder / "note.txt" for folder in (run.folder, run.folder.parent))
-    note = next((path.read_text(encoding="utf-8").strip() for path in notes if path.exists()), None)
+    path = note_path(run.folder)
+    note = path.read_text(encoding="utf-8").strip() if path.exists() else None
     return (
         f"`{p['command']}`",
         f"commit {p['commit']}",

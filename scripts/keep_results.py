@@ -23,13 +23,12 @@ from asr.data.corpus import Corpus
 from asr.errors import AsrError, ConfigError, DataError
 from asr.experiment import Cell, ExperimentSettings
 from asr.files import content_hash, write_text
-from asr.record import RunRecord
+from asr.record import RunRecord, note_path
 from asr.score import score_texts
 from asr.score.files import read_decoded, read_transcripts
 from asr.stages import stages_path
 
 ROOT = Path(__file__).parents[1] / "recipes" / "results"
-NOTE = "note.txt"
 
 app = typer.Typer(add_completion=False, help=__doc__)
 
@@ -60,8 +59,7 @@ def keep_run(run: Path, to: Path) -> Path:
             shutil.rmtree(kept)
     record.save(kept)
     write_text(kept / "hyp.trn", "".join(f"{text} ({name})\n" for name, text in texts.items()))
-    note = run / NOTE if (run / NOTE).exists() else run.parent / NOTE
-    for also in (stages_path(run, row["split"]), note):
+    for also in (stages_path(run, row["split"]), note_path(run)):
         if also.exists():
             write_text(kept / also.name, also.read_text(encoding="utf-8"))
     return kept
@@ -118,7 +116,7 @@ def give_back(kept: Path, corpus: Corpus, to: Path) -> Path:
         entry = {"id": i, "text": texts[i], "reference": s.text, "speaker": s.speaker}
         lines.append(json.dumps(entry, ensure_ascii=False) + "\n")
     write_text(run / "decode" / row["split"] / "hyp.jsonl", "".join(lines))
-    for also in (stages_path(run, row["split"]), run / NOTE):
+    for also in (stages_path(run, row["split"]), run / "note.txt"):
         if (kept / also.name).exists():
             write_text(also, (kept / also.name).read_text(encoding="utf-8"))
     record.save(run)

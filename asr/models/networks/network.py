@@ -41,7 +41,7 @@ def frames_of(samples: int, sample_rate: int) -> int:
 
 
 def padded(frames: int) -> int:
-    """So many frames or a few more: widths at which oneDNN computes gradients right.
+    """So many frames, or the next multiple of 32: widths at which oneDNN computes gradients right.
 
     Its bfloat16 kernel for the weights of the second strided convolution (torch 2.11, AMX, two threads or
     more) reads memory that nothing was written to where an output is 1 to 2k - 1 frames short of 32k. The
