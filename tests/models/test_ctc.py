@@ -30,6 +30,7 @@ from asr.models.networks.training import (
     RISE,
     Final,
     device_of,
+    dropout_for,
     epochs_for,
     rate_at,
     scheduled,
@@ -305,8 +306,9 @@ def test_the_network_leaves_no_tensor_on_the_cpu(frontend: str, monkeypatch: pyt
 
 def test_the_loss_leaves_no_tensor_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """As above, with masks, dropout and two views; CTC itself has no meta kernel."""
-    settings = CtcSettings(**SMALL | {"time_masks": 1, "channel_masks": 1, "dropout": 0.1})
+    settings = CtcSettings(**SMALL | {"time_masks": 1, "channel_masks": 1})
     network = Network(settings, 5).train().to("meta")
+    network.drop(0.1)
     monkeypatch.setattr(torch.Tensor, "__int__", lambda _: 30)
     monkeypatch.setattr(torch.Tensor, "__float__", lambda _: 0.5)
     waveforms, samples = torch.zeros(2, RATE, device="meta"), torch.zeros(2, dtype=torch.int64, device="meta")
@@ -656,12 +658,25 @@ def test_a_speed_that_leaves_too_few_frames_is_not_applied(tmp_path: Path) -> No
 
 
 def test_fewer_hours_get_more_passes_but_less_work() -> None:
-    hours = [0.05, 0.1, 0.5, 1.0, 2.27, 10.0, 100.0]
+    hours = [0.01, 0.05, 0.1, 0.5, 1.0, 2.27, 10.0, 100.0]
     passes = [epochs_for(h, CtcSettings()) for h in hours]
     assert passes == sorted(passes, reverse=True)
     work = [h * p for h, p in zip(hours, passes, strict=True)]
-    assert work == sorted(work)
+    assert np.diff(work).min() > -1e-9
+    # a set that is cut into 48 batches a pass, or into batches of 15 s, has as many steps
+    assert [h * 240 * p for h, p in zip(hours[1:3], passes[1:3], strict=True)] == pytest.approx([48 * 40] * 2)
     assert epochs_for(1.0, CtcSettings(epochs=3)) == 3
+
+
+def test_few_hours_get_more_dropout(tmp_path: Path) -> None:
+    settings = CtcSettings(**SMALL | {"dropout": None})
+    shares = [dropout_for(h, settings) for h in (0.1, 0.5, 1.0, 2.0, 100.0)]
+    assert shares == pytest.approx([0.3, 0.3, 0.15 * 2**0.5, 0.15, 0.15])
+    assert dropout_for(1.0, CtcSettings(dropout=0.0)) == 0.0
+    model = Ctc(settings.model_copy(update={"epochs": 1}), LEXICON, seed=0)
+    assert {part.share for part in model.network.modules() if isinstance(part, Dropout)} == {0.0}
+    model.fit(tone_cuts(tmp_path / "train", 4), tone_cuts(tmp_path / "dev", 2, seed=1), tmp_path / "work")
+    assert {part.share for part in model.network.modules() if isinstance(part, Dropout)} == {0.3}
 
 
 @pytest.mark.parametrize("again", [0.0, 0.13])

@@ -28,7 +28,7 @@ import torch
 from asr.models.networks.network import Network
 from asr.models.networks.settings import NetworkSettings
 torch.set_num_threads(2)
-network = Network.seeded(0, NetworkSettings(width=32, blocks=1, lstm_layers=1, dropout=0.0), 10).train()
+network = Network.seeded(0, NetworkSettings(width=32, blocks=1, lstm_layers=1), 10).train()
 for frames in (30, 31, 60, 62, 90, 93, 120, 124, 150, 159, 180, 200, 270):
     samples = torch.full((7,), frames * 640)
     with torch.autocast("cpu", dtype=torch.bfloat16):

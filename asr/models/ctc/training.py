@@ -17,7 +17,7 @@ from asr.models.networks.batches import Ahead, Batch, Batches, Utterances
 from asr.models.networks.network import FRAME_SHIFT_S, MINIMUM_FRAMES, Network, valid
 from asr.models.networks.parallel import world
 from asr.models.networks.resume import Resume
-from asr.models.networks.training import Training, batch_for, fit, scheduled, steps_of
+from asr.models.networks.training import Training, batch_for, dropout_for, fit, scheduled, steps_of
 
 QUIET = 1e-3  # frames 30 dB below the loudest of their utterance hold no speech, says the flat start
 
@@ -240,6 +240,7 @@ def train(
     `taken` names the weights that another training has left.
     """
     total_s = float(np.maximum(train.seconds, MINIMUM_FRAMES * FRAME_SHIFT_S).sum())
+    network.drop(dropout_for(total_s / 3600, settings))
     cycles = scheduled(total_s, settings, settings.crf_passes if settings.crf else 0.0)
     batches = Batches(train.seconds, batch_for(total_s, settings), settings.speeds, seed)
     denominators = [

@@ -28,7 +28,7 @@ from asr.models.gmmhmm.transcribed import Transcribed
 from asr.models.networks.batches import Ahead, Batches, Take, Utterances
 from asr.models.networks.network import FRAME_SHIFT_S, MINIMUM_FRAMES, SUBSAMPLING, Network
 from asr.models.networks.resume import Resume, key_of
-from asr.models.networks.training import Training, batch_for, fit, scheduled, steps_of
+from asr.models.networks.training import Training, batch_for, dropout_for, fit, scheduled, steps_of
 from asr.models.networks.transfer import begin
 from asr.progress import track
 
@@ -171,6 +171,7 @@ def train(
     batches = Batches(utterances.seconds, batch_for(total_s, s), speeds, seed)
     size = parameters.mixtures.means.shape[1]
     network = Network.seeded(seed, s, len(counts), size, SUBSAMPLING)
+    network.drop(dropout_for(total_s / 3600, s))
     key = content_hash(key_of(settings, parameters.states.units, seed, utterances), labels.hexdigest())
     taken, key = begin(network, parameters.states.units, s.init_from, key)
     resume = Resume(workdir, key)

@@ -19,7 +19,7 @@ class StateNetworkSettings(NetworkSettings):
 
     frontend: Literal["waveform", "logmel"] = "logmel"
     effort: float = Field(0.6, gt=0)
-    dropout: float = Field(0.25, ge=0, lt=1)
+    dropout: float | None = Field(0.25, ge=0, lt=1)
     weight_decay: float = Field(2e-2, ge=0)
     mmi: float = Field(1.0, ge=0)
     """Weight of mutual information beside cross-entropy, in a second cycle of the learning rate."""

@@ -79,18 +79,19 @@ class Dropout(nn.Module):
         Probability of zero, to the nearest 256th.
     """
 
-    def __init__(self, share: float) -> None:
+    def __init__(self, share: float = 0.0) -> None:
         super().__init__()
-        self.zeros = round(share * 256)
+        self.share = share
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Numbers of any shape to the same."""
-        if not self.training or not self.zeros:
+        zeros = round(256 * self.share)
+        if not self.training or not zeros:
             return x
         # random_ fills 64-bit words
         words = torch.empty(-(-x.numel() // 8), dtype=torch.int64, device=x.device).random_(-(2**63), None)
-        keep = words.view(torch.uint8)[: x.numel()] >= self.zeros
-        return x * (keep.to(x.dtype) * (256 / (256 - self.zeros))).view(x.shape)
+        keep = words.view(torch.uint8)[: x.numel()] >= zeros
+        return x * (keep.to(x.dtype) * (256 / (256 - zeros))).view(x.shape)
 
 
 class Mask(nn.Module):
@@ -153,11 +154,11 @@ class Block(nn.Module):
     It is a Conv2d over planes of one row: the backward pass of Conv1d is several times slower on a CPU.
     """
 
-    def __init__(self, width: int, kernel: int, dropout: float) -> None:
+    def __init__(self, width: int, kernel: int) -> None:
         super().__init__()
         self.conv = nn.Conv2d(width, width, (1, kernel), padding=(0, kernel // 2), bias=False)
         self.norm = BatchNorm(width)
-        self.dropout = Dropout(dropout)
+        self.dropout = Dropout()
 
     def forward(self, x: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
         """(batch, frames, width) to the same, zero where `inside` (batch, frames, 1) is."""
@@ -172,12 +173,12 @@ class BiLstm(nn.Module):
     Two plain LSTMs: oneDNN runs them several times faster than packed sequences.
     """
 
-    def __init__(self, width: int, dropout: float) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
         self.ahead = nn.LSTM(width, width // 2, batch_first=True)
         self.back = nn.LSTM(width, width // 2, batch_first=True)
         self.norm = nn.LayerNorm(width)
-        self.dropout = Dropout(dropout)
+        self.dropout = Dropout()
 
     def forward(self, x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         """(batch, frames, width) to the same."""
@@ -261,13 +262,9 @@ class Network(nn.Module):
         self.normalise = Normalise()
         self.mask = Mask(settings)
         self.subsample = Subsample(settings.channels, settings.width)
-        self.blocks = nn.ModuleList(
-            Block(settings.width, settings.kernel, settings.dropout) for _ in range(settings.blocks)
-        )
-        self.lstms = nn.ModuleList(
-            BiLstm(settings.width, settings.dropout) for _ in range(settings.lstm_layers)
-        )
-        self.dropout = Dropout(settings.dropout)
+        self.blocks = nn.ModuleList(Block(settings.width, settings.kernel) for _ in range(settings.blocks))
+        self.lstms = nn.ModuleList(BiLstm(settings.width) for _ in range(settings.lstm_layers))
+        self.dropout = Dropout()
         self.output = nn.Linear(settings.width, parts * units)
         self.beside = Beside(beside, settings.width, settings) if beside else None
         self.second = nn.Linear(settings.width, second) if second else None
@@ -297,6 +294,12 @@ class Network(nn.Module):
         """From the samples to the output."""
         first = nn.ModuleList([m for m in (self.subsample, self.beside) if m is not None])
         return [self.frontend, first, *self.blocks, *self.lstms, nn.ModuleList(self.heads)]
+
+    def drop(self, share: float) -> None:
+        """Let every dropout of the encoder zero so much in training; a new network has none."""
+        for part in self.modules():
+            if isinstance(part, Dropout):
+                part.share = share
 
     def forward(
         self, waveforms: torch.Tensor, samples: torch.Tensor, beside: torch.Tensor | None = None

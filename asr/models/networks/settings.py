@@ -28,13 +28,14 @@ class NetworkSettings(Settings):
     """Taps of each; odd."""
     lstm_layers: int = Field(2, ge=0)
     """Bidirectional LSTM layers after the convolutions."""
-    dropout: float = Field(0.15, ge=0, lt=1)
 
     # training
     epochs: int | None = Field(None, ge=1)
     """Passes over the training set; None: by the rule of `training.epochs_for`, scaled by `effort`."""
     effort: float = Field(1.0, gt=0)
     """Factor on the rule's number of epochs."""
+    dropout: float | None = Field(None, ge=0, lt=1)
+    """Share of the encoder's numbers a step does without; None: by the rule of `training.dropout_for`."""
     max_minutes: float | None = Field(None, gt=0)
     """Training stops after the epoch that passes this many minutes; None: no limit."""
     batch_s: float = Field(100.0, gt=0)

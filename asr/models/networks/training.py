@@ -71,13 +71,27 @@ def rate_at(step: int, cycles: Sequence[int]) -> float:
 
 
 def epochs_for(hours: float, settings: NetworkSettings) -> int:
-    """Passes over a training set of `hours`: fewer hours, more passes, but less work in all.
+    """Passes over a training set of `hours`: 40, with few hours as many as make 1920 steps, at most 600.
 
-    40 passes at 2 h; passes grow with the inverse square root of the hours, and end at 600.
+    Beyond 2 h they fall with the square root of the hours. More passes learn few hours by heart:
+    speechocean762, 0.1 h, seed 0: with 207 passes 75.7% phoneme errors on dev, with 80 70.2% (and characters
+    taught as well).
     """
     if settings.epochs is not None:
         return settings.epochs
-    return max(4, min(600, round(settings.effort * 40.0 * math.sqrt(2.0 / hours))))
+    least = STEPS_A_PASS * SMALLEST_S / 3600  # from where a pass has so many steps
+    passes = 40.0 * max(1.0, least / hours) * math.sqrt(min(1.0, 2.0 / hours))
+    return max(4, min(600, round(settings.effort * passes)))
+
+
+def dropout_for(hours: float, settings: NetworkSettings) -> float:
+    """Dropout for a training set of `hours`: 0.15 from 2 h on, twice as much up to half an hour.
+
+    Between them it grows with the inverse square root of the hours.
+    """
+    if settings.dropout is not None:
+        return settings.dropout
+    return 0.15 * min(2.0, max(1.0, math.sqrt(2.0 / hours)))
 
 
 def batch_for(total_s: float, settings: NetworkSettings) -> float:
