@@ -27,12 +27,13 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from asr.config import Settings, load_yaml, parse, resource
+from asr.cores import cores
 from asr.data.corpora import preparer
 from asr.data.corpus import Corpus
 from asr.errors import AsrError, ConfigError, DataError, UsageError
 from asr.experiment import CHECKPOINTS, Cell, recipe_settings, run_cell
 from asr.files import alone, content_hash, write_text
-from asr.record import COLUMNS, RunRecord, cores
+from asr.record import COLUMNS, RunRecord
 from asr.stages import attribute, stages_path
 
 PARTS = (8, 4, 2)  # of the train split, where no hours are given; then all of it

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import json
 import time
@@ -10,11 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
 from lhotse import CutSet
 from lhotse.cut import Cut
-from threadpoolctl import threadpool_limits
 
+from asr.cores import one_core
 from asr.data.audio import load_cut
 from asr.decode.greedy import greedy, words_of
 from asr.decode.hypothesis import Hypothesis
@@ -86,18 +84,6 @@ def emissions_of(system: System, cuts: CutSet, what: str, adapted: bool = True) 
         seconds = (time.perf_counter() - began) / len(readable)
         for k, (cut, e) in enumerate(zip(readable, emissions, strict=True)):
             yield Emitted(cut, e, first[k] if first else None, seconds)
-
-
-@contextlib.contextmanager
-def one_core() -> Iterator[None]:
-    """Let torch and BLAS use one core: each has threads of its own, and neither heeds the other's limit."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with threadpool_limits(1):
-            yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def evaluate(system: System, cuts: CutSet, folder: Path, phones: dict[str, list[str]]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from asr.cores import cores
 from asr.errors import ModelError
 from asr.files import write_json
 
@@ -178,11 +179,6 @@ def git_commit() -> str:
         )
     except (OSError, subprocess.CalledProcessError):
         return ""
-
-
-def cores() -> int:
-    """Processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def hardware() -> str:

@@ -10,7 +10,7 @@ ROOT = Path(asr.__file__).parent
 
 # lower rows know nothing of higher ones; the longest matching name counts
 LAYERS = (
-    ("asr", "asr.errors", "asr.files", "asr.progress", "asr.espeak", "asr.espeak_worker"),
+    ("asr", "asr.errors", "asr.files", "asr.cores", "asr.progress", "asr.espeak", "asr.espeak_worker"),
     ("asr.config", "asr.emissions", "asr.text.units"),
     ("asr.text", "asr.data", "asr.score", "asr.segment"),
     ("asr.features", "asr.decode", "asr.formats"),

@@ -14,6 +14,7 @@ from lhotse.augmentation import ReverbWithImpulseResponse
 from lhotse.augmentation.utils import FastRandomRIRGenerator
 from torchaudio.functional import resample
 
+from asr.cores import one_core
 from asr.data.audio import SUFFIXES, inspect_audio
 from asr.errors import AudioError, DataError
 from asr.models.ctc.settings import CtcSettings
@@ -106,14 +107,9 @@ def _room(sample_rate: int, number: int) -> np.ndarray:
     Lhotse draws a part of it from torch's own generator, and writes reflections that fall on one sample over
     each other: the one that stays depends on how many threads there are.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with torch.random.fork_rng():
-            torch.manual_seed(number)
-            return np.asarray(FastRandomRIRGenerator(sample_rate, room_seed=number, source_seed=number)(1))
-    finally:
-        torch.set_num_threads(threads)
+    with one_core(), torch.random.fork_rng():
+        torch.manual_seed(number)
+        return np.asarray(FastRandomRIRGenerator(sample_rate, room_seed=number, source_seed=number)(1))
 
 
 def coloured(samples: int, rng: np.random.Generator) -> np.ndarray:

@@ -16,9 +16,9 @@ import torchaudio.functional
 from hmmlearn.hmm import GMMHMM
 from lhotse import CutSet
 from safetensors import SafetensorError
-from threadpoolctl import threadpool_limits
 
 from asr.config import parse
+from asr.cores import one_core
 from asr.decode.topology import Topology
 from asr.emissions import Emissions
 from asr.errors import ModelError
@@ -101,24 +101,19 @@ class GmmHmm:
             raise ModelError("a loaded model has no lexicon to train with", fix="make a new one")
         workdir = Path(workdir)
         self.native_rate = min(SAMPLE_RATE, native_rate(train, SAMPLE_RATE))
-        threads = torch.get_num_threads()
         # one task a core: neither BLAS nor torch may start threads of its own below them
-        torch.set_num_threads(1)
-        try:
-            with threadpool_limits(1), ThreadPoolExecutor(threads) as pool:
-                rates = (SAMPLE_RATE, self.native_rate)
-                others = self.settings.speeds if self.settings.step in WITH_COPIES else ()
-                speeds = (1.0, *(s for s in others if s != 1.0))
-                store = FeatureStore.create(
-                    train, workdir / "features", self.settings.features, rates, pool, speeds
-                )
-                said = Transcribed(store, self.phones, self.lexicon, workdir / "alignment.i32")
-                self._parameters = Ladder(self.settings, said, workdir, pool).climb()
-                self.spoken = said.spoken()
-                if self.settings.acoustic == "network":
-                    said.align(self._parameters, pool)
-        finally:
-            torch.set_num_threads(threads)
+        with ThreadPoolExecutor(torch.get_num_threads()) as pool, one_core():
+            rates = (SAMPLE_RATE, self.native_rate)
+            others = self.settings.speeds if self.settings.step in WITH_COPIES else ()
+            speeds = (1.0, *(s for s in others if s != 1.0))
+            store = FeatureStore.create(
+                train, workdir / "features", self.settings.features, rates, pool, speeds
+            )
+            said = Transcribed(store, self.phones, self.lexicon, workdir / "alignment.i32")
+            self._parameters = Ladder(self.settings, said, workdir, pool).climb()
+            self.spoken = said.spoken()
+            if self.settings.acoustic == "network":
+                said.align(self._parameters, pool)
         if self.settings.acoustic == "network":
             # Lightning is slow to import, and `transcribe` never needs it
             from asr.models.gmmhmm.hybrid import train as train_network
