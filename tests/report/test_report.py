@@ -150,7 +150,13 @@ def test_stages_are_drawn_and_add_up_to_the_error_rate(found, written):
 def test_cost_is_drawn_where_every_run_knows_it(found, written):
     page = (written[0] / "report.html").read_text()
     assert "What it cost" in page and "CPU seconds of training (log scale)" in page
-    assert draw_cost(found) is not None
+    figure = draw_cost(found)
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    axis, (low, high) = axes.xaxis, axes.get_xlim()
+    ticks = [*axis.get_major_ticks(), *axis.get_minor_ticks()]
+    read = [t.label1.get_text() for t in ticks if low <= t.get_loc() <= high]
+    assert len(read) > 1 and all(float(text) > 0 for text in read)  # seconds, not powers of ten
     point = found.points[0]
     older = replace(
         point.runs[0].record, row={k: v for k, v in point.runs[0].row.items() if k != "train_cpu_s"}
