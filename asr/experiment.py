@@ -23,15 +23,15 @@ from asr.config import Settings, load_yaml, override, parse, resource
 from asr.data.budget import Budget, some_text
 from asr.data.corpus import Corpus
 from asr.decode.search import SearchSettings
-from asr.decode.tune import neighbours, tune
+from asr.decode.tune import TUNING_ACTIVE, neighbours, tune
 from asr.errors import ConfigError, DataError
-from asr.evaluation import emissions_of, evaluate
+from asr.evaluation import Emitted, emissions_of, evaluate
 from asr.files import alone, cache_folder, content_hash, replacing, write_json, write_text
 from asr.models import factory
 from asr.models.base import AcousticModel
 from asr.models.factory import ModelSettings
 from asr.progress import console, track
-from asr.score import score_texts
+from asr.score import Scores, score_texts
 from asr.system import System
 from asr.text.g2p import complete
 from asr.text.lexicon import Lexicon
@@ -380,22 +380,31 @@ def steps_on(
     """WER in percent on STEP_UTTERANCES of dev after every step of a training.
 
     The last has the system's scales. Each one before has the best acoustic scale of three, that one and its
-    neighbours on the grid: features that know more make sharper likelihoods.
+    neighbours on the grid: features that know more make sharper likelihoods. Which one is best is seen with
+    few active paths, as in tuning.
     """
     cuts, rows = some_of(dev, STEP_UTTERANCES, seed), []
     references = {c.id: c.supervisions[0].text for c in cuts}
-    tuned = system.settings.acoustic_scale
+
+    def scores(earlier: System, emitted: Sequence[Emitted], **changes: float) -> Scores:
+        earlier.settings = system.settings.model_copy(update=changes)
+        found = {e.cut.id: earlier.decode(e.emissions).text for e in track(emitted, "searching")}
+        return score_texts(references, found).scores
+
+    scale, active = system.settings.acoustic_scale, min(TUNING_ACTIVE, system.settings.max_active)
     for name, model in steps:
         earlier = replace(system, model=model, _graph=None)
-        tried: list[dict[str, Any]] = []
         emitted = list(emissions_of(earlier, cuts, name))
-        for scale in (tuned,) if name == steps[-1][0] else neighbours(tuned):
-            earlier.settings = system.settings.model_copy(update={"acoustic_scale": scale})
-            found = {e.cut.id: earlier.decode(e.emissions).text for e in track(emitted, name)}
-            scores = score_texts(references, found).scores
-            tried.append({"errors": scores.errors, "wer": scores.rate, "acoustic_scale": scale})
-        best = min(tried, key=lambda row: row["errors"])
-        rows.append({"step": name, "utterances": len(cuts), **best})
+        best = scale
+        if name != steps[-1][0]:
+            errors = {
+                s: scores(earlier, emitted, acoustic_scale=s, max_active=active).errors
+                for s in neighbours(scale)
+            }
+            best = min(errors, key=lambda s: errors[s])
+        found = scores(earlier, emitted, acoustic_scale=best)
+        row = {"errors": found.errors, "wer": found.rate, "acoustic_scale": best}
+        rows.append({"step": name, "utterances": len(cuts), **row})
     return rows
 
 

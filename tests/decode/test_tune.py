@@ -121,7 +121,7 @@ def test_the_number_of_searches_is_bounded(tmp_path, monkeypatch):
     monkeypatch.setattr(tune_module, "TUNING_UTTERANCES", 3)
     some = dev(rng, ctc(), 6)
     _, tried = tune(some, ["C AB"] * 6, graph, SearchSettings())
-    assert [(r["utterances"], r["max_active"]) for r in tried] == [(3, 1000)] * 5 + [(6, 2000)]
+    assert [(r["utterances"], r["max_active"]) for r in tried] == [(3, 500)] * 5 + [(6, 2000)]
 
 
 def test_without_dev_nothing_changes(tmp_path):
