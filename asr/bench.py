@@ -367,6 +367,8 @@ def _run_one(
                 on_change(state)
             state.row, state.error = future.result()
         except BrokenProcessPool:
+            if stop.is_set():
+                return
             state.error = "its process was killed (out of memory?)"
         except (Exception, CancelledError) as e:  # what an executor on other machines makes of a lost worker
             state.error = f"its worker was lost ({type(e).__name__}: {e})"

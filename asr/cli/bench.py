@@ -75,8 +75,9 @@ def bench(
     """Train and score each recipe at each budget, draw the curves, say which recipe is best where.
 
     With nothing but `asr bench` a small corpus is synthesised first, and small networks are trained on it.
-    The same command after an interruption keeps what is finished. A failed cell is named and the others go
-    on; test audio that cannot be read is named and counts as deleted. The exit code is then 1.
+    Ctrl-C leaves table and page of what is finished; the same command then goes on. A failed cell is named
+    and the others go on; test audio that cannot be read is named and counts as deleted. The exit code is
+    then 1.
     """
     from asr.bench import apart, load_bench, plan, run_bench, run_cell, run_staged
     from asr.cli.train import name_unreadable
@@ -139,6 +140,7 @@ def bench(
         wanted = wanted.model_copy(update={"recipes": recipes_there, "set": changes_there})
     states = plan(wanted.cells(corpus), folder, stages=wanted.stages)
     console.print(f"{len(states)} cells on {corpus}, results in {folder}", markup=False, soft_wrap=True)
+    stopped = False
     try:
         with BenchDisplay(states) as display:
             run = run_staged if wanted.stages else run_cell
@@ -146,16 +148,22 @@ def bench(
                 run = functools.partial(apart, run)
             run_bench(states, folder, display.change, run=run, **where)
     except KeyboardInterrupt:
-        console.print("stopped: the same command goes on from here")
-        raise typer.Exit(130) from None
+        stopped = True
     failed = {s.label: s.error for s in states if s.error is not None}
     finished = [s.folder for s in states if s.row is not None]
+    goes_on = f"stopped with {len(finished)} of {len(states)} cells: the same command goes on from here"
+    if stopped and not finished:
+        console.print(goes_on)
+        raise typer.Exit(130)
     answer = write_report(folder, finished, failed, provenance(), corpus)
     lost = {s.folder: s.row["split"] for s in states if s.row is not None and s.row.get("unreadable")}
     if lost:
         # the cells name it in their log.txt alone; all of them score the same split
         name_unreadable(corpus, next(iter(lost.values())), list(lost))
     _tell(states, answer, folder, as_json)
+    if stopped:
+        console.print(goes_on)
+        raise typer.Exit(130)
     if failed or lost:
         raise typer.Exit(1)
 

@@ -82,6 +82,29 @@ def test_failed_cell_exit_code_and_the_rest(bench, tmp_path):
     assert "failed: mfcc_hmm, 0.666 h, seed 0" in again.out
 
 
+def test_ctrl_c_leaves_a_report_of_what_is_finished(bench, monkeypatch, tmp_path):
+    def interrupted(cell, folder, stage):
+        if cell.recipe in at:
+            raise KeyboardInterrupt
+        return stub.run(cell, folder, stage)
+
+    monkeypatch.setattr(module, "run_cell", interrupted)
+    at, out = list(stub.RECIPES), tmp_path / "out"
+    done = bench("--hours", "0.5")
+    assert done.code == 130 and "stopped with 0 of 3 cells: the same command goes on from here" in done.err
+    assert not (out / "report.html").exists()
+    at = ["raw_ctc"]
+    done = bench("--hours", "0.5")
+    assert done.code == 130 and "stopped with 2 of 3 cells: the same command goes on from here" in done.err
+    assert "0.5 h: phoneme_ctc is " in done.out
+    text = (out / "RESULTS.md").read_text()
+    assert "| phoneme_ctc | 0.5 |" in text and "raw_ctc" not in text and "Failed" not in text
+    at = []
+    again = bench("--hours", "0.5")
+    assert again.code == 0 and "phoneme_ctc, 0.5 h, seed 0: kept" in again.err
+    assert "raw_ctc" in (out / "RESULTS.md").read_text()
+
+
 def test_stages_are_found_for_cells_that_lack_them(bench, monkeypatch, tmp_path):
     asked = []
     monkeypatch.setattr(stub, "STAGES", False)
