@@ -367,7 +367,7 @@ def _run_one(
                 on_change(state)
             state.row, state.error = future.result()
         except BrokenProcessPool:
-            if stop.is_set():
+            if stop.is_set():  # by the bench itself
                 return
             state.error = "its process was killed (out of memory?)"
         except (Exception, CancelledError) as e:  # what an executor on other machines makes of a lost worker

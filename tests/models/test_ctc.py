@@ -662,7 +662,7 @@ def test_fewer_hours_get_more_passes_but_less_work() -> None:
     passes = [epochs_for(h, CtcSettings()) for h in hours]
     assert passes == sorted(passes, reverse=True)
     work = [h * p for h, p in zip(hours, passes, strict=True)]
-    assert np.diff(work).min() > -1e-9
+    assert work == sorted(work)
     # a set that is cut into 48 batches a pass, or into batches of 15 s, has as many steps
     assert [h * 240 * p for h, p in zip(hours[1:3], passes[1:3], strict=True)] == pytest.approx([48 * 40] * 2)
     assert epochs_for(1.0, CtcSettings(epochs=3)) == 3
