@@ -177,7 +177,8 @@ class CtcTraining(Training):
                 loss = loss + (1.0 - middle) * self.taught.crf * others
             if k == 0:
                 blank_rate, coverage = written(log_probs.detach(), frames, task)
-                self.log_dict({"blank_rate": blank_rate, "coverage": coverage})
+                if self.logged:
+                    self.log_dict({"blank_rate": blank_rate, "coverage": coverage})
                 if self.global_step < self.cycles[0]:
                     self.alarm.step(self.global_step, self.running, blank_rate, coverage)
             loss = loss * (weight * task.target_lengths.sum() / all_of_it.target_lengths.sum())

@@ -30,6 +30,7 @@ VALIDATIONS = 25  # at most, spread over the epochs: each costs a pass over dev
 STEPS_A_PASS = 48  # a small set is cut into smaller batches, down to this many, or to SMALLEST_S seconds
 SMALLEST_S = 15.0
 RISE = 0.15  # share of a cycle in which the rate rises
+LOG_EVERY = 10  # steps
 AGAIN = 0.25  # peak of a second cycle beside that of the first
 
 
@@ -182,10 +183,26 @@ class Training(L.LightningModule):
         """Go on with the smoothed loss."""
         self.running = checkpoint["running"]
 
+    @property
+    def logged(self) -> bool:
+        """Whether the loggers take what is logged at this step: to collect it costs a hundredth of a step."""
+        return (self.global_step + 1) % LOG_EVERY == 0
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """Nothing to do on a CPU; Lightning would look into every batch all the same."""
+        return (
+            batch if device.type == "cpu" else super().transfer_batch_to_device(batch, device, dataloader_idx)
+        )
+
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Draw masks and dropout from (seed, batch), so that a resumed run equals an unbroken one."""
         number = self.current_epoch * int(self.trainer.num_training_batches) + batch_idx
-        torch.manual_seed(self.seed * 1_000_003 + number + 500_009 * world()[0])
+        seed = self.seed * 1_000_003 + number + 500_009 * world()[0]
+        torch.default_generator.manual_seed(
+            seed
+        )  # torch.manual_seed formats the stack for each absent device
+        if torch.cuda.is_available():
+            torch.cuda.manual_seed_all(seed)
         calm = self.calm
         for part in self.network.modules():
             if isinstance(part, Dropout | Mask):
@@ -203,12 +220,15 @@ class Training(L.LightningModule):
             raise ModelError(f"the loss became {value} at step {self.global_step}", fix="lower learning_rate")
         latest = value if judged is None else judged.item()
         self.running = latest if math.isnan(self.running) else 0.95 * self.running + 0.05 * latest
-        self.log("loss", value, sync_dist=world()[1] > 1)
+        if self.logged:
+            self.log("loss", value, sync_dist=world()[1] > 1)
         return loss
 
     def configure_gradient_clipping(self, optimizer: torch.optim.Optimizer, *_: object, **__: object) -> None:
         """Clip to a global norm of one; Lightning's own clipping refuses fused optimizers under bfloat16."""
-        self.log("gradient_norm", torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0))
+        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        if self.logged:
+            self.log("gradient_norm", norm)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Weight decay on matrices alone; learned filters and what was taken over move slower."""
@@ -395,7 +415,7 @@ def fit(
                 CSVLogger(resume.workdir, "", "", flush_logs_every_n_steps=1),
                 TensorBoardLogger(resume.workdir, "tensorboard", ""),
             ],
-            log_every_n_steps=10,
+            log_every_n_steps=LOG_EVERY,
             enable_progress_bar=False,
             enable_model_summary=False,
             use_distributed_sampler=False,
