@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import kaldi_decoder
 import kaldifst
+import numba
 import numpy as np
 import pydantic
-import scipy.special
 
 from asr.config import Settings
 from asr.decode.align import segmentation, spans
@@ -132,7 +132,9 @@ def scaled(emissions: Emissions, settings: SearchSettings, log_prior: np.ndarray
         raise SearchError(
             "emissions hold NaN or a frame without a possible unit", fix="train the model again"
         )
-    return np.maximum(np.float32(settings.acoustic_scale) * (scores - top), np.float32(_FLOOR))
+    found = (scores - top).astype(np.float32, copy=False)
+    found *= np.float32(settings.acoustic_scale)
+    return np.maximum(found, np.float32(_FLOOR), out=found)
 
 
 def _timed(path: BestPath, scores: np.ndarray, shift: float, graph: Graph) -> tuple[Word, ...]:
@@ -145,10 +147,22 @@ def _timed(path: BestPath, scores: np.ndarray, shift: float, graph: Graph) -> tu
     # an incomplete path may end in tokens of a word that was never told apart: they belong to no word
     parts = segmentation(linear, best_path(linear.arcs, only).arcs, graph.topology.blank)
     runs = np.flatnonzero(parts.changes)
-    sums = np.add.reduceat(scores[: len(parts.words)].astype(np.float64), runs, axis=0)
-    log_posterior = sums[np.arange(len(runs)), parts.columns[runs]] - scipy.special.logsumexp(sums, axis=1)
+    log_posterior = _log_posterior(scores[: len(parts.words)], runs, parts.columns[runs])
     timed = []
     for i, (start, end) in sorted(spans(parts.words).items()):
         confidence = float(np.exp(log_posterior[parts.words[runs] == i].mean()))
         timed.append(Word(path.words[i], start * shift, (end - start) * shift, min(confidence, 1.0)))
     return tuple(timed)
+
+
+@numba.njit(cache=True, nogil=True)
+def _log_posterior(scores, runs, columns):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """(runs,) log probability of a column among all, given the scores summed over its run of frames."""
+    out = np.empty(len(runs))
+    for r in range(len(runs)):
+        total = np.zeros(scores.shape[1])
+        for t in range(runs[r], runs[r + 1] if r + 1 < len(runs) else len(scores)):
+            total += scores[t]
+        total -= total.max()
+        out[r] = total[columns[r]] - np.log(np.exp(total).sum())
+    return out

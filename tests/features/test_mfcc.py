@@ -91,3 +91,11 @@ def test_speaker_norm_survives_constant_and_no_frames():
     for parts in ([np.full((9, 4), 2.0, np.float32)], []):
         mean, factor = SpeakerNorm.of(parts, 4).scale(True)
         assert np.isfinite(mean).all() and np.isfinite(factor).all()
+
+
+def test_the_noise_under_silence_is_the_same_however_long():
+    """Beyond its minute it is repeated."""
+    short, long = (mfcc(np.zeros(s * RATE, np.float32), RATE, MfccSettings(), RATE) for s in (1, 70))
+    np.testing.assert_array_equal(short[:-2], long[: len(short) - 2])
+    assert len(long) == 7000
+    assert np.isfinite(long).all()

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 
 import numba
 import numpy as np
+import torch
 
 NEGLIGIBLE = -40.0  # log weight beside the best component that adds nothing to a sum
-BLOCK = 64  # frames evaluated at a time: their scores stay in the cache
+BLOCK = 96  # frames evaluated at a time: their scores stay in the cache
 
 
 @dataclass
@@ -105,14 +106,15 @@ class Mixtures:
             rows, counts = rows[np.isin(self.owner, states)], counts[states]
         out = np.empty((len(frames), len(counts)), dtype=frames.dtype)
         start = np.concatenate([[0], np.cumsum(counts)])
+        # the product and the exponential of torch take two thirds of the time of numpy's
+        weights, columns = torch.from_numpy(rows), torch.from_numpy(expanded(frames)).T
         for t in range(0, len(frames), BLOCK):
             # components along the rows: the sums over those of a state then run over contiguous frames
-            scores = rows @ expanded(frames[t : t + BLOCK]).T
+            scores = torch.mm(weights, columns[:, t : t + BLOCK])
             best = np.empty((len(counts), scores.shape[1]), dtype=frames.dtype)
             total = np.empty_like(best)
-            _centre(scores, start, best)
-            np.exp(scores, out=scores)
-            _sum(scores, start, total)
+            _centre(scores.numpy(), start, best)
+            _sum(scores.exp_().numpy(), start, total)
             out[t : t + BLOCK] = (best + np.log(total)).T
         return out
 
