@@ -392,6 +392,8 @@ def fit(
         last,
         Final(resume),
     ]
+    what = f"{epochs} passes of {len(train)} batches of about {train.batches.batch_s:.0f} s"
+    console.print(f"{what}, dropout {module.network.dropout.share:.2f}", soft_wrap=True)
     device = device_of(module.settings, processes)
     if decay := module.settings.average:  # before what keeps the final weights
         callbacks.insert(0, WeightAveraging(device, avg_fn=functools.partial(averaged, decay=decay)))
