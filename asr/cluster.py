@@ -42,9 +42,7 @@ def connect(address: str) -> Cluster:
     try:
         from distributed import Client
     except ImportError as e:
-        raise UsageError(
-            "a cluster needs the package distributed", fix="pip install 'asr-crossover[cluster]'"
-        ) from e
+        raise UsageError("a cluster needs the package distributed", fix="pip install distributed") from e
     try:
         client = Client(address, timeout=ANSWER_S)
     except (OSError, ValueError) as e:

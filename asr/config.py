@@ -114,7 +114,7 @@ def parse(kind: type[S], value: dict[str, Any], where: str | Path | None = None)
         dotted = [str(part) for part in error["loc"] if not _is_tag(part, value)]
         key = ".".join(dotted)
         if error["type"] == "extra_forbidden":
-            near = _nearest(dotted, _known_keys(kind))
+            near = _nearest(dotted, _known_keys(kind, value))
             fix = f"did you mean {near!r}?" if near else "see `asr show` of the recipe for the known keys"
             raise ConfigError(f"unknown key {key!r}", path=where, fix=fix) from e
         raise ConfigError(f"{key or 'settings'}: {error['msg']}", path=where) from e
@@ -131,6 +131,12 @@ def _tags(value: Any) -> set[str]:
     return found.union(*(_tags(v) for v in value.values()), set())
 
 
+def _tag(kind: Any) -> str | None:
+    """What ``type`` of a settings class must be for it to be chosen among several."""
+    field = getattr(kind, "model_fields", {}).get("type")
+    return None if field is None else field.default
+
+
 def _nearest(dotted: list[str], known: list[str]) -> str | None:
     """The known key whose last part is most like that of `dotted`; the whole decides between equals."""
     last = {key.rpartition(".")[2] for key in known}
@@ -139,9 +145,10 @@ def _nearest(dotted: list[str], known: list[str]) -> str | None:
     return next(iter(difflib.get_close_matches(".".join(dotted), alike, n=1, cutoff=0.0)), None)
 
 
-def _known_keys(kind: Any) -> list[str]:
-    """Every dotted key of a settings class and of the settings classes inside it."""
+def _known_keys(kind: Any, value: Any) -> list[str]:
+    """Every dotted key of a settings class and of the settings classes inside it that `value` has chosen."""
     keys: list[str] = []
+    tags = _tags(value)
     stack, seen = [("", kind)], set()
     while stack:
         above, item = stack.pop()
@@ -154,5 +161,5 @@ def _known_keys(kind: Any) -> list[str]:
                 stack.append((f"{above}{name}.", field.annotation))
         else:
             inner = [a for a in getattr(item, "__args__", ()) if a is not None and a is not Ellipsis]
-            stack.extend((above, a) for a in inner)
+            stack.extend((above, a) for a in [a for a in inner if _tag(a) in tags] or inner)
     return keys

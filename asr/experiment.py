@@ -151,7 +151,11 @@ def recipe_settings(recipe: str, overrides: Sequence[str] = ()) -> ExperimentSet
             path = resource("recipes", f"{recipe}/recipe.yaml")
         except ConfigError as e:
             raise ConfigError(f"no recipe {recipe!r}", fix="name one of " + ", ".join(recipe_names())) from e
-    return parse(ExperimentSettings, override(load_yaml(path), overrides), path)
+    written = load_yaml(path)
+    settings = parse(ExperimentSettings, written, path)
+    if not overrides:
+        return settings
+    return parse(ExperimentSettings, override(written, overrides), f"{recipe} with {', '.join(overrides)}")
 
 
 def recipe_names() -> list[str]:

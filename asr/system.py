@@ -16,7 +16,7 @@ from asr.decode.graph import Graph
 from asr.decode.hypothesis import Hypothesis
 from asr.decode.search import SearchSettings, beam_search, scaled, search
 from asr.emissions import Emissions
-from asr.errors import ModelError
+from asr.errors import ConfigError, ModelError
 from asr.files import replacing, write_json
 from asr.models import factory
 from asr.models.base import AcousticModel
@@ -92,6 +92,10 @@ class System:
         ConfigError
             If there is no such setting of the search, or the value does not fit.
         """
+        for assignment in assignments:
+            if not assignment.startswith("search."):
+                key, known = assignment.partition("=")[0], ", search.".join(SearchSettings.model_fields)
+                raise ConfigError(f"{key} is fixed once trained", fix=f"change one of search.{known}")
 
         def with_changes(settings: SearchSettings) -> SearchSettings:
             return parse(Changeable, override({"search": settings.model_dump()}, assignments)).search
@@ -181,6 +185,8 @@ class System:
             folder = folder / "system"
         path = folder / "system.json"
         if not path.exists():
+            if not folder.exists():
+                raise ModelError("no such folder", path=folder, fix="name a run folder")
             raise ModelError(
                 "no trained system here (system.json is missing)",
                 path=folder,

@@ -94,8 +94,19 @@ def test_unknown_recipe_names_the_known_ones() -> None:
         recipe_settings("mfcc")
 
 
-def test_unknown_key_of_a_recipe_names_key_and_file() -> None:
+def test_unknown_key_of_a_recipe_names_key_and_file(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("extends: recipes/raw_ctc/recipe.yaml\nmodel: {droput: 0.3}\n")
     with pytest.raises(
-        ConfigError, match=r"recipe.yaml: unknown key 'model.droput'; did you mean 'model.dropout'"
+        ConfigError, match=r"mine.yaml: unknown key 'model.droput'; did you mean 'model.dropout'"
     ):
-        recipe_settings("raw_ctc", ["model.droput=0.3"])
+        recipe_settings(str(tmp_path / "mine.yaml"), ["seed=3"])
+
+
+@pytest.mark.parametrize(("recipe", "meant"), [("raw_ctc", "dropout"), ("mfcc_hmm", "network.dropout")])
+def test_unknown_key_of_an_override_is_compared_with_those_of_the_recipe(recipe: str, meant: str) -> None:
+    wrong = "model.droput" if recipe == "raw_ctc" else "model.dropout"  # which is another recipe's
+    with pytest.raises(
+        ConfigError,
+        match=rf"^{recipe} with {wrong}=0.3: unknown key '{wrong}'; did you mean 'model.{meant}'",
+    ):
+        recipe_settings(recipe, [f"{wrong}=0.3"])

@@ -25,7 +25,7 @@ def align(
     text: Annotated[str, typer.Argument(help="What is said in it, or a .txt file that holds that.")],
     model: Annotated[Path, typer.Option("--model", help="A run folder, or the system folder inside it.")],
     output_format: Annotated[
-        OutputFormat, typer.Option("--output_format", "-f", help="What to write.")
+        OutputFormat, typer.Option("--output_format", "-f", case_sensitive=False, help="What to write.")
     ] = OutputFormat.textgrid,
     output_dir: Annotated[
         Path | None, typer.Option("--output_dir", "-o", help="Folder for the file; without it: stdout.")

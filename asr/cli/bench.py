@@ -30,21 +30,23 @@ def bench(
     hours: Annotated[
         str | None,
         typer.Option(
-            help="Hours of training audio, as in 0.1,0.5,all; when neither they nor CONF say, an eighth, a "
-            "quarter, half and all there is."
+            help="Hours of training audio, as in 0.1,0.5,all; when neither this option nor CONF names any, "
+            "an eighth, a quarter, half and all there is."
         ),
     ] = None,
     seeds: Annotated[str | None, typer.Option(help="Seeds, as in 0,1,2.")] = None,
     texts: Annotated[
         str | None,
         typer.Option(
-            help="Words of text for the language model, as in 1000,10000,all, each a training of its own; "
+            help="Words of text for the language model, as in 1000,10000,all, on top of one training; "
             "all of the corpus' text, or its own model, when left out."
         ),
     ] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change one setting of every recipe."),
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Change one setting of every recipe; each must have it."
+        ),
     ] = None,
     to: Annotated[
         Path | None,
@@ -60,7 +62,7 @@ def bench(
         typer.Option(
             metavar="ADDRESS",
             help="Run the cells on the workers of a Dask scheduler, as in tcp://host:8786, one a worker; "
-            "they must see the same files.",
+            "they must see the same files; --jobs does not count then.",
         ),
     ] = None,
     stages: Annotated[
@@ -94,18 +96,16 @@ def bench(
     name = conf or ("default" if data else "quick")
     wanted = load_bench(
         name,
-        recipes=recipes.split(",") if recipes else None,
-        hours=[h if h == "all" else _number(h, float, "--hours") for h in hours.split(",")]
-        if hours
-        else None,
-        seeds=[_number(s, int, "--seeds") for s in seeds.split(",")] if seeds else None,
-        texts=[t if t == "all" else _number(t, int, "--texts") for t in texts.split(",")] if texts else None,
+        recipes=_items(recipes),
+        hours=_items(hours, float, "--hours", "all"),
+        seeds=_items(seeds, int, "--seeds"),
+        texts=_items(texts, int, "--texts", "all"),
         jobs=jobs,
         stages=stages or None,
         overrides=settings,
     )
     if data is None and wanted.corpus is None:
-        raise UsageError("which corpus?", fix="give a prepared folder with --data")
+        raise UsageError("no corpus named", fix="give a prepared folder with --data")
     # a dry run needs the corpus only for its budgets, and may come before the preparation
     if data and not (dry_run and wanted.hours):
         Corpus.open(data)  # one line about a folder that is not prepared, rather than one a cell
@@ -168,13 +168,25 @@ def bench(
         raise typer.Exit(1)
 
 
-def _number(text: str, kind: type, option: str) -> Any:
+def _items(text: str | None, kind: type = str, option: str = "", word: str | None = None) -> list[Any] | None:
+    """The items of a comma-separated list, each of a kind, or a word that stands for itself."""
     from asr.errors import UsageError
 
-    try:
-        return kind(text)
-    except ValueError as e:
-        raise UsageError(f"{option}: {text!r} is no number", fix="separate numbers by commas") from e
+    found = []
+    for item in (part.strip() for part in text.split(",")) if text else ():
+        try:
+            found.append(item if item == word else kind(item))
+        except ValueError as e:
+            raise UsageError(f"{option}: {item!r} is no number", fix="separate numbers by commas") from e
+    return found or None
+
+
+def _best(states: Sequence[CellState]) -> Path | None:
+    """The run with the fewest word errors on dev, of those whose models are still there."""
+    from asr.record import RunRecord
+
+    there = [s.folder for s in states if s.row is not None and (s.folder / "system" / "system.json").exists()]
+    return min(there, key=lambda run: RunRecord.load(run).tuning[-1]["wer"], default=None)
 
 
 def _tell(states: Sequence[CellState], answer: Sequence[str], folder: Path, as_json: bool) -> None:
@@ -223,3 +235,5 @@ def _tell(states: Sequence[CellState], answer: Sequence[str], folder: Path, as_j
     typer.echo(f"\ntable {folder / 'results.csv'}, page {folder / 'report.html'}\n")
     for line in answer:
         typer.echo(line)
+    if (best := _best(states)) is not None:
+        typer.echo(f"listen: asr transcribe AUDIO --model {best}")

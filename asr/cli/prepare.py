@@ -56,7 +56,7 @@ def prepare(
             typer.echo(f"{key:<18}{entry.about}{' (--download)' if entry.downloads else ''}")
         return
     if name is None:
-        raise UsageError("which corpus?", fix="name one of " + ", ".join(PREPARERS))
+        raise UsageError("no corpus named", fix="name one of " + ", ".join(PREPARERS))
     entry = preparer(name)
     given = {
         "language": language,

@@ -17,7 +17,7 @@ def train(
     ],
     data: Annotated[Path, typer.Option("--data", help="A corpus folder made by `asr prepare`.")],
     hours: Annotated[
-        float | None, typer.Option(help="Hours of training audio; all of it when left out.")
+        float | None, typer.Option(min=0, help="Hours of training audio; all of it when left out.")
     ] = None,
     seed: Annotated[
         int, typer.Option(help="Seed of the budget, the initial weights and the batch order.")

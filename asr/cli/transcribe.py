@@ -44,7 +44,10 @@ def transcribe(
     ],
     model: Annotated[Path, typer.Option("--model", help="A run folder, or the system folder inside it.")],
     output_format: Annotated[
-        OutputFormat, typer.Option("--output_format", "-f", help="What to write; all writes every format.")
+        OutputFormat,
+        typer.Option(
+            "--output_format", "-f", case_sensitive=False, help="What to write; all writes every format."
+        ),
     ] = OutputFormat.txt,
     output_dir: Annotated[
         Path | None,
@@ -83,13 +86,15 @@ def transcribe(
     max_line_count: Annotated[
         int | None,
         typer.Option(
-            "--max_line_count", min=1, help="Lines in a subtitle [default: 2; 1 with --max_words_per_line]."
+            "--max_line_count",
+            min=1,
+            help="Lines in a subtitle; when left out 2, or 1 with --max_words_per_line.",
         ),
     ] = None,
     max_words_per_line: Annotated[
         int | None,
         typer.Option(
-            "--max_words_per_line", min=1, help="Words in a line of subtitles [default: all that fit]."
+            "--max_words_per_line", min=1, help="Words in a line of subtitles; all that fit when left out."
         ),
     ] = None,
     sets: SearchChanges = None,

@@ -175,8 +175,10 @@ def _open(path: Path) -> soundfile.SoundFile:
                 "is text, not audio, whatever its name says", path=path, fix="give the recording"
             ) from e
         reason = e.error_string.strip().rstrip(".")
+        # libsndfile's word for what its MP3 decoder gave up
+        known = "" if reason.startswith("File does not exist") else f" ({reason})"
         fix = "convert it to wav, flac, ogg or mp3 (`ffmpeg -i FILE FILE.wav`)"
-        raise AudioError(f"not an audio file that can be read ({reason})", path=path, fix=fix) from e
+        raise AudioError(f"damaged, or not an audio file that can be read{known}", path=path, fix=fix) from e
     if sound.frames == 0 and not _promised_by_riff(path):
         sound.close()
         raise AudioError("holds no samples", path=path, fix="record it again or leave it out")

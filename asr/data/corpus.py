@@ -61,10 +61,12 @@ class Corpus:
         folder = Path(folder)
         path = folder / "corpus.json"
         if not path.exists():
+            if not folder.exists():
+                raise DataError("no such folder", path=folder, fix="name one that `asr prepare` made")
             raise DataError(
                 "not a prepared corpus (corpus.json is missing)",
                 path=folder,
-                fix="run `asr prepare NAME --from DIR --to " + str(folder) + "`",
+                fix=f"run `asr prepare FORMAT --from {folder} --to NEW` (`asr prepare --list`), and name NEW",
             )
         try:
             value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))

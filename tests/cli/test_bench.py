@@ -69,6 +69,21 @@ def test_table_page_and_answer(bench, tmp_path):
     assert len((out / "results.csv").read_text().splitlines()) == 19
 
 
+def test_the_run_that_did_best_on_dev_is_named(bench, tmp_path):
+    arguments = ["--hours", "0.1, 1", "--recipes", "mfcc_hmm, raw_ctc"]
+    done = bench(*arguments)
+    assert done.code == 0 and "listen:" not in done.out, "there are no models"
+    runs = sorted((tmp_path / "out").glob("*-s0-*"))
+    assert len(runs) == 4
+    for run, wer in zip(runs, (5.0, 4.0, 3.0, 6.0), strict=True):
+        record = json.loads((run / "record.json").read_text()) | {"tuning": [{"wer": 1.0}, {"wer": wer}]}
+        (run / "record.json").write_text(json.dumps(record))
+        if wer != 3.0:
+            (run / "system").mkdir()
+            (run / "system" / "system.json").touch()
+    assert bench(*arguments).out.endswith(f"\nlisten: asr transcribe AUDIO --model {runs[1]}\n")
+
+
 def test_failed_cell_exit_code_and_the_rest(bench, tmp_path):
     done = bench("--hours", "0.666", "--json")
     assert done.code == 1
@@ -162,8 +177,9 @@ def test_a_corpus_of_the_user_is_no_quick_bench(bench, run, monkeypatch, tmp_pat
 
 @pytest.mark.parametrize("hours", [(), ("--hours", "0.5")])
 def test_a_wrong_folder_is_refused_in_one_line(bench, run, tmp_path, hours):
-    done = run("bench", "--data", tmp_path / "new", "--to", tmp_path / "out", *hours)
-    assert done.code == 1 and done.err.count("not a prepared corpus") == done.err.count("\n") == 1
+    for folder, says in (("new", "no such folder"), (".", "not a prepared corpus")):
+        done = run("bench", "--data", tmp_path / folder, "--to", tmp_path / "out", *hours)
+        assert done.code == 1 and done.err.count(says) == done.err.count("\n") == 1
     assert not (tmp_path / "out").exists()
 
 

@@ -82,7 +82,7 @@ def test_lexicon_and_text(
     [
         (("prepare", "fssd"), 2, "did you mean 'fsdd'?"),
         (("prepare", "fsdd"), 2, "give its folder with --from"),
-        (("prepare",), 2, "which corpus?"),
+        (("prepare",), 2, "no corpus named"),
         (("prepare", "fsdd", "--from", "nowhere"), 1, "nowhere: no such file or folder"),
         (("prepare", "fsdd", "--from", ".", "--hours", "2"), 2, "fsdd knows no --hours"),
         (("prepare", "fsdd", "--from", ".", "--text", "x"), 2, "fsdd knows no --text"),

@@ -89,7 +89,7 @@ def test_two_recordings_of_one_name_are_refused(run, system, record, tmp_path):
 def test_long_recordings_keep_exact_times(run, system, record, tmp_path):
     at = [1.0 + 2.5 * i + 0.001 * i for i in range(60)]
     path = record(tmp_path / "long.flac", at, 155.0)
-    done = run("transcribe", path, "--model", "m", "-f", "json")
+    done = run("transcribe", path, "--model", "m", "-f", "JSON")
     assert len(system.heard) >= 6 and max(system.heard) <= 30 * 16000
     assert sum(system.heard) == 155 * 16000
     assert beep_times(done.out) == [round(t, 3) for t in at]

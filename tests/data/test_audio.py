@@ -74,6 +74,8 @@ def written(path: Path, kind: str) -> Path:
         path.write_text("hello, this is no sound\n" * 9)
     elif kind == "junk":
         path.write_bytes(bytes(range(256)) * 9)
+    elif kind == "junk mp3":
+        path.write_bytes(np.random.default_rng(0).bytes(5000))
     elif kind == "no samples":
         soundfile.write(path, np.zeros(0), RATE, format="WAV")
     elif kind == "nan":
@@ -90,7 +92,8 @@ def written(path: Path, kind: str) -> Path:
     [
         ("empty", "empty file"),
         ("text", "is text, not audio"),
-        ("junk", "not an audio file that can be read"),
+        ("junk", r"damaged, or not an audio file that can be read \(.+\)"),
+        ("junk mp3", "damaged, or not an audio file that can be read; convert"),
         ("no samples", "holds no samples"),
         ("nan", "holds NaN"),
         ("cut wav", r"promises 4\.00 s, 2\.00 s are there"),
@@ -98,7 +101,7 @@ def written(path: Path, kind: str) -> Path:
     ],
 )
 def test_every_bad_file_has_its_own_error(tmp_path: Path, kind: str, message: str) -> None:
-    path = written(tmp_path / "bad.wav", kind)
+    path = written(tmp_path / ("bad.mp3" if "mp3" in kind else "bad.wav"), kind)
     for reader in (lambda: read_audio(path, RATE), lambda: inspect_audio(path)):
         with pytest.raises(AudioError, match=message) as caught:
             reader()

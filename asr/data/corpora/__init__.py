@@ -47,7 +47,7 @@ class Preparer:
         if self.embedded:
             return self._function("prepare")(target, **options)
         if source is None:
-            raise UsageError("where is the corpus?", fix="give its folder with --from")
+            raise UsageError("no source named", fix="give its folder with --from")
         if not source.exists():
             raise DataError("no such file or folder", path=source, fix="correct --from")
         return self._function("prepare")(source, target, **options)
@@ -69,12 +69,12 @@ PREPARERS = {
         options=("hours", "seed", "clean", "dev_hours", "test_hours"),
         embedded=True,
     ),
-    "speechocean762": Preparer("English read by Mandarin speakers, 5.6 h", "speechocean762"),
-    "fsdd": Preparer("spoken digits, 6 speakers, official split, 0.4 h", "fsdd"),
+    "speechocean762": Preparer("English read by Mandarin speakers, 5.6 h (OpenSLR 101)", "speechocean762"),
+    "fsdd": Preparer("spoken digits, 6 speakers, official split, 0.4 h (github.com/Jakobovski)", "fsdd"),
     "fsdd_disjoint": Preparer("the same digits, test speakers not in train", "fsdd", "_disjoint"),
-    "grid": Preparer("six-word commands of a fixed grammar, word times, 28 h", "grid"),
+    "grid": Preparer("six-word commands of a fixed grammar, word times, 28 h (Zenodo 3625687)", "grid"),
     "an4": Preparer("spelled and spoken census answers, 0.9 h", "an4"),
-    "librispeech": Preparer("English audio books, 960 h", "librispeech", downloads=True),
+    "librispeech": Preparer("English audio books, 960 h, 60 GB", "librispeech", downloads=True),
     "mini_librispeech": Preparer("five hours of LibriSpeech", "librispeech", "_mini", downloads=True),
     "commonvoice": Preparer("Mozilla Common Voice, any language", "commonvoice", "", OWN, True),
     "timit": Preparer("American sentences with phoneme times, 5 h", "timit", downloads=True),
