@@ -15,7 +15,7 @@ def stages(
     split: Annotated[str, typer.Option(help="A split that the run decoded.")] = "test",
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
-    """Put one stage after another right and count the word errors that saves.
+    """Repair one stage after another and count the word errors that each repair saves.
 
     Search, vocabulary, language model, acoustics, and last what the lexicon itself cannot tell apart: the
     errors of the stages add up to those the run was scored with. Keeps RUN/decode/SPLIT/stages.json, which
