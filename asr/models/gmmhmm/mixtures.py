@@ -106,7 +106,7 @@ class Mixtures:
             rows, counts = rows[np.isin(self.owner, states)], counts[states]
         out = np.empty((len(frames), len(counts)), dtype=frames.dtype)
         start = np.concatenate([[0], np.cumsum(counts)])
-        # the product and the exponential of torch take two thirds of the time of numpy's
+        # with torch's product and exponential this takes four fifths of the time that numpy's need
         weights, columns = torch.from_numpy(rows), torch.from_numpy(expanded(frames)).T
         for t in range(0, len(frames), BLOCK):
             # components along the rows: the sums over those of a state then run over contiguous frames

@@ -190,17 +190,16 @@ class Training(L.LightningModule):
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         """Nothing to do on a CPU; Lightning would look into every batch all the same."""
-        return (
-            batch if device.type == "cpu" else super().transfer_batch_to_device(batch, device, dataloader_idx)
-        )
+        if device.type == "cpu":
+            return batch
+        return super().transfer_batch_to_device(batch, device, dataloader_idx)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Draw masks and dropout from (seed, batch), so that a resumed run equals an unbroken one."""
         number = self.current_epoch * int(self.trainer.num_training_batches) + batch_idx
         seed = self.seed * 1_000_003 + number + 500_009 * world()[0]
-        torch.default_generator.manual_seed(
-            seed
-        )  # torch.manual_seed formats the stack for each absent device
+        # torch.manual_seed would format the stack, once for each kind of device that is absent
+        torch.default_generator.manual_seed(seed)
         if torch.cuda.is_available():
             torch.cuda.manual_seed_all(seed)
         calm = self.calm
