@@ -152,10 +152,13 @@ def recipe_settings(recipe: str, overrides: Sequence[str] = ()) -> ExperimentSet
         except ConfigError as e:
             raise ConfigError(f"no recipe {recipe!r}", fix="name one of " + ", ".join(recipe_names())) from e
     written = load_yaml(path)
-    settings = parse(ExperimentSettings, written, path)
-    if not overrides:
-        return settings
-    return parse(ExperimentSettings, override(written, overrides), f"{recipe} with {', '.join(overrides)}")
+    try:
+        return parse(
+            ExperimentSettings, override(written, overrides), f"{recipe} with {', '.join(overrides)}"
+        )
+    except ConfigError:
+        parse(ExperimentSettings, written, path)  # if that fails already, the file is to blame
+        raise
 
 
 def recipe_names() -> list[str]:

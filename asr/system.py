@@ -93,8 +93,10 @@ class System:
             If there is no such setting of the search, or the value does not fit.
         """
         for assignment in assignments:
-            if not assignment.startswith("search."):
-                key, known = assignment.partition("=")[0], ", search.".join(SearchSettings.model_fields)
+            key, known = assignment.partition("=")[0], ", search.".join(SearchSettings.model_fields)
+            if key in SearchSettings.model_fields:
+                raise ConfigError(f"unknown key {key!r}", fix=f"did you mean 'search.{key}'?")
+            if key.partition(".")[0] != "search":
                 raise ConfigError(f"{key} is fixed once trained", fix=f"change one of search.{known}")
 
         def with_changes(settings: SearchSettings) -> SearchSettings:

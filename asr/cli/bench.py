@@ -182,11 +182,12 @@ def _items(text: str | None, kind: type = str, option: str = "", word: str | Non
 
 
 def _best(states: Sequence[CellState]) -> Path | None:
-    """The run with the fewest word errors on dev, of those whose models are still there."""
+    """The run with the lowest WER on its part of dev, of those whose models are still there."""
     from asr.record import RunRecord
 
     there = [s.folder for s in states if s.row is not None and (s.folder / "system" / "system.json").exists()]
-    return min(there, key=lambda run: RunRecord.load(run).tuning[-1]["wer"], default=None)
+    tuned = [(record.tuning[-1]["wer"], run) for run in there if (record := RunRecord.load(run)).tuning]
+    return min(tuned, default=(None, None))[1]
 
 
 def _tell(states: Sequence[CellState], answer: Sequence[str], folder: Path, as_json: bool) -> None:
