@@ -515,9 +515,8 @@ def test_checkpoints_of_another_training_are_not_taken_up(
     settings = CtcSettings(epochs=2, **SMALL)
     Ctc(settings, LEXICON).fit(cuts, cuts, tmp_path / "work")
     said = capsys.readouterr().err
-    assert said.startswith(
-        "3 passes of 2 batches of about 2 s, dropout 0.00\n"
-    )  # 2, and 1 with the denominator
+    # two passes, and one with the denominator
+    assert said.startswith("3 passes of 2 batches of about 2 s, dropout 0.00\n")
     assert "starts again" not in said
     others = tone_cuts(tmp_path / "others", 3, seed=1) if changed == "data" else cuts
     slower = settings.model_copy(update={"learning_rate": 1e-4}) if changed == "settings" else settings
