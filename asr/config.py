@@ -117,7 +117,11 @@ def parse(kind: type[S], value: dict[str, Any], where: str | Path | None = None)
             near = _nearest(dotted, _known_keys(kind, value))
             fix = f"did you mean {near!r}?" if near else "see `asr show` of the recipe for the known keys"
             raise ConfigError(f"unknown key {key!r}", path=where, fix=fix) from e
-        raise ConfigError(f"{key or 'settings'}: {error['msg']}", path=where) from e
+        given = error["input"]
+        got = f", not {given!r}" if isinstance(given, str | int | float | None) else ""
+        raise ConfigError(
+            f"{key or 'settings'}: {error['msg'].removeprefix('Value error, ')}{got}", path=where
+        ) from e
 
 
 def _is_tag(part: int | str, value: Any) -> bool:

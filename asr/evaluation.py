@@ -25,7 +25,7 @@ from asr.score import score_texts
 from asr.system import System
 from asr.text.units import WORD_END
 
-POOL_S = 120.0  # seconds of one speaker emitted together: enough to adapt to, small enough for memory
+POOL_S = 300.0  # seconds of one speaker emitted together: more tells little about a voice, and takes memory
 
 
 def speaker_batches(cuts: CutSet) -> list[list[Cut]]:

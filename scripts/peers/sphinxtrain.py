@@ -26,7 +26,7 @@ from asr.data.audio import load_cut
 from asr.data.budget import Budget
 from asr.data.corpus import Corpus
 from asr.errors import AsrError, ModelError, UsageError
-from asr.experiment import LmSettings, full_lexicon, language_model
+from asr.experiment import LmSettings, full_lexicon, language_model, some_of
 from asr.files import write_json, write_text
 from asr.progress import track
 from asr.record import RunRecord, provenance
@@ -55,17 +55,21 @@ RATE = 16000
 FILLERS = "<s> SIL\n</s> SIL\n<sil> SIL\n"
 LANGUAGE_WEIGHTS = (6.5, 9.5, 14.0, 19.0)
 WORD_PENALTIES = (0.2, 1.0)  # factors on the probability of a word
-DEV_UTTERANCES = 60
+DEV_UTTERANCES = 200  # those that our recipes are tuned on
 
 
-def check_installed() -> None:
-    """UsageError names the Debian packages whose commands are missing."""
+def install() -> None:
+    """Install the Debian packages whose commands are missing; UsageError where only root could."""
     missing = [package for package, command in PACKAGES.items() if shutil.which(command) is None]
-    if missing:
-        raise UsageError(
-            f"not installed: {', '.join(missing)}",
-            fix=f"on Debian or Ubuntu, as root: apt-get install --yes {' '.join(missing)}",
-        )
+    if not missing:
+        return
+    command = ["apt-get", "install", "--yes", *missing]
+    if os.geteuid() or shutil.which("apt-get") is None:
+        fix = f"on Debian or Ubuntu, as root: {' '.join(command)}"
+        raise UsageError(f"not installed: {', '.join(missing)}", fix=fix)
+    print(*command, file=sys.stderr)
+    if subprocess.run(command, stdout=sys.stderr).returncode:
+        raise UsageError("apt-get failed", fix="run `apt-get update` and try again")
 
 
 def run(command: Sequence[object], folder: Path, log: Path) -> float:
@@ -111,6 +115,7 @@ class Peer:
     corpus: Corpus
     lexicon: Lexicon
     lm: Path
+    states: int
 
     def write_audio(self, split: str, cuts: CutSet) -> list[str]:
         """The wav files of a split and their names, in the order of the cuts."""
@@ -120,7 +125,7 @@ class Peer:
             soundfile.write(self.folder / "wav" / f"{name}.wav", load_cut(cut, RATE), RATE, "PCM_16")
         return names
 
-    def train(self, cuts: CutSet, states: int) -> float:
+    def train(self, cuts: CutSet) -> float:
         """Train triphones on `cuts`; seconds of wall-clock, features included."""
         names = self.write_audio("train", cuts)
         etc = self.folder / "etc"
@@ -134,7 +139,7 @@ class Peer:
         texts = (f"<s> {c.supervisions[0].text} </s> ({n})\n" for n, c in zip(names, cuts, strict=True))
         write_text(etc / "peer_train.transcription", "".join(texts))
         # one part a core; its forced alignment and its own test decoding are off by default
-        settings = {"N_TIED_STATES": states, "QUEUE_TYPE": "Queue::POSIX", "NPART": 2}
+        settings = {"N_TIED_STATES": self.states, "QUEUE_TYPE": "Queue::POSIX", "NPART": 2}
         places = {"DB_NAME": "peer", "BASE_DIR": self.folder, "SPHINXTRAIN_DIR": TRAINER,
                   "SPHINXTRAIN_BIN_DIR": PROGRAMS}  # fmt: skip
         text = (TRAINER / "etc" / "sphinx_train.cfg").read_text(encoding="utf-8")
@@ -151,12 +156,10 @@ class Peer:
     @property
     def model(self) -> Path:
         """The folder of the last triphones, as many Gaussians a state as the training ends with."""
-        found = [
-            p for p in (self.folder / "model_parameters").glob("peer.cd_cont_*") if p.name[13:].isdigit()
-        ]
-        if not found:
+        found = self.folder / "model_parameters" / f"peer.cd_cont_{self.states}"
+        if not found.exists():
             raise ModelError("the training left no triphones", path=self.folder / "logs")
-        return found[0]
+        return found
 
     def write_search(self) -> None:
         """The vocabulary and language model of the search, those of our recipes."""
@@ -198,15 +201,15 @@ def main(
     ours: Annotated[list[Path] | None, typer.Option(help="Run folders of ours to set beside it.")] = None,
 ) -> None:
     """Train and score CMU Sphinx as our recipes are: same hours, lexicon and language model, tuned on dev."""
-    check_installed()
+    install()
     corpus = Corpus.open(data)
     lm = language_model(corpus, LmSettings())
-    peer = Peer(to.resolve(), corpus, full_lexicon(corpus, lm), lm)
-    train_s = peer.train(Budget(hours, seed).select(corpus.cuts("train").to_eager()), states)
+    peer = Peer(to.resolve(), corpus, full_lexicon(corpus, lm), lm, states)
+    train_s = peer.train(Budget(hours, seed).select(corpus.cuts("train").to_eager()))
     peer.write_search()
 
     dev = corpus.cuts("dev").to_eager()
-    some = dev.subset(first=min(DEV_UTTERANCES, len(dev)))
+    some = some_of(dev, DEV_UTTERANCES, seed)
     names = peer.write_audio("dev", some)
     texts = [c.supervisions[0].text for c in some]
     tried = []

@@ -24,7 +24,7 @@ from asr.decode.linear import Linear
 from asr.decode.linear import best_path as shared_best_path
 from asr.decode.search import SearchSettings, search
 from asr.emissions import Emissions
-from asr.errors import DataError
+from asr.errors import DataError, ModelError
 from asr.features.mfcc import MfccSettings
 from asr.models.gmmhmm import transcribed
 from asr.models.gmmhmm.mixtures import Mixtures
@@ -34,7 +34,7 @@ from asr.models.gmmhmm.sentence import Sentence, Weights, best_path, posteriors
 from asr.models.gmmhmm.settings import STEPS, GmmHmmSettings
 from asr.models.gmmhmm.states import Parameters, States
 from asr.models.gmmhmm.store import FeatureStore
-from asr.models.gmmhmm.training import SUMMED, transformed
+from asr.models.gmmhmm.training import SUMMED, Ladder, transformed
 from asr.models.gmmhmm.transcribed import Transcribed
 from asr.models.gmmhmm.transform import (
     ClassStatistics,
@@ -111,11 +111,11 @@ def tone_cuts(folder: Path, count: int, spans: dict[str, list] | None = None) ->
     return CutSet.from_cuts(cuts)
 
 
-def cut_of(folder: Path, name: str, wave: np.ndarray, text: str) -> MonoCut:
+def cut_of(folder: Path, name: str, wave: np.ndarray, text: str, speaker: str | None = "s") -> MonoCut:
     folder.mkdir(parents=True, exist_ok=True)
     soundfile.write(folder / f"{name}.wav", wave.astype(np.float32), RATE)
     recording = Recording.from_file(folder / f"{name}.wav", recording_id=name)
-    said = SupervisionSegment(name, name, 0.0, recording.duration, text=text, speaker="s")
+    said = SupervisionSegment(name, name, 0.0, recording.duration, text=text, speaker=speaker)
     return MonoCut(name, 0.0, recording.duration, 0, [said], recording=recording)
 
 
@@ -388,26 +388,54 @@ def test_forward_score_equals_hmmlearns(fitted):
 # training ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(("gaussians", "least"), [(40, (2, 2, 2, 2)), (1, (9, 9, 6, 6))])
 @pytest.mark.parametrize("step", STEPS)
-def test_likelihood_does_not_fall_between_passes(tones, tmp_path, step):
-    model = GmmHmm(SMALL.model_copy(update={"step": step, "passes": 12}), LEXICON)
+def test_likelihood_does_not_fall_between_passes(tones, tmp_path, step, gaussians, least):
+    """With 40 Gaussians most passes have more than the one before; with 1 a state they never grow."""
+    model = GmmHmm(SMALL.model_copy(update={"step": step, "passes": 12, "gaussians": gaussians}), LEXICON)
     model.fit(tones[0], tones[0], tmp_path)
     rows = rows_of(tmp_path)
     assert [r["step"] for r in rows] == [s for s in STEPS[: STEPS.index(step) + 1] for _ in range(12)]
     moved = transformed(model.settings)
-    compared = 0
+    compared = Counter()
     for k, (before, after) in enumerate(itertools.pairwise(rows), 1):
         # new features have another density, and the paths of the first passes are summed over
         new = k % 12 in moved if after["step"] in ("lda", "sat") else after["step"] == "mono" and k == SUMMED
         if not new and all(before[name] == after[name] for name in ("step", "gaussians")):
-            compared += 1
+            compared[after["step"]] += 1
             assert float(after["log_likelihood"]) >= float(before["log_likelihood"]) - 1e-4
-    assert compared >= 2 * (STEPS.index(step) + 1)
+    assert all(compared[s] >= n for s, n in zip(STEPS[: STEPS.index(step) + 1], least, strict=False))
     parameters = model.parameters
     assert all(np.isfinite(a).all() for a in parameters.tensors().values())
     assert ((parameters.stay > 0) & (parameters.stay < 1)).all()
     assert (parameters.pauses > 0).all() and parameters.pauses.sum() < 1
     assert (parameters.mixtures.variances > 0).all()
+
+
+@pytest.mark.parametrize("step", ["mono", "tri"])
+def test_alignments_of_a_step_become_no_less_likely(tones, tmp_path, monkeypatch, step):
+    """Transitions and pauses included: what the likelihood of a pass leaves out."""
+    scores: dict[str, list[float]] = {s: [] for s in STEPS}
+    real = Transcribed.align
+
+    def watched(self, parameters, pool):
+        counts = real(self, parameters, pool)
+        scores["mono" if parameters.states.leaves is None else "tri"].append(counts.log_likelihood)
+        return counts
+
+    monkeypatch.setattr(Transcribed, "align", watched)
+    model = GmmHmm(SMALL.model_copy(update={"step": step, "passes": 12, "gaussians": 1}), LEXICON)
+    model.fit(tones[0], tones[0], tmp_path)
+    assert len(scores[step]) >= 3
+    for before, after in itertools.pairwise(scores[step]):
+        assert after >= before - 1e-3
+
+
+def test_a_likelihood_that_is_no_number_ends_the_training(tones, tmp_path, monkeypatch):
+    real = Mixtures.statistics
+    monkeypatch.setattr(Mixtures, "statistics", lambda *given: (float("nan"), real(*given)[1]))
+    with pytest.raises(ModelError, match="broke down in pass 7"):
+        GmmHmm(SMALL, LEXICON).fit(tones[0], tones[0], tmp_path)
 
 
 def test_split_reaches_the_set_number():
@@ -566,6 +594,42 @@ def test_fmllr_is_a_maximum_and_undoes_a_speaker():
         assert likelihood(w + 0.02 * rng.normal(size=w.shape)) < best
 
 
+def test_each_speaker_has_a_transform_of_its_own(tones, tmp_path):
+    """Two speakers, one a tenth faster and higher: each is explained best in its own space."""
+    quick = []
+    for cut in tones[0]:
+        wave = cut.load_audio()[0]
+        wave = np.interp(np.arange(0, len(wave) - 1, 1.1), np.arange(len(wave)), wave)
+        quick.append(cut_of(tmp_path, f"{cut.id} quick", wave, cut.supervisions[0].text, "quick"))
+    cuts = CutSet.from_cuts([*tones[0], *quick])
+    with ThreadPoolExecutor(1) as pool:
+        store = FeatureStore.create(cuts, tmp_path / "features", MfccSettings(), (RATE, RATE), pool)
+        said = Transcribed(store, LEXICON.phones(), LEXICON, tmp_path / "alignment")
+        p = Ladder(SMALL, said, tmp_path, pool).climb()
+    assert sorted(said.speakers) == ["quick", "s"]
+    for name, other in itertools.permutations(said.speakers):
+        mine = [i for i in said.numbers if store.entries[i].speaker == name]
+        x = np.concatenate([p.features(store.cepstra(i)) for i in mine])
+        state = p.states.columns[np.concatenate([said.keys(i) for i in mine])]
+        own, others = (
+            log_likelihood(p.mixtures, affine(x, w), state) + np.linalg.slogdet(w[:, :-1])[1]
+            for w in (said.speakers[name], said.speakers[other])
+        )
+        assert own > others + 1
+
+
+def test_who_is_unknown_is_a_speaker_alone(tmp_path):
+    rng = np.random.default_rng(0)
+    cuts = [cut_of(tmp_path, f"u{i}", rng.standard_normal(RATE), "LOW", None) for i in range(2)]
+    with ThreadPoolExecutor(1) as pool:
+        store = FeatureStore.create(
+            CutSet.from_cuts(cuts), tmp_path / "features", MfccSettings(), (RATE, RATE), pool
+        )
+    assert [e.speaker for e in store.entries] == ["u0", "u1"]
+    for i in range(2):  # normalised on its own
+        np.testing.assert_allclose(store.cepstra(i).mean(axis=0), 0, atol=1e-4)
+
+
 def test_a_strong_prior_keeps_a_transform_small():
     x, state = labelled(3)
     first = one_gaussian_each(x, state)
@@ -576,6 +640,40 @@ def test_a_strong_prior_keeps_a_transform_small():
     free, held = (fmllr(moved.with_prior(everybody.outer / everybody.frames, n)) for n in (0.0, 1e5))
     np.testing.assert_allclose(held, np.eye(6, 7), atol=0.05)
     assert np.abs(free - np.eye(6, 7)).max() > 0.5
+
+
+def test_phonemes_heard_too_little_share_the_states_of_the_most_similar():
+    phones = ("H", "L", "M", "Q", "Z")
+    plain = States(phones)
+    rng = np.random.default_rng(5)
+    frames, centres = (500, 500, 500, 0, 20), (0.0, 10.0, 20.0, np.nan, 19.0)  # Q is never heard
+    keys = np.concatenate(
+        [np.full(n, plain.key(5, 4 * k, 5, p)) for k, n in enumerate(frames) for p in range(3)]
+    )
+    _, token, _, _ = plain.parts(keys)
+    x = rng.normal(0, 1, (len(keys), 2)) + np.array(centres)[token // 4][:, None]
+    statistics = ContextStatistics.of(keys.astype(np.int32), x.astype("f4"))
+    states, moments = grow(phones, statistics, 0, 100, np.full(2, 1e-3))
+    table = states.leaves
+    assert table is not None
+    np.testing.assert_array_equal(table[4], table[2])
+    assert moments[np.unique(table[2]), 0].tolist() == [520] * 3
+    assert moments[np.unique(table[3]), 0].tolist() == [0] * 3
+    columns = [f"{phone}_{i}.0" for phone in "HLMQ" for i in range(3)]
+    assert list(states.units)[:12] == columns and len(moments) == 12 == len(np.unique(table))
+
+
+def test_what_is_too_little_in_the_training_set_is_named(tones, tmp_path, capsys):
+    lexicon = Lexicon({**LEXICON.entries, "RARE": [("Z",)], "NEVER": [("Q",)]})
+    rng = np.random.default_rng(0)
+    rare = cut_of(tmp_path, "rare", 0.3 * rng.standard_normal(RATE // 8), "RARE")
+    model = GmmHmm(SMALL.model_copy(update={"step": "tri", "fewest_frames": 30}), lexicon)
+    model.fit(CutSet.from_cuts([*tones[0], rare]), tones[0], tmp_path / "work")
+    told = [line for line in capsys.readouterr().err.splitlines() if "too little in the training set" in line]
+    assert len(told) == 1
+    assert " and Z_0 share states" in told[0] and "Q_0.0 hardly heard" in told[0]
+    assert not any(unit.startswith("Z_") for unit in model.units)
+    assert all(np.isfinite(a).all() for a in model.parameters.tensors().values())
 
 
 def test_a_tree_finds_the_neighbours_and_places_that_matter():
@@ -635,6 +733,12 @@ def test_copies_of_an_utterance_that_is_left_out_are_left_out_too(tmp_path):
     assert train.numbers == [] and train.left_out == 1
 
 
+def test_monophones_of_the_fewest_passes_know_how_words_were_said(tones, tmp_path):
+    model = GmmHmm(SMALL.model_copy(update={"step": "mono", "passes": SUMMED}), LEXICON)
+    model.fit(tones[0], tones[0], tmp_path)
+    assert sum(sum(ways.values()) for ways in model.spoken.values()) == 3 * len(list(tones[0]))
+
+
 @pytest.mark.parametrize("kind", ["digital silence", "one utterance", "one square wave"])
 def test_degenerate_data_survive(tmp_path, kind):
     waves = {
@@ -646,7 +750,9 @@ def test_degenerate_data_survive(tmp_path, kind):
     model = GmmHmm(SMALL, LEXICON)
     model.fit(cuts, cuts, tmp_path / "work")
     assert all(np.isfinite(a).all() for a in model.parameters.tensors().values())
-    for e in model.emit(waves, RATE):
+    assert ((model.parameters.stay > 0) & (model.parameters.stay < 1)).all()
+    found = model.emit(waves, RATE)
+    for e in [*found, *model.adapt(waves, RATE, [e.scores.argmax(1) for e in found])]:
         assert np.isfinite(e.scores).all()
 
 

@@ -216,6 +216,7 @@ def test_killed_in_the_network_it_goes_on(cuts, tmp_path, monkeypatch):
     assert sorted(set(epochs)) == [2, 3, 4]  # the last one is a cycle of its own
     for name, value in unbroken.network.state_dict().items():
         torch.testing.assert_close(resumed.network.state_dict()[name], value, rtol=0, atol=0, msg=name)
+    assert resumed.spoken == unbroken.spoken
 
 
 def test_one_setting_of_the_network_leaves_the_others():

@@ -111,14 +111,14 @@ class GmmHmm:
             )
             said = Transcribed(store, self.phones, self.lexicon, workdir / "alignment.i32")
             self._parameters = Ladder(self.settings, said, workdir, pool).climb()
+            # by the finished models, whichever pass the last alignment was of; copies teach the network alone
+            said.use(copies=self.settings.acoustic == "network")
+            said.align(self._parameters, pool)
             self.spoken = said.spoken()
-            if self.settings.acoustic == "network":
-                said.align(self._parameters, pool)
         if self.settings.acoustic == "network":
             # Lightning is slow to import, and `transcribe` never needs it
             from asr.models.gmmhmm.hybrid import train as train_network
 
-            said.use(copies=True)
             self.network, self.state_prior = train_network(
                 self.settings, self._parameters, said, train, speeds, self.seed, workdir / "network"
             )

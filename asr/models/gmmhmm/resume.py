@@ -49,7 +49,9 @@ class Resume:
         self.path = workdir / "state.safetensors"
         self.phones = train.states.phones
         ids = (f"{train.store.entries[i].id} {train.store.entries[i].text}" for i in train.numbers)
-        self.key = content_hash(settings.model_dump_json(), " ".join(self.phones), *ids)
+        words = sorted({word for i in train.numbers for word in train.store.entries[i].text.split()})
+        ways = (f"{word} {train.lexicon.entries[word]}" for word in words)
+        self.key = content_hash(settings.model_dump_json(), " ".join(self.phones), *ids, *ways)
 
     def load(self) -> Progress | None:
         """Where an earlier call stopped; None if there was none, or it was of another training."""
@@ -65,7 +67,7 @@ class Resume:
             return Progress(parameters, tensors["occupancy"], tensors["floor"], json.loads(head["rows"]))
         except FileNotFoundError:
             return None
-        except (SafetensorError, KeyError, json.JSONDecodeError):
+        except (SafetensorError, KeyError, ValueError):
             console.print(f"asr: {self.path} is damaged, training starts again", markup=False)
             return None
 

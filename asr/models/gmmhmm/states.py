@@ -36,7 +36,7 @@ class States:
         The phonemes, pauses not included.
     leaves
         (phones, places, 3, classes, classes) int32 state of each phoneme at each place and position between
-        two neighbours; None: one for all places and neighbours.
+        two neighbours; None: one for all places and neighbours. Two phonemes may share states.
 
     Reference
     ---------
@@ -78,11 +78,15 @@ class States:
 
     @cached_property
     def units(self) -> Units:
-        """Columns of the emissions: ``AH_0``, or ``AH_0.0``, ``AH_0.1`` if tied; ``SIL_4`` comes last."""
-        symbols = []
+        """Columns of the emissions: ``AH_0``, or ``AH_0.0``, ``AH_0.1`` if tied; ``SIL_4`` comes last.
+
+        A column that phonemes share is called by the first of them.
+        """
+        symbols: list[str] = []
         for phone, positions in zip(self.phones, self.tied.swapaxes(1, 2), strict=True):
             for i, table in enumerate(positions):
-                n = len(np.unique(table))
+                # columns are numbered in this order, so that new ones are those not yet named
+                n = int((np.unique(table) >= len(symbols)).sum())
                 symbols += [f"{phone}_{i}"] if self.leaves is None else [f"{phone}_{i}.{k}" for k in range(n)]
         return Units([*symbols, *(f"{SILENCE}_{i}" for i in range(SILENCE_STATES))])
 

@@ -98,7 +98,10 @@ class FeatureStore:
             If no utterance is left.
         """
         key = content_hash(
-            settings.model_dump_json(), str(rates), str(speeds), *(f"{c.id} {c.duration}" for c in cuts)
+            settings.model_dump_json(),
+            str(rates),
+            str(speeds),
+            *(f"{c.id} {c.duration} {c.supervisions[0].speaker} {c.supervisions[0].text}" for c in cuts),
         )
         index, path = folder / "index.json", folder / "cepstra.f32"
         if index.exists():

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import defaultdict
 from concurrent.futures import Executor
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from asr.errors import DataError, ModelError
 from asr.models.gmmhmm.mixtures import Mixtures
 from asr.models.gmmhmm.resume import Progress, Resume
 from asr.models.gmmhmm.settings import STEPS, WITH_COPIES, GmmHmmSettings
-from asr.models.gmmhmm.states import FIRST_PAUSES, FIRST_STAY, SILENCE_STATES, Parameters
+from asr.models.gmmhmm.states import FIRST_PAUSES, FIRST_STAY, SILENCE_STATES, Parameters, States
 from asr.models.gmmhmm.statistics import FEWEST_FRAMES, Statistics
 from asr.models.gmmhmm.transcribed import Transcribed
 from asr.models.gmmhmm.transform import lda, mllt
@@ -72,7 +73,7 @@ class Ladder:
             raise DataError("no training utterance could be aligned", fix="check lexicon and transcripts")
         self.settings, self.train, self.pool = settings, train, pool
         self.resume = Resume(workdir, settings, train)
-        self.workdir = workdir
+        self.told: set[str] = set()
 
     def climb(self) -> Parameters:
         """All steps, or those that an earlier call has not finished.
@@ -154,9 +155,7 @@ class Ladder:
         means = np.where(seen[:, None], moments[:, 1 : 1 + size] / np.maximum(n, 1), mean)
         spread = np.maximum(moments[:, 1 + size :] / np.maximum(n, 1) - means**2, floor)
         variances = np.where(seen[:, None], spread, variance)
-        if not seen.all():
-            rare = sorted({states.units[c].rsplit("_", 1)[0] for c in np.flatnonzero(~seen)})
-            console.print(f"asr: hardly in the training set: {', '.join(rare)}", markup=False, soft_wrap=True)
+        self._tell_rare(states, seen)
         mixtures = Mixtures(np.ones(len(means)), means, variances, np.arange(len(means) + 1))
         # self-loops of the states that these were made of
         stay = np.full(len(means), FIRST_STAY)
@@ -164,6 +163,19 @@ class Ladder:
         stay[states.columns[keys]] = before.stay[before.states.columns[keys]]
         parameters = replace(before, states=states, mixtures=mixtures, stay=stay)
         return replace(now, parameters=parameters, floor=floor, occupancy=n[:, 0])
+
+    def _tell_rare(self, states: States, seen: np.ndarray) -> None:
+        """Name the phonemes that share states, and the states that know but the mean of all audio; once."""
+        sharing: defaultdict[int, list[str]] = defaultdict(list)
+        for phone, positions in zip(states.phones, states.tied.swapaxes(1, 2), strict=True):
+            for i, table in enumerate(positions):
+                sharing[int(table.flat[0])].append(f"{phone}_{i}")
+        found = [f"{' and '.join(names)} share states" for names in sharing.values() if len(names) > 1]
+        found += [f"{states.units[c]} hardly heard" for c in np.flatnonzero(~seen)]
+        told = f"asr: too little in the training set: {', '.join(found)}"
+        if found and told not in self.told:
+            self.told.add(told)
+            console.print(told, markup=False, soft_wrap=True)
 
     def _monophones(self, now: Progress, k: int) -> Statistics:
         """One pass with a state for each phoneme and position."""

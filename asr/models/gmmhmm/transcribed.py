@@ -151,6 +151,9 @@ class Transcribed:
     def align(self, parameters: Parameters, pool: Executor) -> Statistics:
         """The best path of every utterance, kept as the keys of its frames; its counts but the mixtures'."""
         tied = parameters.states.leaves is not None
+        if tied:
+            # never asked for again: they grow with the hours
+            self._plain.clear()
 
         def one(numbers: list[int]) -> tuple[Statistics, list[np.ndarray]]:
             counts, found = Statistics.zeros(parameters), []

@@ -93,18 +93,41 @@ def questions(by_class: np.ndarray, floor: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Leaf:
-    """What shares a state: places (4,) bool and neighbours (classes,) bool each side; its frames' moments."""
+    """What shares a state: phonemes, places (4,) bool, neighbours (classes,) bool each side; its moments."""
 
-    phone: int
+    phones: tuple[int, ...]
     position: int
     shared: tuple[np.ndarray, np.ndarray, np.ndarray]  # places, left, right
     moments: np.ndarray
+
+
+def roots(moments: np.ndarray, fewest: float, floor: np.ndarray) -> list[tuple[int, ...]]:
+    """Phonemes that share a state at one position: those heard too little join the one most like them.
+
+    Parameters
+    ----------
+    moments
+        (phonemes, 1 + 2 dimensions) of the frames of each.
+    fewest
+        Frames that one needs to stay alone. One that was never heard is like no other, and stays alone too.
+    floor
+        (dimensions,) smallest variance.
+    """
+    groups = {k: [k] for k in range(len(moments)) if not 0 < moments[k, 0] < fewest}
+    hosts = [k for k in groups if moments[k, 0] > 0]
+    alone = log_likelihood(moments, floor)
+    for k in np.flatnonzero((moments[:, 0] > 0) & (moments[:, 0] < fewest)).tolist():
+        loss = alone[hosts] + alone[k] - log_likelihood(moments[hosts] + moments[k], floor)
+        groups.setdefault(hosts[int(loss.argmin())] if hosts else k, []).append(k)
+    return sorted(tuple(sorted(group)) for group in groups.values())
 
 
 def grow(
     phones: tuple[str, ...], statistics: ContextStatistics, leaves: int, fewest: float, floor: np.ndarray
 ) -> tuple[States, np.ndarray]:
     """Split each phoneme state by the question that gains most, the best split of all first.
+
+    Phonemes with fewer than `fewest` frames at a position share the state of the one most like them there.
 
     Parameters
     ----------
@@ -115,7 +138,7 @@ def grow(
     leaves
         Tied states wanted, silence not counted; fewer where no split is left.
     fewest
-        Frames that both sides of a split must have.
+        Frames that both sides of a split must have, and a phoneme to have a tree of its own.
     floor
         (dimensions,) smallest variance.
 
@@ -170,10 +193,10 @@ def grow(
         if gain > 0:
             heapq.heappush(queue, (-gain, number, side, asks, rows))
 
-    for k in range(len(phones)):
-        for p in range(PHONE_STATES):
-            rows = np.flatnonzero(spoken & (phone == k) & (position == p))
-            add(len(found), Leaf(k, p, every, whole[k, p]), rows)
+    for p in range(PHONE_STATES):
+        for together in roots(whole[:, p], fewest, floor):
+            rows = np.flatnonzero(spoken & np.isin(phone, together) & (position == p))
+            add(len(found), Leaf(together, p, every, whole[list(together), p].sum(axis=0)), rows)
     number = len(found)
     while queue and len(found) < leaves:
         _, parent, side, asks, rows = heapq.heappop(queue)
@@ -182,10 +205,11 @@ def grow(
             mine = rows[answer[sides[side][0][rows]]]
             moments = statistics.moments[mine].sum(axis=0)
             shared = [s & answer if n == side else s for n, s in enumerate(leaf.shared)]
-            add(number, Leaf(leaf.phone, leaf.position, (shared[0], shared[1], shared[2]), moments), mine)
+            add(number, Leaf(leaf.phones, leaf.position, (shared[0], shared[1], shared[2]), moments), mine)
             number += 1
-    ordered = sorted(found.items(), key=lambda item: (item[1].phone, item[1].position, item[0]))
+    ordered = sorted(found.items(), key=lambda item: (item[1].phones[0], item[1].position, item[0]))
     table = np.zeros((len(phones), len(PLACES), PHONE_STATES, classes, classes), np.int32)
     for column, (_, leaf) in enumerate(ordered):
-        table[leaf.phone, :, leaf.position][np.ix_(*leaf.shared)] = column
+        for k in leaf.phones:
+            table[k, :, leaf.position][np.ix_(*leaf.shared)] = column
     return States(phones, table), np.array([leaf.moments for _, leaf in ordered])
