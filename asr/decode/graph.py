@@ -302,6 +302,22 @@ def _reachable(
     )
 
 
+def _alike(topology: Topology) -> list[int]:
+    """A number for each token, the same for those that may become one chain in some context.
+
+    These are a phoneme at all places of a word, and phonemes that share their states.
+    """
+    symbols = sorted(set(topology.symbols))
+    means = [np.array([symbols.index(s)]) for s in topology.symbols]
+    if topology.context is not None:
+        chains = np.moveaxis(topology.context, 1, 0).reshape(len(means), -1)
+        means = [np.append(m, len(symbols) + np.unique(c)) for m, c in zip(means, chains, strict=True)]
+    token = np.repeat(np.arange(len(means)), [len(m) for m in means])
+    what = len(means) + np.concatenate(means)
+    links = scipy.sparse.coo_array((np.ones(len(what)), (token, what)), shape=(what.max() + 1,) * 2)
+    return scipy.sparse.csgraph.connected_components(links, directed=False)[1][: len(means)].tolist()
+
+
 def lexicon_fst(
     topology: Topology, lexicon: Lexicon, words: Sequence[str]
 ) -> tuple[kaldifst.StdVectorFst, int]:
@@ -314,11 +330,11 @@ def lexicon_fst(
     spoken = pronunciations(lexicon, words[1:], topology)
     extra = len(topology.tokens) + 1
     backoff_in, backoff_out, pause_end = extra, len(words), extra + 1
-    # in context, tokens at different places of a word may become one chain: they count as the same here
-    bare = {p: tuple(topology.symbols[t - 1] for t in p) for several in spoken.values() for p, _ in several}
+    like = _alike(topology)
+    bare = {p: tuple(like[t - 1] for t in p) for several in spoken.values() for p, _ in several}
     uses = Counter(bare[p] for several in spoken.values() for p, _ in several)
     prefixes = {p[:n] for p in uses for n in range(1, len(p))}
-    seen: defaultdict[tuple[str, ...], int] = defaultdict(int)
+    seen: defaultdict[tuple[int, ...], int] = defaultdict(int)
     # 0 = start, 1 = between words (final), 2 = a pause must follow
     lines: list[str] = []
     none = 1.0 - sum(p for _, p in topology.pauses)

@@ -780,3 +780,21 @@ def test_compounds_stay_apart_where_places_are_tied_together(tmp_path):
         (tmp_path / "lm.arpa").write_text(arpa.format(chance))
         graph = Graph.build(topology, lexicon, tmp_path / "lm.arpa")
         assert search(found, graph, SearchSettings(acoustic_scale=1.0, beam=40.0)).text == text
+
+
+def test_words_of_phonemes_that_share_states_stay_apart(tmp_path):
+    """ZOO and HOO sound alike where Z has the states of H: the language model tells them apart."""
+    leaves = np.broadcast_to(np.arange(6, dtype=np.int32).reshape(2, 1, 3, 1, 1), (2, 4, 3, 4, 4))
+    states = States(("G", "H", "Z"), np.ascontiguousarray(leaves[[0, 1, 1]]))
+    n = len(states.units)
+    topology = states.topology(np.full(n, 0.5), np.array([0.1, 0.1]))
+    entries = {"HOO": [("H", "G")], "ZOO": [("Z", "G")], "H": [("H",)], "Z": [("Z",)], "G": [("G",)]}
+    scores = np.full((6, n), -20.0, np.float32)
+    scores[np.arange(6), [3, 4, 5, 0, 1, 2]] = 0.0
+    found = Emissions(scores, states.units, 0.01, "likelihood")
+    arpa = "\\data\\\nngram 1=7\n\n\\1-grams:\n-99\t<s>\n-0.5\t</s>\n{}\\end\\\n"
+    for best in ("HOO", "ZOO"):
+        lines = "".join(f"{-0.4 if word == best else -1.5}\t{word}\n" for word in entries)
+        (tmp_path / "lm.arpa").write_text(arpa.format(lines + "\n"))
+        graph = Graph.build(topology, Lexicon(entries), tmp_path / "lm.arpa")
+        assert search(found, graph, SearchSettings(acoustic_scale=1.0, beam=40.0)).text == best
