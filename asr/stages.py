@@ -92,7 +92,7 @@ def attribute(run: Path, corpus: Corpus, split: str = "test") -> Losses:
     ones with the language model's probability of an unknown word; a language model estimated from the split's
     own transcripts; emissions that are sure of the true tokens (the corpus' reference phonemes, else the
     lexicon's; letters for a system that spells). What is still wrong then, no stage before can mend: words
-    whose pronunciations the lexicon does not tell apart or does not have.
+    whose pronunciations the lexicon does not tell apart or does not have, or whose phonemes share states.
 
     Swapping in another order shares the errors out otherwise, since one stage often repairs another's; the
     order is the same for every recipe.

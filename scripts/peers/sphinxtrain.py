@@ -40,8 +40,6 @@ PACKAGES = {
     "sphinxbase-utils": "sphinx_lm_convert",
     "pocketsphinx": "pocketsphinx_batch",
 }
-# Debian keeps the scripts where its own `sphinxtrain` command does not look, so they are run one by one
-TRAINER = next(Path("/usr/lib").glob("*-linux-gnu/sphinxtrain"), Path("/usr/lib/sphinxtrain"))
 PROGRAMS = Path("/usr/lib/sphinxtrain")
 STEPS = (
     "000.comp_feat/slave_feat.pl",
@@ -70,6 +68,11 @@ def install() -> None:
     print(*command, file=sys.stderr)
     if subprocess.run(command, stdout=sys.stderr).returncode:
         raise UsageError("apt-get failed", fix="run `apt-get update` and try again")
+
+
+def trainer() -> Path:
+    """The folder of the scripts: Debian keeps them where its own `sphinxtrain` command does not look."""
+    return next(Path("/usr/lib").glob("*-linux-gnu/sphinxtrain"), PROGRAMS)
 
 
 def run(command: Sequence[object], folder: Path, log: Path) -> float:
@@ -140,17 +143,17 @@ class Peer:
         write_text(etc / "peer_train.transcription", "".join(texts))
         # one part a core; its forced alignment and its own test decoding are off by default
         settings = {"N_TIED_STATES": self.states, "QUEUE_TYPE": "Queue::POSIX", "NPART": 2}
-        places = {"DB_NAME": "peer", "BASE_DIR": self.folder, "SPHINXTRAIN_DIR": TRAINER,
+        places = {"DB_NAME": "peer", "BASE_DIR": self.folder, "SPHINXTRAIN_DIR": trainer(),
                   "SPHINXTRAIN_BIN_DIR": PROGRAMS}  # fmt: skip
-        text = (TRAINER / "etc" / "sphinx_train.cfg").read_text(encoding="utf-8")
+        text = (trainer() / "etc" / "sphinx_train.cfg").read_text(encoding="utf-8")
         for name, value in places.items():
             text = text.replace(f"___{name}___", str(value))
         write_text(etc / "sphinx_train.cfg", configured(text, settings))
-        shutil.copyfile(TRAINER / "etc" / "feat.params", etc / "feat.params")
+        shutil.copyfile(trainer() / "etc" / "feat.params", etc / "feat.params")
         seconds = 0.0
         for step in track(STEPS, "training"):
             log = self.folder / "logs" / f"{step.split('/')[0]}.log"
-            seconds += run([TRAINER / "scripts" / step], self.folder, log)
+            seconds += run([trainer() / "scripts" / step], self.folder, log)
         return seconds
 
     @property
@@ -196,7 +199,7 @@ def main(
     data: Annotated[Path, typer.Option(help="A corpus folder made by `asr prepare`.")],
     to: Annotated[Path, typer.Option(help="Folder of the peer's files and of peer.json.")],
     hours: Annotated[float | None, typer.Option(help="Hours of training audio; all when left out.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the budget.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the budget and of the dev utterances.")] = 0,
     states: Annotated[int, typer.Option(help="Tied states.")] = 300,
     ours: Annotated[list[Path] | None, typer.Option(help="Run folders of ours to set beside it.")] = None,
 ) -> None:

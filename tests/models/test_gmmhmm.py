@@ -46,7 +46,7 @@ from asr.models.gmmhmm.transform import (
     mllt,
     splice,
 )
-from asr.models.gmmhmm.tree import ContextStatistics, grow
+from asr.models.gmmhmm.tree import ContextStatistics, grow, roots
 from asr.text.lexicon import Lexicon
 
 RATE = 16000
@@ -646,7 +646,7 @@ def test_phonemes_heard_too_little_share_the_states_of_the_most_similar():
     phones = ("H", "L", "M", "Q", "Z")
     plain = States(phones)
     rng = np.random.default_rng(5)
-    frames, centres = (500, 500, 500, 0, 20), (0.0, 10.0, 20.0, np.nan, 19.0)  # Q is never heard
+    frames, centres = (500, 500, 500, 0, 15), (0.0, 10.0, 20.0, np.nan, 19.0)  # Q is never heard
     keys = np.concatenate(
         [np.full(n, plain.key(5, 4 * k, 5, p)) for k, n in enumerate(frames) for p in range(3)]
     )
@@ -657,21 +657,37 @@ def test_phonemes_heard_too_little_share_the_states_of_the_most_similar():
     table = states.leaves
     assert table is not None
     np.testing.assert_array_equal(table[4], table[2])
-    assert moments[np.unique(table[2]), 0].tolist() == [520] * 3
+    assert moments[np.unique(table[2]), 0].tolist() == [515] * 3
     assert moments[np.unique(table[3]), 0].tolist() == [0] * 3
     columns = [f"{phone}_{i}.0" for phone in "HLMQ" for i in range(3)]
     assert list(states.units)[:12] == columns and len(moments) == 12 == len(np.unique(table))
+
+
+@pytest.mark.parametrize(
+    ("frames", "groups"),
+    [
+        ((15, 500, 15), [(0, 1, 2)]),
+        ((15, 500, 500), [(0, 1), (2,)]),
+        ((500, 500, 15), [(0,), (1, 2)]),
+        ((15, 15, 0), [(0,), (1,), (2,)]),  # nobody was heard enough to be joined
+        ((20, 20, 20), [(0,), (1,), (2,)]),
+    ],
+)
+def test_who_shares_a_state(frames, groups):
+    n = np.array(frames, float)[:, None]
+    moments = np.concatenate([n, n * [[0.0], [1.0], [9.0]], n * [[1.0], [2.0], [82.0]]], axis=1)
+    assert roots(moments, np.array([1e-3])) == groups
 
 
 def test_what_is_too_little_in_the_training_set_is_named(tones, tmp_path, capsys):
     lexicon = Lexicon({**LEXICON.entries, "RARE": [("Z",)], "NEVER": [("Q",)]})
     rng = np.random.default_rng(0)
     rare = cut_of(tmp_path, "rare", 0.3 * rng.standard_normal(RATE // 8), "RARE")
-    model = GmmHmm(SMALL.model_copy(update={"step": "tri", "fewest_frames": 30}), lexicon)
+    model = GmmHmm(SMALL.model_copy(update={"step": "tri"}), lexicon)
     model.fit(CutSet.from_cuts([*tones[0], rare]), tones[0], tmp_path / "work")
-    told = [line for line in capsys.readouterr().err.splitlines() if "too little in the training set" in line]
+    told = [line for line in capsys.readouterr().err.splitlines() if "too little of these states" in line]
     assert len(told) == 1
-    assert " and Z_0 share states" in told[0] and "Q_0.0 hardly heard" in told[0]
+    assert "Z_0 (as " in told[0] and "(as Z" not in told[0] and "Q_0.0 (as all audio)" in told[0]
     assert not any(unit.startswith("Z_") for unit in model.units)
     assert all(np.isfinite(a).all() for a in model.parameters.tensors().values())
 

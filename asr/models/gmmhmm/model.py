@@ -111,7 +111,7 @@ class GmmHmm:
             )
             said = Transcribed(store, self.phones, self.lexicon, workdir / "alignment.i32")
             self._parameters = Ladder(self.settings, said, workdir, pool).climb()
-            # by the finished models, whichever pass the last alignment was of; copies teach the network alone
+            # by the finished models, whichever pass the last alignment was of; the network alone needs copies
             said.use(copies=self.settings.acoustic == "network")
             said.align(self._parameters, pool)
             self.spoken = said.spoken()

@@ -48,10 +48,10 @@ class Resume:
         self.workdir, self.train = workdir, train
         self.path = workdir / "state.safetensors"
         self.phones = train.states.phones
-        ids = (f"{train.store.entries[i].id} {train.store.entries[i].text}" for i in train.numbers)
         words = sorted({word for i in train.numbers for word in train.store.entries[i].text.split()})
-        ways = (f"{word} {train.lexicon.entries[word]}" for word in words)
-        self.key = content_hash(settings.model_dump_json(), " ".join(self.phones), *ids, *ways)
+        ways = (f"{word} {train.lexicon.entries[word]} {train.lexicon.chances(word)}" for word in words)
+        entries = (str(train.store.entries[i]) for i in train.numbers)
+        self.key = content_hash(settings.model_dump_json(), " ".join(self.phones), *entries, *ways)
 
     def load(self) -> Progress | None:
         """Where an earlier call stopped; None if there was none, or it was of another training."""
@@ -61,10 +61,12 @@ class Resume:
                 if head.get("key") != self.key:
                     return None
                 tensors = {k: file.get_tensor(k) for k in file.keys()}
-            speakers = json.loads(head["speakers"])
-            self.train.speakers = {name: tensors[f"speaker.{k}"] for k, name in enumerate(speakers)}
+            names = json.loads(head["speakers"])
+            speakers = {name: tensors[f"speaker.{k}"] for k, name in enumerate(names)}
             parameters = Parameters.of(tensors, self.phones)
-            return Progress(parameters, tensors["occupancy"], tensors["floor"], json.loads(head["rows"]))
+            now = Progress(parameters, tensors["occupancy"], tensors["floor"], json.loads(head["rows"]))
+            self.train.speakers = speakers
+            return now
         except FileNotFoundError:
             return None
         except (SafetensorError, KeyError, ValueError):

@@ -45,8 +45,7 @@ class GmmHmmSettings(Settings):
         Training frames for each tied state of 1 h of audio, copies at other speeds included where a step sees
         them; their number grows with the square root of it.
     fewest_frames
-        No split of a tied state leaves fewer frames than this on a side, and a phoneme's state with fewer is
-        shared with the most similar phoneme.
+        No split of a tied state leaves fewer frames than this on a side, copies included.
     gaussians
         Total number of Gaussians that training ends with; None: by `frames_per_gaussian`.
     frames_per_gaussian

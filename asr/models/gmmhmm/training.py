@@ -21,7 +21,14 @@ from asr.errors import DataError, ModelError
 from asr.models.gmmhmm.mixtures import Mixtures
 from asr.models.gmmhmm.resume import Progress, Resume
 from asr.models.gmmhmm.settings import STEPS, WITH_COPIES, GmmHmmSettings
-from asr.models.gmmhmm.states import FIRST_PAUSES, FIRST_STAY, SILENCE_STATES, Parameters, States
+from asr.models.gmmhmm.states import (
+    FIRST_PAUSES,
+    FIRST_STAY,
+    PHONE_STATES,
+    SILENCE_STATES,
+    Parameters,
+    States,
+)
 from asr.models.gmmhmm.statistics import FEWEST_FRAMES, Statistics
 from asr.models.gmmhmm.transcribed import Transcribed
 from asr.models.gmmhmm.transform import lda, mllt
@@ -155,24 +162,37 @@ class Ladder:
         means = np.where(seen[:, None], moments[:, 1 : 1 + size] / np.maximum(n, 1), mean)
         spread = np.maximum(moments[:, 1 + size :] / np.maximum(n, 1) - means**2, floor)
         variances = np.where(seen[:, None], spread, variance)
-        self._tell_rare(states, seen)
+        self._tell_rare(states, statistics.keys, statistics.moments[:, 0], seen)
         mixtures = Mixtures(np.ones(len(means)), means, variances, np.arange(len(means) + 1))
         # self-loops of the states that these were made of
         stay = np.full(len(means), FIRST_STAY)
         keys = np.flatnonzero(states.columns >= 0)
         stay[states.columns[keys]] = before.stay[before.states.columns[keys]]
+        # where several were one state's, that of the context heard most
+        heard = statistics.keys[np.argsort(statistics.moments[:, 0], kind="stable")]
+        stay[states.columns[heard]] = before.stay[before.states.columns[heard]]
         parameters = replace(before, states=states, mixtures=mixtures, stay=stay)
         return replace(now, parameters=parameters, floor=floor, occupancy=n[:, 0])
 
-    def _tell_rare(self, states: States, seen: np.ndarray) -> None:
-        """Name the phonemes that share states, and the states that know but the mean of all audio; once."""
-        sharing: defaultdict[int, list[str]] = defaultdict(list)
-        for phone, positions in zip(states.phones, states.tied.swapaxes(1, 2), strict=True):
-            for i, table in enumerate(positions):
-                sharing[int(table.flat[0])].append(f"{phone}_{i}")
-        found = [f"{' and '.join(names)} share states" for names in sharing.values() if len(names) > 1]
-        found += [f"{states.units[c]} hardly heard" for c in np.flatnonzero(~seen)]
-        told = f"asr: too little in the training set: {', '.join(found)}"
+    def _tell_rare(self, states: States, keys: np.ndarray, frames: np.ndarray, seen: np.ndarray) -> None:
+        """Name the phonemes that share the states of others, and the states that know the mean of all audio.
+
+        Each such text is told once.
+        """
+        _, token, _, position = states.parts(keys)
+        heard = np.zeros((len(states.tokens), SILENCE_STATES))
+        np.add.at(heard, (token, position), frames)
+        sharing: defaultdict[int, list[tuple[float, str]]] = defaultdict(list)
+        for k, phone in enumerate(states.phones):
+            for i in range(PHONE_STATES):
+                mine = heard[states.class_of == k, i].sum()
+                sharing[int(states.tied[k, 0, i, 0, 0])].append((float(mine), f"{phone}_{i}"))
+        found = []
+        for together in sharing.values():
+            (_, host), *rare = sorted(together, reverse=True)
+            found += [f"{name} (as {host})" for _, name in rare]
+        found += [f"{states.units[c]} (as all audio)" for c in np.flatnonzero(~seen)]
+        told = f"asr: too little of these states in the training set: {', '.join(sorted(found))}"
         if found and told not in self.told:
             self.told.add(told)
             console.print(told, markup=False, soft_wrap=True)

@@ -11,6 +11,8 @@ import numpy as np
 from asr.decode.topology import PLACES
 from asr.models.gmmhmm.states import PHONE_STATES, States
 
+RARE_FRAMES = 20  # a phoneme's state with fewer, copies included, is shared with another phoneme
+
 
 @dataclass
 class ContextStatistics:
@@ -101,24 +103,26 @@ class Leaf:
     moments: np.ndarray
 
 
-def roots(moments: np.ndarray, fewest: float, floor: np.ndarray) -> list[tuple[int, ...]]:
+def roots(moments: np.ndarray, floor: np.ndarray) -> list[tuple[int, ...]]:
     """Phonemes that share a state at one position: those heard too little join the one most like them.
+
+    One that was never heard is like no other, and stays alone; so do all where none was heard enough.
 
     Parameters
     ----------
     moments
         (phonemes, 1 + 2 dimensions) of the frames of each.
-    fewest
-        Frames that one needs to stay alone. One that was never heard is like no other, and stays alone too.
     floor
         (dimensions,) smallest variance.
     """
-    groups = {k: [k] for k in range(len(moments)) if not 0 < moments[k, 0] < fewest}
-    hosts = [k for k in groups if moments[k, 0] > 0]
+    frames = moments[:, 0]
+    rare = (frames > 0) & (frames < RARE_FRAMES) & (frames.max() >= RARE_FRAMES)
+    groups = {k: [k] for k in np.flatnonzero(~rare).tolist()}
+    hosts = np.flatnonzero(frames >= RARE_FRAMES)
     alone = log_likelihood(moments, floor)
-    for k in np.flatnonzero((moments[:, 0] > 0) & (moments[:, 0] < fewest)).tolist():
-        loss = alone[hosts] + alone[k] - log_likelihood(moments[hosts] + moments[k], floor)
-        groups.setdefault(hosts[int(loss.argmin())] if hosts else k, []).append(k)
+    for k in np.flatnonzero(rare).tolist():
+        loss = alone[hosts] - log_likelihood(moments[hosts] + moments[k], floor)
+        groups[int(hosts[loss.argmin()])].append(k)
     return sorted(tuple(sorted(group)) for group in groups.values())
 
 
@@ -127,7 +131,7 @@ def grow(
 ) -> tuple[States, np.ndarray]:
     """Split each phoneme state by the question that gains most, the best split of all first.
 
-    Phonemes with fewer than `fewest` frames at a position share the state of the one most like them there.
+    A phoneme heard too little at a position begins in one tree with the one most like it there, see `roots`.
 
     Parameters
     ----------
@@ -138,7 +142,7 @@ def grow(
     leaves
         Tied states wanted, silence not counted; fewer where no split is left.
     fewest
-        Frames that both sides of a split must have, and a phoneme to have a tree of its own.
+        Frames that both sides of a split must have.
     floor
         (dimensions,) smallest variance.
 
@@ -194,7 +198,7 @@ def grow(
             heapq.heappush(queue, (-gain, number, side, asks, rows))
 
     for p in range(PHONE_STATES):
-        for together in roots(whole[:, p], fewest, floor):
+        for together in roots(whole[:, p], floor):
             rows = np.flatnonzero(spoken & np.isin(phone, together) & (position == p))
             add(len(found), Leaf(together, p, every, whole[list(together), p].sum(axis=0)), rows)
     number = len(found)
