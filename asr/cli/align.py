@@ -48,6 +48,9 @@ def align(
     try:
         alignment = system.align(waveform, system.sample_rate, said)
     except (LexiconError, SearchError) as e:
+        if isinstance(e, LexiconError):
+            folder = model / "system" if (model / "system").exists() else model
+            e.fix = f"add its pronunciation to {folder / 'lexicon.txt'} or correct the text"
         e.path = e.path or audio
         raise
     duration_s = waveform.size / system.sample_rate

@@ -152,15 +152,13 @@ def bench(
     failed = {s.label: s.error for s in states if s.error is not None}
     finished = [s.folder for s in states if s.row is not None]
     goes_on = f"stopped with {len(finished)} of {len(states)} cells: the same command goes on from here"
-    if stopped and not finished:
-        console.print(goes_on)
-        raise typer.Exit(130)
-    answer = write_report(folder, finished, failed, provenance(), corpus)
     lost = {s.folder: s.row["split"] for s in states if s.row is not None and s.row.get("unreadable")}
-    if lost:
-        # the cells name it in their log.txt alone; all of them score the same split
-        name_unreadable(corpus, next(iter(lost.values())), list(lost))
-    _tell(states, answer, folder, as_json)
+    if finished or not stopped:
+        answer = write_report(folder, finished, failed, provenance(), corpus)
+        if lost:
+            # the cells name it in their log.txt alone; all of them score the same split
+            name_unreadable(corpus, next(iter(lost.values())), list(lost))
+        _tell(states, answer, folder, as_json)
     if stopped:
         console.print(goes_on)
         raise typer.Exit(130)
@@ -195,9 +193,9 @@ def _tell(states: Sequence[CellState], answer: Sequence[str], folder: Path, as_j
     if as_json:
         rows = [s.row for s in states if s.row is not None]
         failed = {s.label: s.error for s in states if s.error is not None}
-        typer.echo(
-            json.dumps({"rows": rows, "failed": failed, "answer": answer}, indent=2, ensure_ascii=False)
-        )
+        best = _best(states)
+        found = {"rows": rows, "failed": failed, "answer": answer, "best": best and str(best)}
+        typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
         return
     from rich.console import Console
     from rich.table import Table

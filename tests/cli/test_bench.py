@@ -83,6 +83,8 @@ def test_the_run_that_did_best_on_dev_is_named(bench, tmp_path):
             (run / "system").mkdir()
             (run / "system" / "system.json").touch()
     assert bench(*arguments).out.endswith(f"\nlisten: asr transcribe AUDIO --model {runs[1]}\n")
+    out = bench(*arguments, "--json").out
+    assert json.loads(out[out.index("{") :])["best"] == str(runs[1])
 
 
 def test_failed_cell_exit_code_and_the_rest(bench, tmp_path):
