@@ -32,6 +32,11 @@ class Changeable(Settings):
     search: SearchSettings
 
 
+def system_folder(folder: Path) -> Path:
+    """The ``system`` folder of a run folder; any other folder as it is."""
+    return folder / "system" if (folder / "system" / "system.json").exists() else folder
+
+
 @dataclass
 class System:
     """Everything needed to turn audio into words.
@@ -182,9 +187,7 @@ class System:
         ModelError
             If there is no complete system in it.
         """
-        folder = Path(folder)
-        if (folder / "system" / "system.json").exists():
-            folder = folder / "system"
+        folder = system_folder(Path(folder))
         path = folder / "system.json"
         if not path.exists():
             if not folder.exists():

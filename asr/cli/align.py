@@ -41,6 +41,7 @@ def align(
     from asr.data.audio import read_audio
     from asr.decode.hypothesis import within
     from asr.formats import FORMATS
+    from asr.system import system_folder
 
     said = _said(text)
     system = load_system(model, device, threads)
@@ -49,8 +50,7 @@ def align(
         alignment = system.align(waveform, system.sample_rate, said)
     except (LexiconError, SearchError) as e:
         if isinstance(e, LexiconError):
-            folder = model / "system" if (model / "system").exists() else model
-            e.fix = f"add its pronunciation to {folder / 'lexicon.txt'} or correct the text"
+            e.fix = f"add its pronunciation to {system_folder(model) / 'lexicon.txt'} or correct the text"
         e.path = e.path or audio
         raise
     duration_s = waveform.size / system.sample_rate

@@ -116,9 +116,9 @@ def roots(moments: np.ndarray, floor: np.ndarray) -> list[tuple[int, ...]]:
         (dimensions,) smallest variance.
     """
     frames = moments[:, 0]
-    rare = (frames > 0) & (frames < RARE_FRAMES) & (frames.max() >= RARE_FRAMES)
-    groups = {k: [k] for k in np.flatnonzero(~rare).tolist()}
     hosts = np.flatnonzero(frames >= RARE_FRAMES)
+    rare = (frames > 0) & (frames < RARE_FRAMES) & (len(hosts) > 0)
+    groups = {k: [k] for k in np.flatnonzero(~rare).tolist()}
     alone = log_likelihood(moments, floor)
     for k in np.flatnonzero(rare).tolist():
         loss = alone[hosts] - log_likelihood(moments[hosts] + moments[k], floor)
