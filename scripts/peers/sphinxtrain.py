@@ -26,7 +26,7 @@ from asr.data.audio import load_cut
 from asr.data.budget import Budget
 from asr.data.corpus import Corpus
 from asr.errors import AsrError, ModelError, UsageError
-from asr.experiment import LmSettings, full_lexicon, language_model, some_of
+from asr.experiment import LmSettings, full_lexicon, language_model, recipe_settings, some_of
 from asr.files import write_json, write_text
 from asr.progress import track
 from asr.record import RunRecord, provenance
@@ -53,7 +53,6 @@ RATE = 16000
 FILLERS = "<s> SIL\n</s> SIL\n<sil> SIL\n"
 LANGUAGE_WEIGHTS = (6.5, 9.5, 14.0, 19.0)
 WORD_PENALTIES = (0.2, 1.0)  # factors on the probability of a word
-DEV_UTTERANCES = 200  # those that our recipes are tuned on
 
 
 def install() -> None:
@@ -212,7 +211,7 @@ def main(
     peer.write_search()
 
     dev = corpus.cuts("dev").to_eager()
-    some = some_of(dev, DEV_UTTERANCES, seed)
+    some = some_of(dev, recipe_settings("mfcc_hmm").tune_utterances, seed)
     names = peer.write_audio("dev", some)
     texts = [c.supervisions[0].text for c in some]
     tried = []
