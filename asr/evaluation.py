@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import time
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from lhotse.cut import Cut
 
 from asr.cores import one_core
 from asr.data.audio import load_cut
+from asr.data.pool import speaker_batches
 from asr.decode.greedy import greedy, words_of
 from asr.decode.hypothesis import Hypothesis
 from asr.emissions import Emissions
@@ -24,24 +24,6 @@ from asr.progress import console, track
 from asr.score import score_texts
 from asr.system import System
 from asr.text.units import WORD_END
-
-POOL_S = 300.0  # seconds of one speaker emitted together: more tells little about a voice, and takes memory
-
-
-def speaker_batches(cuts: CutSet) -> list[list[Cut]]:
-    """Cuts of one speaker each, at most about POOL_S seconds together, in a fixed order."""
-    # an unknown speaker may be a different one each time
-    ordered = sorted(cuts, key=lambda c: (c.supervisions[0].speaker or c.id, c.id))
-    batches = []
-    for _, group in itertools.groupby(ordered, key=lambda c: c.supervisions[0].speaker or c.id):
-        batch: list[Cut] = []
-        for cut in group:
-            if batch and sum(c.duration for c in batch) + cut.duration > POOL_S:
-                batches.append(batch)
-                batch = []
-            batch.append(cut)
-        batches.append(batch)
-    return batches
 
 
 class Emitted(NamedTuple):

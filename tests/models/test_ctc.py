@@ -23,7 +23,7 @@ from asr.models.ctc.targets import Targets
 from asr.models.ctc.training import CtcTraining, collapse, divergence, spread_loss, written
 from asr.models.networks.batches import AHEAD, Ahead, Batch, Batches, Take, Utterances, frames_needed
 from asr.models.networks.checkpoint import SafeCheckpointIO
-from asr.models.networks.network import FRAME_SHIFT_S, MINIMUM_FRAMES, Dropout, Network
+from asr.models.networks.network import FRAME_SHIFT_S, MINIMUM_FRAMES, Dropout, Encoded, Heard, Network
 from asr.models.networks.resume import Resume
 from asr.models.networks.training import (
     AGAIN,
@@ -142,7 +142,7 @@ def test_tasks_are_weighed_by_their_shares() -> None:
     losses = []
     with torch.no_grad():
         total = float(module.training_step(batch, 0))
-        encoded, _, frames = network.encode(waveforms, samples)
+        encoded, _, frames = network.encode(network.hear(waveforms, samples))
         for head, task in zip(network.heads, batch.tasks, strict=True):
             log_probs = network.read(encoded, head).transpose(0, 1)
             loss = torch.nn.functional.ctc_loss(
@@ -186,7 +186,7 @@ def test_views_and_the_middle_are_parts_of_the_loss(masks: int) -> None:
         torch.manual_seed(7)
         total = float(module.training_step(batch, 0))
         torch.manual_seed(7)
-        encoded = network.encode(waveforms, batch.samples, views=2)
+        encoded = network.encode(network.hear(waveforms, batch.samples), views=2)
         losses = []
         for hidden in (encoded.last, encoded.middle):
             log_probs = network.read(hidden, network.output)
@@ -263,29 +263,42 @@ def test_one_frame_every_40_ms_and_at_least_twenty(samples: int, frontend: str) 
 
 
 @pytest.mark.parametrize("frontend", ["waveform", "logmel"])
-def test_emissions_do_not_depend_on_the_batch(frontend: str) -> None:
+def test_emissions_depend_on_the_speaker_not_on_the_batch(
+    frontend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rng = np.random.default_rng(0)
     model = Ctc(CtcSettings(frontend=frontend, **SMALL), LEXICON, seed=3)
     waves = [rng.standard_normal(n).astype(np.float32) * 0.1 for n in (2000, 9000, 31000, 12345)]
+    waves[3] = np.cumsum(waves[3]) * 0.1  # of another colour
     together = model.emit(waves, RATE)
-    for wave, e in zip(waves, together, strict=True):
-        (alone,) = model.emit([wave], RATE)
-        np.testing.assert_allclose(alone.scores, e.scores, atol=1e-4)
-    (louder,) = model.emit([waves[1] * 3], RATE)
-    np.testing.assert_allclose(louder.scores, together[1].scores, atol=2e-2)
+    monkeypatch.setattr("asr.models.networks.batches.EMIT_S", 0.1)  # a batch for each
+    apart = model.emit(waves[::-1], RATE)[::-1]
+    for one, other in zip(together, apart, strict=True):
+        np.testing.assert_allclose(one.scores, other.scores, atol=1e-4)
+    louder = model.emit([wave * (3 if k == 1 else 1) for k, wave in enumerate(waves)], RATE)
+    np.testing.assert_allclose(louder[1].scores, together[1].scores, atol=2e-2)
+    (alone,) = model.emit(waves[1:2], RATE)
+    assert np.abs(alone.scores - together[1].scores).max() > 0.1
 
 
 def test_emit_computes_where_the_network_is(monkeypatch: pytest.MonkeyPatch) -> None:
     model = Ctc(CtcSettings(**SMALL), LEXICON)
     seen = []
 
-    def forward(
-        waveforms: torch.Tensor, samples: torch.Tensor, beside: None
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def hear(waveforms: torch.Tensor, samples: torch.Tensor) -> Heard:
         seen.append((waveforms.device, samples.device))
-        return torch.zeros(len(samples), 25, len(model.units)), torch.full((len(samples),), 25)
+        lengths = torch.full((len(samples),), 100)
+        return Heard(
+            torch.zeros(len(samples), 24, 100), lengths, lengths // 4, torch.ones(len(samples), 24, 3)
+        )
 
-    monkeypatch.setattr(model.network, "forward", forward)
+    def encode(heard: Heard, *_: object) -> Encoded:
+        x = torch.zeros(len(heard.frames), 25, model.settings.width)
+        return Encoded(x, x, heard.frames)
+
+    monkeypatch.setattr(model.network, "hear", hear)
+    monkeypatch.setattr(model.network, "encode", encode)
+    monkeypatch.setattr(model.network, "read", lambda x, _: torch.zeros(*x.shape[:2], len(model.units)))
     for device in ("cpu", "meta"):
         model.to(device)
         (e,) = model.emit([np.zeros(RATE, dtype=np.float32)], RATE)
@@ -313,7 +326,7 @@ def test_the_loss_leaves_no_tensor_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(torch.Tensor, "__float__", lambda _: 0.5)
     waveforms, samples = torch.zeros(2, RATE, device="meta"), torch.zeros(2, dtype=torch.int64, device="meta")
     batch = Batch(waveforms, samples, samples.repeat(3), samples)
-    encoded = network.encode(waveforms, samples, views=2)
+    encoded = network.encode(network.hear(waveforms, samples), views=2)
     log_probs = network.read(encoded.last, network.output)
     twice = batch.repeated(2)
     written(log_probs, encoded.frames, twice)
@@ -617,9 +630,9 @@ def test_batches_cover_every_utterance_once_at_about_equal_duration() -> None:
     first = list(batches)
     assert first == list(batches) and len(first) == len(batches) == round(seconds.sum() / 40)
     assert sorted(i for b in first for i, *_ in b) == list(range(200))
-    durations = [sum(seconds[i] / s for i, s, _ in b) for b in first]
+    durations = [sum(seconds[i] / s for i, s, *_ in b) for b in first]
     assert 30 < min(durations) and max(durations) < 50
-    padded = sum(len(b) * max(seconds[i] / s for i, s, _ in b) for b in first)
+    padded = sum(len(b) * max(seconds[i] / s for i, s, *_ in b) for b in first)
     assert sum(durations) / padded > 0.85
     batches.set_epoch(1)
     assert list(batches) != first and len(list(batches)) == len(first)

@@ -13,7 +13,7 @@ from asr.data.audio import load_cut
 from asr.errors import ConfigError
 from asr.models.gmmhmm import hybrid
 from asr.models.gmmhmm.denominator import StateDenominator
-from asr.models.gmmhmm.hybrid import NOWHERE, Aligned, StateBatch, StateTraining
+from asr.models.gmmhmm.hybrid import NOWHERE, Aligned, StateTraining
 from asr.models.gmmhmm.model import GmmHmm
 from asr.models.gmmhmm.settings import GmmHmmSettings
 from asr.models.networks.batches import Take, posteriors
@@ -118,7 +118,8 @@ def test_loss_is_the_cross_entropy_of_the_frames_inside(taught):
             if state != NOWHERE:
                 total, count = total - float(row[t, state]), count + 1
     assert found == pytest.approx(total / count, rel=1e-4)
-    more = StateBatch(*batch[:3], torch.nn.functional.pad(batch.states, (0, 3), value=NOWHERE)[:, :-3])
+    states = torch.nn.functional.pad(batch.states, (0, 3), value=NOWHERE)[:, :-3]
+    more = batch._replace(states=states)
     assert float(module.training_step(more, 0)) == pytest.approx(found, rel=1e-5)
 
 

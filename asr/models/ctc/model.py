@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from collections import Counter, defaultdict
@@ -12,11 +13,13 @@ from typing import Self
 import lhotse
 import numpy as np
 import torch
+from lhotse.cut import Cut
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from asr.config import parse
 from asr.data.audio import load_cut
+from asr.data.pool import speaker_batches
 from asr.decode.align import align
 from asr.decode.topology import Topology
 from asr.emissions import Emissions
@@ -24,7 +27,7 @@ from asr.errors import AsrError, DataError, ModelError
 from asr.files import content_hash, replacing, write_json
 from asr.models.ctc.settings import CtcSettings
 from asr.models.ctc.targets import Targets
-from asr.models.networks.batches import EMIT_S, Batches, Utterances, posteriors
+from asr.models.networks.batches import Utterances, posteriors
 from asr.models.networks.network import FRAME_SHIFT_S, Network
 from asr.models.networks.transfer import begin
 from asr.progress import track
@@ -114,45 +117,46 @@ class Ctc:
             network.output = network.heads[[t.kind for t in tasks].index(self.settings.targets)]
             network.second = None
         self.network = network.eval()
-        self.log_prior = self._mean_posterior(sets["train"])
+        usable = set(sets["train"].ids)
+        speakers = speaker_batches(train.filter(lambda cut: cut.id in usable).to_eager())
+        self.log_prior = self._mean_posterior(speakers)
         if self.settings.targets == "phonemes":
-            self.spoken = self._spoken(train, self.targets.lexicon)
+            self.spoken = self._spoken(speakers, self.targets.lexicon)
         del sets
         shutil.rmtree(cache)
 
-    @torch.inference_mode()
-    def _mean_posterior(self, utterances: Utterances) -> np.ndarray:
-        total = torch.zeros(len(self.units), dtype=torch.float64)
-        done = 0.0
-        batches = list(Batches(utterances.seconds, EMIT_S, (1.0,), None))
-        for items in np.random.default_rng(self.seed).permutation(np.array(batches, dtype=object)):
-            batch = utterances[items]
-            log_probs, frames = self.network(batch.waveforms, batch.samples)
-            for row, count in zip(log_probs, frames.tolist(), strict=True):
-                total += row[:count].exp().sum(0)
-            done += float(batch.samples.sum()) / self.sample_rate
+    def _heard(self, cuts: Sequence[Cut]) -> list[Emissions]:
+        """Emissions of cuts of one speaker."""
+        return self.emit([load_cut(cut, self.sample_rate) for cut in cuts], self.sample_rate)
+
+    def _mean_posterior(self, speakers: Sequence[Sequence[Cut]]) -> np.ndarray:
+        total, done = np.zeros(len(self.units)), 0.0
+        for k in np.random.default_rng(self.seed).permutation(len(speakers)):
+            for cut, emissions in zip(speakers[k], self._heard(speakers[k]), strict=True):
+                total += np.exp(emissions.scores).sum(axis=0, dtype=float)
+                done += cut.duration
             if done >= PRIOR_S:
                 break
-        return torch.log((total / total.sum()).clamp(min=1e-8)).numpy().astype(np.float32)
+        return np.log(np.maximum(total / total.sum(), 1e-8)).astype(np.float32)
 
-    def _spoken(self, cuts: lhotse.CutSet, lexicon: Lexicon) -> dict[str, Counter[Pronunciation]]:
+    def _spoken(
+        self, speakers: Sequence[Sequence[Cut]], lexicon: Lexicon
+    ) -> dict[str, Counter[Pronunciation]]:
         """How often each word was said in each of its ways, where there are several to choose from."""
         found: defaultdict[str, Counter[Pronunciation]] = defaultdict(Counter)
-        for cut in track(list(cuts), "pronunciations"):
-            words = (cut.supervisions[0].text or "").split()
-            if not any(len(lexicon.entries.get(w, ())) > 1 for w in words):
-                continue
-            try:
-                (emissions,) = self.emit([load_cut(cut, self.sample_rate)], self.sample_rate)
-                aligned = align(emissions, self.topology, lexicon, words)
-            except AsrError:  # `Utterances` named it and left it out
-                continue
-            for word, way in zip(words, aligned.pronunciations, strict=True):
-                found[word][way] += 1
+        for cuts in track(speakers, "pronunciations"):
+            for cut, emissions in zip(cuts, self._heard(cuts), strict=True):
+                words = cut.supervisions[0].text.split()
+                if not any(len(lexicon.entries.get(w, ())) > 1 for w in words):
+                    continue
+                with contextlib.suppress(AsrError):  # it tells nothing then
+                    aligned = align(emissions, self.topology, lexicon, words)
+                    for word, way in zip(words, aligned.pronunciations, strict=True):
+                        found[word][way] += 1
         return found
 
     def emit(self, waveforms: Sequence[np.ndarray], sample_rate: int) -> list[Emissions]:
-        """Log posteriors of utterances, each (samples,) float32 in -1..1; one frame every 40 ms.
+        """Log posteriors of one speaker's utterances, (samples,) float32 in -1..1; a frame every 40 ms.
 
         An utterance shorter than 0.8 s gets the frames of 0.8 s. The network computes where `to` put it.
         """

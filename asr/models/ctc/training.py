@@ -17,6 +17,7 @@ from asr.models.networks.batches import Ahead, Batch, Batches, Utterances
 from asr.models.networks.network import FRAME_SHIFT_S, MINIMUM_FRAMES, Network, valid
 from asr.models.networks.parallel import world
 from asr.models.networks.resume import Resume
+from asr.models.networks.speakers import by_speaker, others
 from asr.models.networks.training import Training, batch_for, dropout_for, fit, scheduled, steps_of
 
 QUIET = 1e-3  # frames 30 dB below the loudest of their utterance hold no speech, says the flat start
@@ -106,7 +107,7 @@ class CtcTraining(Training):
 
     Parameters
     ----------
-    network, settings, cycles, seed, key, taken
+    network, settings, cycles, seed, key, taken, speakers
         See `Training`.
     denominators
         One a task; none for CTC alone.
@@ -127,8 +128,9 @@ class CtcTraining(Training):
         key: str,
         denominators: Sequence[Denominator] = (),
         taken: Collection[str] = (),
+        speakers: int = 0,
     ) -> None:
-        super().__init__(network, settings, cycles, seed, key, taken)
+        super().__init__(network, settings, cycles, seed, key, taken, speakers)
         self.taught, self.denominators = settings, denominators
         share = settings.phoneme_share
         self.shares = (1.0,) if share is None else (share, 1.0 - share)
@@ -136,7 +138,7 @@ class CtcTraining(Training):
         flat_steps = round(settings.flat_start * cycles[0])
         self.alarm = Alarm(settings.learning_rate, max(flat_steps, sum(cycles) // 10), sum(cycles))
         self.errors, self.reference = [0] * len(self.shares), [0] * len(self.shares)
-        self.dev_loss = 0.0
+        self.dev_loss, self.dev_heard = 0.0, torch.zeros(0)
 
     def _loss(self, log_probs: torch.Tensor, frames: torch.Tensor, batch: Batch) -> torch.Tensor:
         sums = torch.nn.functional.ctc_loss(
@@ -159,7 +161,9 @@ class CtcTraining(Training):
         views = 2 if self.taught.consistency and not self.calm else 1
         all_frames = self.network.frames(whole.samples).repeat(views)
         longest = int(all_frames.max())
-        encoded = self.network.encode(batch.waveforms, batch.samples, longest=longest, views=views)
+        heard = self.network.hear(batch.waveforms, batch.samples, longest)
+        company = self.speakers.company(heard.moments, batch.speakers, number < len(whole.samples))
+        encoded = self.network.encode(heard, company, views=views)
         frames, batch, whole = encoded.frames, batch.repeated(views), whole.repeated(views)
         total = judged = torch.zeros((), device=frames.device)
         tasks = zip(self.network.heads, batch.tasks, whole.tasks, strict=True)
@@ -192,13 +196,22 @@ class CtcTraining(Training):
         return self.watched(total, judged)
 
     def on_validation_epoch_start(self) -> None:
-        """Reset the counts."""
+        """Reset the counts, and hear all of dev, so that each utterance is taken for one of its speaker's."""
         self.errors, self.reference = [0] * len(self.shares), [0] * len(self.shares)
         self.dev_loss = 0.0
+        moments, speakers = [], []
+        for batch in self.trainer.val_dataloaders or ():
+            batch = self.transfer_batch_to_device(batch, self.device, 0)
+            moments.append(self.network.hear(batch.waveforms, batch.samples).moments)
+            speakers.append(batch.speakers)
+        who = torch.cat(speakers)
+        self.dev_heard = by_speaker(torch.cat(moments), who, max(1, int(who.max()) + 1))
 
     def validation_step(self, batch: Batch, index: int) -> None:
         """Count the errors of the best path."""
-        encoded = self.network.encode(batch.waveforms, batch.samples)
+        heard = self.network.hear(batch.waveforms, batch.samples)
+        assert batch.speakers is not None
+        encoded = self.network.encode(heard, others(self.dev_heard, batch.speakers, heard.moments))
         frames = encoded.frames
         for k, (head, task) in enumerate(zip(self.network.heads, batch.tasks, strict=True)):
             log_probs = self.network.read(encoded.last, head)
@@ -243,14 +256,15 @@ def train(
     total_s = float(np.maximum(train.seconds, MINIMUM_FRAMES * FRAME_SHIFT_S).sum())
     network.drop(dropout_for(total_s / 3600, settings))
     cycles = scheduled(total_s, settings, settings.crf_passes if settings.crf else 0.0)
-    batches = Batches(train.seconds, batch_for(total_s, settings), settings.speeds, seed)
+    batches = Batches(train.seconds, batch_for(total_s, settings), settings.speeds, seed, settings.alone)
     denominators = [
         Denominator((labels[k] for labels in train.labels), head.out_features, settings.crf_order)
         for k, head in enumerate(network.heads)
         if settings.crf
     ]
     steps = steps_of(cycles, batches, settings)
-    module = CtcTraining(network, settings, steps, seed, resume.key, denominators, taken)
+    speakers = int(train.speakers.max()) + 1
+    module = CtcTraining(network, settings, steps, seed, resume.key, denominators, taken, speakers)
     watched = Batches(dev.seconds, 100.0, (1.0,), None)
     fit(
         module,

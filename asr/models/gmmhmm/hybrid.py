@@ -48,12 +48,15 @@ class StateBatch(NamedTuple):
         (batch, frames of 10 ms, dimensions) float32.
     states
         (batch, frames of 10 ms) int64, NOWHERE behind each utterance.
+    speakers
+        (batch,) int64, see `Utterances`.
     """
 
     waveforms: torch.Tensor
     samples: torch.Tensor
     features: torch.Tensor
     states: torch.Tensor
+    speakers: torch.Tensor
 
 
 class Aligned(Dataset[StateBatch]):
@@ -83,14 +86,15 @@ class Aligned(Dataset[StateBatch]):
 
     def __getitem__(self, items: Sequence[Take]) -> StateBatch:
         """Padded batch; a copy that could not be aligned is not taken."""
-        copies = [(i, speed, name_at(self.names[i], speed)) for i, speed, _ in items]
+        speakers = self.utterances.who(items)
+        copies = [(i, speed, name_at(self.names[i], speed)) for i, speed, *_ in items]
         items = [Take(i, speed if name in self.entries else 1.0) for i, speed, name in copies]
         waveforms, samples = self.utterances.audio_of(items)
-        entries = [self.entries[name_at(self.names[i], speed)] for i, speed, _ in items]
+        entries = [self.entries[name_at(self.names[i], speed)] for i, speed, *_ in items]
         features = [torch.from_numpy(self.said.features(e, self.parameters)) for e in entries]
         states = [torch.from_numpy(self.states(e)) for e in entries]
         pad = nn.utils.rnn.pad_sequence
-        return StateBatch(waveforms, samples, pad(features, True), pad(states, True, NOWHERE))
+        return StateBatch(waveforms, samples, pad(features, True), pad(states, True, NOWHERE), speakers)
 
 
 class StateTraining(Training):
@@ -98,7 +102,7 @@ class StateTraining(Training):
 
     Parameters
     ----------
-    network, settings, cycles, seed, key, taken
+    network, settings, cycles, seed, key, taken, speakers
         See `Training`.
     log_prior
         (states,) float32 of the states.
@@ -121,8 +125,9 @@ class StateTraining(Training):
         log_prior: np.ndarray,
         denominator: StateDenominator | None = None,
         taken: Collection[str] = (),
+        speakers: int = 0,
     ) -> None:
-        super().__init__(network, settings, cycles, seed, key, taken)
+        super().__init__(network, settings, cycles, seed, key, taken, speakers)
         self.mmi, self.denominator = settings.mmi, denominator
         self.log_prior: torch.Tensor
         # no part of checkpoints, but moved with the module
@@ -130,7 +135,10 @@ class StateTraining(Training):
 
     def training_step(self, batch: StateBatch, index: int) -> torch.Tensor:
         """Mean over the frames of all utterances."""
-        log_probs, _ = self.network(batch.waveforms, batch.samples, batch.features)
+        heard = self.network.hear(batch.waveforms, batch.samples)
+        company = self.speakers.company(heard.moments, batch.speakers)
+        encoded = self.network.encode(heard, company, batch.features)
+        log_probs = self.network.read(encoded.last, self.network.output)
         states = batch.states[:, : log_probs.shape[1]]
         log_probs, known = log_probs[:, : states.shape[1]], states != NOWHERE
         own = log_probs.gather(2, states.clamp(min=0)[:, :, None])[:, :, 0]
@@ -168,7 +176,7 @@ def train(
     total_s = float(np.maximum(utterances.seconds, MINIMUM_FRAMES * FRAME_SHIFT_S).sum())
     s = settings.network
     cycles = scheduled(total_s, s, s.mmi_passes if s.mmi else 0.0)
-    batches = Batches(utterances.seconds, batch_for(total_s, s), speeds, seed)
+    batches = Batches(utterances.seconds, batch_for(total_s, s), speeds, seed, s.alone)
     size = parameters.mixtures.means.shape[1]
     network = Network.seeded(seed, s, len(counts), size, SUBSAMPLING)
     network.drop(dropout_for(total_s / 3600, s))
@@ -178,7 +186,8 @@ def train(
     if not resume.finished:
         steps = steps_of(cycles, batches, s)
         denominator = StateDenominator(said, parameters, s.mmi_scale) if len(cycles) > 1 else None
-        module = StateTraining(network, s, steps, seed, key, log_prior, denominator, taken)
+        speakers = int(utterances.speakers.max()) + 1
+        module = StateTraining(network, s, steps, seed, key, log_prior, denominator, taken, speakers)
         fit(module, Ahead(aligned, batches), sum(cycles), resume)
     resume.load_final(network)
     (workdir / "audio").unlink()

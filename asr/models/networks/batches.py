@@ -20,6 +20,7 @@ from torchaudio.functional import resample
 from asr.data.audio import change_speed, load_cut
 from asr.errors import AsrError
 from asr.models.networks.network import FRAME_SHIFT_S, MINIMUM_FRAMES, Network, frames_of
+from asr.models.networks.speakers import NOBODY, numbered
 from asr.progress import console, track
 
 EMIT_S = 60.0  # padded seconds of audio in one forward pass of `posteriors`
@@ -42,6 +43,8 @@ class Batch(NamedTuple):
         (batch,) int64.
     second
         The same two of a second task, where there is one.
+    speakers
+        (batch,) int64, see `Utterances`; None: nothing is known of anybody.
     """
 
     waveforms: torch.Tensor
@@ -49,6 +52,7 @@ class Batch(NamedTuple):
     targets: torch.Tensor
     target_lengths: torch.Tensor
     second: tuple[torch.Tensor, torch.Tensor] | None = None
+    speakers: torch.Tensor | None = None
 
     @property
     def tasks(self) -> list[Batch]:
@@ -66,7 +70,8 @@ class Batch(NamedTuple):
             x.repeat(times) for x in (self.samples, self.targets, self.target_lengths)
         )
         second = None if self.second is None else (self.second[0].repeat(times), self.second[1].repeat(times))
-        return Batch(self.waveforms.repeat(times, 1), samples, targets, lengths, second)
+        speakers = None if self.speakers is None else self.speakers.repeat(times)
+        return Batch(self.waveforms.repeat(times, 1), samples, targets, lengths, second, speakers)
 
     def part(self, number: int, of: int) -> Batch:
         """Every so manieth utterance, padded as before; the first one where there is none for this number."""
@@ -77,8 +82,9 @@ class Batch(NamedTuple):
             return torch.cat([pieces[i] for i in rows]), lengths[rows]
 
         second = None if self.second is None else labels(*self.second)
+        speakers = None if self.speakers is None else self.speakers[rows]
         own = labels(self.targets, self.target_lengths)
-        return Batch(self.waveforms[rows], self.samples[rows], *own, second)
+        return Batch(self.waveforms[rows], self.samples[rows], *own, second, speakers)
 
 
 def frames_needed(labels: Sequence[int]) -> int:
@@ -97,11 +103,14 @@ class Take(NamedTuple):
         Factor on its speed.
     draw
         Random number that its surroundings are drawn with; None: it stays as it was recorded.
+    alone
+        Whether it is taken for one of an unknown speaker.
     """
 
     utterance: int
     speed: float
     draw: int | None = None
+    alone: bool = False
 
 
 class Utterances(Dataset[Batch]):
@@ -124,6 +133,8 @@ class Utterances(Dataset[Batch]):
 
     Attributes
     ----------
+    speakers
+        (utterances,) int64 numbers of their speakers from 0; NOBODY for those without another utterance.
     surroundings
         From a waveform (samples,) and the random number of a `Take` to what is heard of it; None: as it is.
     """
@@ -140,7 +151,7 @@ class Utterances(Dataset[Batch]):
         self.surroundings: Callable[[torch.Tensor, int], torch.Tensor] | None = None
         self.labels: list[list[np.ndarray]] = []
         self.needed: list[int] = []
-        starts, ids, skipped = [0], [], 0
+        starts, ids, speakers, skipped = [0], [], [], 0
         with open(path, "wb") as f:
             for cut in track(list(cuts), f"reading {what}"):
                 try:
@@ -158,9 +169,10 @@ class Utterances(Dataset[Batch]):
                 self.labels.append([np.asarray(of_task, dtype=np.int64) for of_task in labels])
                 self.needed.append(need)
                 ids.append(cut.id)
+                speakers.append(cut.supervisions[0].speaker)
         if skipped:
             console.print(f"{what}: {skipped} of {skipped + len(ids)} utterances left out", markup=False)
-        self.ids, self.path = ids, path
+        self.ids, self.path, self.speakers = ids, path, numbered(speakers)
         self.starts = np.asarray(starts, dtype=np.int64)
         self._open()
 
@@ -191,12 +203,18 @@ class Utterances(Dataset[Batch]):
             (torch.from_numpy(np.concatenate(labels)), torch.tensor([len(x) for x in labels]))
             for labels in zip(*(self.labels[i] for i, *_ in items), strict=True)
         )
-        return Batch(*self.audio_of(items), *first, *second)
+        return Batch(
+            *self.audio_of(items), *first, second=second[0] if second else None, speakers=self.who(items)
+        )
+
+    def who(self, items: Sequence[Take]) -> torch.Tensor:
+        """(batch,) int64 numbers of the speakers."""
+        return torch.tensor([NOBODY if take.alone else self.speakers[take.utterance] for take in items])
 
     def audio_of(self, items: Sequence[Take]) -> tuple[torch.Tensor, torch.Tensor]:
         """Padded waveforms (batch, samples), and the length of each."""
         waveforms = []
-        for i, speed, draw in items:
+        for i, speed, draw, _ in items:
             samples = self.audio[self.starts[i] : self.starts[i + 1]]
             waveform = torch.from_numpy(samples.astype(np.float32)) / 32767.0
             faster = round(len(samples) / speed)
@@ -248,7 +266,7 @@ def posteriors(
     sample_rate: int,
     beside: Sequence[np.ndarray] | None = None,
 ) -> list[np.ndarray]:
-    """(frames, units) float32 log posteriors of each utterance, computed where the network is.
+    """(frames, units) float32 log posteriors of utterances of one speaker, computed where the network is.
 
     Parameters
     ----------
@@ -266,21 +284,28 @@ def posteriors(
     if sample_rate != rate:
         audio = [resample(w, sample_rate, rate) for w in audio]
     network.eval()
-    out: list[np.ndarray | None] = [None] * len(audio)
-    seconds = np.array([len(w) / rate for w in audio])
-    for items in Batches(seconds, EMIT_S, (1.0,), None) if audio else []:
-        rows = [audio[take.utterance] for take in items]
-        samples = torch.tensor([len(w) for w in rows])
-        padded = pad_sequence(rows, batch_first=True)
+    if not audio:
+        return []
+    batches = [
+        [take.utterance for take in takes]
+        for takes in Batches(np.array([len(w) / rate for w in audio]), EMIT_S, (1.0,), None)
+    ]
+    heard = []
+    for rows in batches:
+        samples = torch.tensor([len(audio[i]) for i in rows])
+        padded = pad_sequence([audio[i] for i in rows], batch_first=True)
+        heard.append(network.hear(padded.to(device), samples.to(device)))
+    everything = torch.cat([h.moments for h in heard]).sum(0)
+    out: dict[int, np.ndarray] = {}
+    for rows, h in zip(batches, heard, strict=True):
         more = None
         if beside is not None:
-            more = pad_sequence(
-                [torch.from_numpy(beside[take.utterance]) for take in items], batch_first=True
-            ).to(device)
-        log_probs, frames = network(padded.to(device), samples.to(device), more)
-        for take, row, count in zip(items, log_probs.cpu(), frames.tolist(), strict=True):
-            out[take.utterance] = row[:count].numpy().copy()
-    return [scores for scores in out if scores is not None]
+            more = pad_sequence([torch.from_numpy(beside[i]) for i in rows], batch_first=True).to(device)
+        encoded = network.encode(h, everything - h.moments, more)
+        log_probs = network.read(encoded.last, network.output).cpu()
+        for i, row, count in zip(rows, log_probs, (network.parts * h.frames).tolist(), strict=True):
+            out[i] = row[:count].numpy().copy()
+    return [out[i] for i in range(len(audio))]
 
 
 class Batches:
@@ -299,13 +324,20 @@ class Batches:
         Speed factors to draw from; (1.0,) for none.
     seed
         None: sorted by length, unshuffled, for evaluation.
+    alone
+        Share of the utterances that are taken for some of unknown speakers, where there is a seed.
     """
 
     def __init__(
-        self, seconds: np.ndarray, batch_s: float, speeds: Sequence[float], seed: int | None
+        self,
+        seconds: np.ndarray,
+        batch_s: float,
+        speeds: Sequence[float],
+        seed: int | None,
+        alone: float = 0.0,
     ) -> None:
         self.seconds = np.maximum(seconds, MINIMUM_FRAMES * FRAME_SHIFT_S)
-        self.batch_s, self.speeds, self.seed = batch_s, tuple(speeds), seed
+        self.batch_s, self.speeds, self.seed, self.alone = batch_s, tuple(speeds), seed, alone
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -320,6 +352,7 @@ class Batches:
         count = len(self.seconds)
         speeds, jitter = np.ones(count), np.ones(count)
         draws: list[int] | list[None] = [None] * count
+        alone = np.zeros(count, bool)
         if self.seed is not None:
             rng = np.random.default_rng((self.seed, self.epoch))
             speeds = rng.choice(self.speeds, count)
@@ -335,5 +368,6 @@ class Batches:
         if self.seed is not None:
             pieces = [pieces[k] for k in rng.permutation(len(pieces))]
             draws = rng.integers(2**62, size=count).tolist()
+            alone = rng.random(count) < self.alone
         for piece in pieces:
-            yield [Take(int(i), float(speeds[i]), draws[i]) for i in piece]
+            yield [Take(int(i), float(speeds[i]), draws[i], bool(alone[i])) for i in piece]

@@ -56,16 +56,47 @@ def valid(lengths: torch.Tensor, longest: int) -> torch.Tensor:
     return (torch.arange(longest, device=lengths.device)[None] < lengths[:, None])[:, None].float()
 
 
-class Normalise(nn.Module):
-    """Each channel of each utterance to zero mean and unit variance over its own frames; zero behind them."""
+class Heard(NamedTuple):
+    """What the front end makes of a batch.
 
-    def forward(self, features: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-        """Features (batch, channels, frames) of `lengths` (batch,) frames each, normalised."""
-        inside = valid(lengths, features.shape[2])
-        count = inside.sum(2, keepdim=True)
-        centred = (features - (features * inside).sum(2, keepdim=True) / count) * inside
-        variance = centred.square().sum(2, keepdim=True) / count
-        return centred * torch.rsqrt(variance + 1e-2)
+    Attributes
+    ----------
+    features
+        (batch, channels, frames of 10 ms) float32.
+    lengths
+        (batch,) int64, how many of those frames count.
+    frames
+        (batch,) int64, how many frames of the encoder do.
+    moments
+        (batch, channels, 3) number, sum and sum of squares of the features of each channel.
+    """
+
+    features: torch.Tensor
+    lengths: torch.Tensor
+    frames: torch.Tensor
+    moments: torch.Tensor
+
+
+def moments_of(features: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    """Moments (batch, channels, 3), see `Heard`, of the first `lengths` frames of the features of each."""
+    inside = valid(lengths, features.shape[2])
+    features = features * inside
+    count = inside.sum(2).expand(features.shape[:2])
+    return torch.stack([count, features.sum(2), features.square().sum(2)], 2)
+
+
+def normalised(heard: Heard, others: torch.Tensor | None = None) -> torch.Tensor:
+    """Features with zero mean and unit variance in each channel, zero behind each utterance.
+
+    `others` (batch, channels, 3): moments of what else is known of each speaker, which count as its own do.
+    An utterance of three seconds alone does not tell the voice from what it says.
+    """
+    moments = heard.moments if others is None else heard.moments + others
+    count, total, squares = moments.unbind(2)
+    mean = total / count
+    scale = torch.rsqrt((squares / count - mean.square()).clamp(min=0.0) + 1e-2)
+    inside = valid(heard.lengths, heard.features.shape[2])
+    return (heard.features - mean[:, :, None]) * inside * scale[:, :, None]
 
 
 class Dropout(nn.Module):
@@ -259,7 +290,6 @@ class Network(nn.Module):
         super().__init__()
         self.settings, self.parts = settings, parts
         self.frontend = FRONTENDS[settings.frontend](settings.channels, settings.sample_rate)
-        self.normalise = Normalise()
         self.mask = Mask(settings)
         self.subsample = Subsample(settings.channels, settings.width)
         self.blocks = nn.ModuleList(Block(settings.width, settings.kernel) for _ in range(settings.blocks))
@@ -304,7 +334,7 @@ class Network(nn.Module):
     def forward(
         self, waveforms: torch.Tensor, samples: torch.Tensor, beside: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Log posteriors of a batch, by the first output layer.
+        """Log posteriors of a batch of utterances each by itself, by the first output layer.
 
         Parameters
         ----------
@@ -322,7 +352,7 @@ class Network(nn.Module):
         frames
             (batch,) int64.
         """
-        encoded = self.encode(waveforms, samples, beside)
+        encoded = self.encode(self.hear(waveforms, samples), beside=beside)
         return self.read(encoded.last, self.output), self.parts * encoded.frames
 
     def frames(self, samples: torch.Tensor) -> torch.Tensor:
@@ -336,15 +366,8 @@ class Network(nn.Module):
         longest = self.parts * encoded.shape[1]
         return scores.view(len(encoded), longest, head.out_features // self.parts).log_softmax(2)
 
-    def encode(
-        self,
-        waveforms: torch.Tensor,
-        samples: torch.Tensor,
-        beside: torch.Tensor | None = None,
-        longest: int = 0,
-        views: int = 1,
-    ) -> Encoded:
-        """The batch as the output layers see it; `views` times, each with masks of its own.
+    def hear(self, waveforms: torch.Tensor, samples: torch.Tensor, longest: int = 0) -> Heard:
+        """The features of a batch, for `encode`.
 
         There are at least `longest` frames: a part of a batch is padded as all of it.
         """
@@ -360,9 +383,22 @@ class Network(nn.Module):
         with torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False):
             features = self.frontend(waveforms / (level[:, None] + 1e-5))
         lengths = -(-samples * SUBSAMPLING // hop)
-        features = self.normalise(features, lengths).repeat(views, 1, 1)
-        frames, lengths = frames.repeat(views), lengths.repeat(views)
-        features = self.mask(features, lengths)
+        return Heard(features, lengths, frames, moments_of(features, lengths))
+
+    def encode(
+        self,
+        heard: Heard,
+        others: torch.Tensor | None = None,
+        beside: torch.Tensor | None = None,
+        views: int = 1,
+    ) -> Encoded:
+        """The batch as the output layers see it; `views` times, each with masks of its own.
+
+        `others`: moments of what else is known of its speakers, see `normalised`.
+        """
+        frames, lengths = heard.frames.repeat(views), heard.lengths.repeat(views)
+        features = self.mask(normalised(heard, others).repeat(views, 1, 1), lengths)
+        longest = features.shape[2] // SUBSAMPLING
         inside = valid(frames, longest).transpose(1, 2)
         x = self.subsample(features, frames)
         if self.beside is not None:

@@ -20,7 +20,7 @@ def key_of(settings: Settings, units: Units, seed: int, *sets: Utterances) -> st
     """Hash of all that a training depends on; of the audio, the lengths stand for the samples."""
     parts: list[bytes | str] = [settings.model_dump_json(), " ".join(units.symbols), str(seed)]
     for utterances in sets:
-        parts += [" ".join(utterances.ids), utterances.starts.tobytes()]
+        parts += [" ".join(utterances.ids), utterances.starts.tobytes(), utterances.speakers.tobytes()]
         parts += [labels.tobytes() for tasks in utterances.labels for labels in tasks]
     return content_hash(*parts)
 
@@ -66,7 +66,10 @@ class Resume:
     def load_final(self, network: nn.Module) -> None:
         """Give `network` the weights that training ended with."""
         state = SafeCheckpointIO().load_checkpoint(self.final)["state_dict"]
-        network.load_state_dict({name.removeprefix("network."): value for name, value in state.items()})
+        own = "network."  # beside it there is what the training remembers of its speakers
+        network.load_state_dict(
+            {n.removeprefix(own): value for n, value in state.items() if n.startswith(own)}
+        )
 
     def finish_from_last(self) -> None:
         """Take the weights of the last checkpoint for those that training ended with."""

@@ -55,6 +55,9 @@ class NetworkSettings(Settings):
     channel_masks: int = Field(2, ge=0)
     """Masks over neighbouring front end channels, each up to `channel_mask` of them."""
     channel_mask: float = Field(0.2, ge=0, le=1)
+    alone: float = Field(0.2, ge=0, le=1)
+    """Share of the utterances of each pass that are normalised by themselves, as a recording of an unknown
+    speaker is; the others with what was heard of theirs. 1: all."""
     init_from: str | None = None
     """A run to begin from: its layers are taken over, the output only where the units are the same."""
     init_rate: float = Field(0.3, ge=0)

@@ -24,6 +24,7 @@ from asr.models.networks.network import Dropout, Mask, Network
 from asr.models.networks.parallel import world
 from asr.models.networks.resume import Resume
 from asr.models.networks.settings import NetworkSettings
+from asr.models.networks.speakers import Speakers
 from asr.progress import bar, console
 
 VALIDATIONS = 25  # at most, spread over the epochs: each costs a pass over dev
@@ -150,6 +151,8 @@ class Training(L.LightningModule):
         Which training this is, for `Resume`.
     taken
         Names of the weights that another training has left, from `transfer.take_over`.
+    speakers
+        How many of them are numbered in the batches.
     """
 
     def __init__(
@@ -160,10 +163,11 @@ class Training(L.LightningModule):
         seed: int,
         key: str,
         taken: Collection[str] = (),
+        speakers: int = 0,
     ) -> None:
         super().__init__()
         self.network, self.settings, self.cycles, self.seed, self.key = network, settings, cycles, seed, key
-        self.taken = frozenset(taken)
+        self.taken, self.speakers = frozenset(taken), Speakers(speakers, settings.channels)
         layers = network.layers
         self.frozen = layers[: len(layers) - (settings.train_last or len(layers))]
         for layer in self.frozen:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lhotse import CutSet, MonoCut, SupervisionSegment
 
-from asr.evaluation import POOL_S, speaker_batches
+from asr.data.pool import POOL_S, speaker_batches
 
 
 def test_speakers_are_pooled_and_the_unknown_are_alone():
