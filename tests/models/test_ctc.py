@@ -279,6 +279,8 @@ def test_emissions_depend_on_the_speaker_not_on_the_batch(
     np.testing.assert_allclose(louder[1].scores, together[1].scores, atol=2e-2)
     (alone,) = model.emit(waves[1:2], RATE)
     assert np.abs(alone.scores - together[1].scores).max() > 0.1
+    never = Ctc(CtcSettings(frontend=frontend, alone=1.0, **SMALL), LEXICON, seed=3)
+    np.testing.assert_allclose(never.emit(waves, RATE)[1].scores, alone.scores, atol=1e-4)
 
 
 def test_emit_computes_where_the_network_is(monkeypatch: pytest.MonkeyPatch) -> None:

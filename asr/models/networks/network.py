@@ -394,8 +394,10 @@ class Network(nn.Module):
     ) -> Encoded:
         """The batch as the output layers see it; `views` times, each with masks of its own.
 
-        `others`: moments of what else is known of its speakers, see `normalised`.
+        `others`: moments of what else is known of its speakers, see `normalised`; a network that was trained
+        on utterances alone does not look at them.
         """
+        others = None if self.settings.alone == 1.0 else others
         frames, lengths = heard.frames.repeat(views), heard.lengths.repeat(views)
         features = self.mask(normalised(heard, others).repeat(views, 1, 1), lengths)
         longest = features.shape[2] // SUBSAMPLING
