@@ -23,7 +23,8 @@ from asr.models.ctc.targets import Targets
 from asr.models.ctc.training import CtcTraining, collapse, divergence, spread_loss, written
 from asr.models.networks.batches import AHEAD, Ahead, Batch, Batches, Take, Utterances, frames_needed
 from asr.models.networks.checkpoint import SafeCheckpointIO
-from asr.models.networks.network import FRAME_SHIFT_S, MINIMUM_FRAMES, Dropout, Encoded, Heard, Network
+from asr.models.networks.heard import Heard
+from asr.models.networks.network import FRAME_SHIFT_S, MINIMUM_FRAMES, Dropout, Encoded, Network
 from asr.models.networks.resume import Resume
 from asr.models.networks.training import (
     AGAIN,

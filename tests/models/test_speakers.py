@@ -9,7 +9,7 @@ import torch
 from torch import distributed, multiprocessing
 
 from asr.models.networks.batches import Batches, Take, Utterances
-from asr.models.networks.network import Heard, moments_of, normalised
+from asr.models.networks.heard import Heard, moments_of, normalised
 from asr.models.networks.speakers import KEPT, NOBODY, Speakers, by_speaker, numbered, others
 from tests.models.test_ctc import RATE, one_thread, tone_cuts
 

@@ -14,7 +14,8 @@ from asr.models.ctc.alarm import Alarm
 from asr.models.ctc.denominator import Denominator
 from asr.models.ctc.settings import CtcSettings
 from asr.models.networks.batches import Ahead, Batch, Batches, Utterances
-from asr.models.networks.network import FRAME_SHIFT_S, MINIMUM_FRAMES, Network, valid
+from asr.models.networks.heard import valid
+from asr.models.networks.network import FRAME_SHIFT_S, MINIMUM_FRAMES, Network
 from asr.models.networks.parallel import world
 from asr.models.networks.resume import Resume
 from asr.models.networks.speakers import by_speaker, others
