@@ -16,7 +16,7 @@ def mask_features(features: torch.Tensor, lengths: torch.Tensor, settings: Netwo
     Parameters
     ----------
     features
-        (batch, channels, frames) of zero mean, one frame every 10 ms.
+        (batch, planes, channels, frames) of zero mean, one frame every 10 ms; all planes get the same masks.
     lengths
         (batch,) frames of each utterance; longer ones get more time masks.
 
@@ -24,8 +24,8 @@ def mask_features(features: torch.Tensor, lengths: torch.Tensor, settings: Netwo
     ---------
     Park et al. 2019, "SpecAugment", section 2.
     """
-    batch, channels, frames = features.shape
-    keep = kept_time(frames, lengths, settings)[:, None].expand_as(features)
+    batch, _, channels, frames = features.shape
+    keep = kept_time(frames, lengths, settings)[:, None]
     if settings.channel_masks and settings.channel_mask:
         # drawn on the CPU wherever the features are: the same masks everywhere
         width = torch.rand(batch, settings.channel_masks) * math.ceil(settings.channel_mask * channels)
@@ -34,7 +34,7 @@ def mask_features(features: torch.Tensor, lengths: torch.Tensor, settings: Netwo
         position = torch.arange(channels, device=features.device)[None, None]
         hit = (position >= start[:, :, None]) & (position < (start + width)[:, :, None])
         keep = keep & ~hit.any(1)[:, :, None]
-    return features * keep
+    return features * keep[:, None]
 
 
 def mask_time(features: torch.Tensor, lengths: torch.Tensor, settings: NetworkSettings) -> torch.Tensor:

@@ -45,7 +45,7 @@ def normalised(heard: Heard, others: torch.Tensor | None = None) -> torch.Tensor
     """Features with zero mean and unit variance in each channel, zero behind each utterance.
 
     `others` (batch, channels, 3): moments of what else is known of each speaker, which count as its own do.
-    An utterance of three seconds alone does not tell the voice from what it says.
+    An utterance of three seconds alone does not tell a voice from what it says.
     """
     moments = heard.moments if others is None else heard.moments + others
     count, total, squares = moments.unbind(2)

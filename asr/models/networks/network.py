@@ -86,7 +86,7 @@ class Mask(nn.Module):
         self.settings = settings
 
     def forward(self, features: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-        """Features (batch, channels, frames) of `lengths` (batch,) frames each to the same."""
+        """Features (batch, planes, channels, frames) of `lengths` (batch,) frames each to the same."""
         return mask_features(features, lengths, self.settings) if self.training else features
 
 
@@ -114,7 +114,7 @@ class Subsample(nn.Module):
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
         # four taps of stride two keep output frame t centred on [t, t + 1)
-        self.first = nn.Conv2d(1, PLANES, (3, 4), stride=2, padding=1)
+        self.first = nn.Conv2d(2, PLANES, (3, 4), stride=2, padding=1)
         self.second = nn.Conv2d(PLANES, PLANES, (3, 4), stride=2, padding=1)
         rows = channels
         for _ in range(2):
@@ -123,8 +123,8 @@ class Subsample(nn.Module):
         self.norm = BatchNorm(width)
 
     def forward(self, features: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:
-        """(batch, channels, 4 · longest) to (batch, longest, width); `frames` (batch,) of them count."""
-        planes = nn.functional.silu(self.first(features[:, None]))
+        """(batch, 2, channels, 4 · longest) to (batch, longest, width); `frames` (batch,) of them count."""
+        planes = nn.functional.silu(self.first(features))
         # of the same type: times float32 the planes, large as they are, would be copied forth and back
         planes = planes * valid(2 * frames, planes.shape[3])[:, None].to(planes.dtype)
         planes = nn.functional.silu(self.second(planes))
@@ -352,8 +352,10 @@ class Network(nn.Module):
         """
         others = None if self.settings.alone == 1.0 else others
         frames, lengths = heard.frames.repeat(views), heard.lengths.repeat(views)
-        features = self.mask(normalised(heard, others).repeat(views, 1, 1), lengths)
-        longest = features.shape[2] // SUBSAMPLING
+        # over the utterance, whose room and noise may be its own, and over the voice
+        both = torch.stack([normalised(heard), normalised(heard, others)], 1)
+        features = self.mask(both.repeat(views, 1, 1, 1), lengths)
+        longest = features.shape[3] // SUBSAMPLING
         inside = valid(frames, longest).transpose(1, 2)
         x = self.subsample(features, frames)
         if self.beside is not None:
