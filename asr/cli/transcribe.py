@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from asr.formats import Layout
     from asr.system import System
 
-POOLED = 4  # pieces recognised together: models that adapt to a speaker hear two minutes, memory stays small
+POOLED = 4  # pieces recognised together: two minutes tell a model of the voice, and memory stays small
 
 OutputFormat = StrEnum("OutputFormat", ["txt", "srt", "vtt", "tsv", "json", "ctm", "textgrid", "all"])
 Device = StrEnum("Device", ["auto", "cpu", "cuda"])

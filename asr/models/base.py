@@ -47,7 +47,7 @@ class AcousticModel(Protocol):
         ...
 
     def emit(self, waveforms: Sequence[np.ndarray], sample_rate: int) -> list[Emissions]:
-        """Emissions of several utterances of one speaker.
+        """Emissions of several utterances of one speaker, which may depend on each other.
 
         Each waveform is (samples,) float32 in -1..1.
         """

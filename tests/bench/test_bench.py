@@ -251,6 +251,16 @@ def test_corpus_is_prepared_once_and_per_options(tmp_path, monkeypatch):
         CorpusSettings(name="synth", options={"hour": 1}).prepared()
 
 
+BENCHES = sorted((Path(__file__).parents[2] / "conf" / "bench").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("conf", BENCHES, ids=lambda path: path.stem)
+def test_every_bench_file_can_be_planned(conf, tmp_path):
+    bench = load_bench(conf.stem)
+    cells = bench.model_copy(update={"hours": bench.hours or ("all",)}).cells(tmp_path)
+    assert len(plan(cells, tmp_path)) == len(cells) > 0
+
+
 def test_quick_bench_is_there_and_valid(tmp_path):
     bench = load_bench("quick")
     assert len(bench.recipes) == 3 and len(bench.hours) == 4 and bench.corpus.name == "synth"

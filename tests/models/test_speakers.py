@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
+from jiwer import process_words
+from lhotse import CutSet
+from lhotse.utils import fastcopy
 from torch import distributed, multiprocessing
 
-from asr.models.networks.batches import Batches, Take, Utterances
+from asr.models.ctc.model import Ctc
+from asr.models.ctc.settings import CtcSettings
+from asr.models.ctc.targets import Targets
+from asr.models.ctc.training import CtcTraining, collapse
+from asr.models.networks.batches import Batch, Batches, Take, Utterances
 from asr.models.networks.heard import Heard, moments_of, normalised
+from asr.models.networks.network import Network
 from asr.models.networks.speakers import KEPT, NOBODY, Speakers, by_speaker, numbered, others
-from tests.models.test_ctc import RATE, one_thread, tone_cuts
+from tests.models.test_ctc import LEXICON, RATE, SMALL, one_thread, tone_cuts, waves_of
 
 __all__ = ["one_thread"]
 WHO = torch.tensor([1, 0, NOBODY, 1])
@@ -68,7 +78,7 @@ def test_a_training_remembers_its_speakers() -> None:
         for speaker in range(2):
             mine = who == speaker
             wanted[speaker] = KEPT ** int(mine.sum()) * wanted[speaker] + moments[mine].sum(0)
-    torch.testing.assert_close(speakers.heard, wanted)
+    torch.testing.assert_close(speakers.moments, wanted)
     assert speakers.company(moments, None) is None and Speakers(0, 5).company(moments, who) is None
 
 
@@ -79,7 +89,7 @@ def remembered(number: int, address: str, folder: str) -> None:
         company = speakers.company(batch.moments[number::2], WHO[number::2])
         # a batch of one utterance leaves the second process without a part
         speakers.company(batch.moments[:1], WHO[:1], number == 0)
-    torch.save((speakers.heard, company), f"{folder}/{number}.pt")
+    torch.save((speakers.moments, company), f"{folder}/{number}.pt")
     distributed.destroy_process_group()
 
 
@@ -92,7 +102,7 @@ def test_processes_remember_what_all_have_heard(tmp_path: Path) -> None:
     assert company is not None
     for number in range(2):
         memory, own = torch.load(tmp_path / f"{number}.pt", weights_only=True)
-        torch.testing.assert_close(memory, speakers.heard)
+        torch.testing.assert_close(memory, speakers.moments)
         torch.testing.assert_close(own, company[number::2])
 
 
@@ -108,3 +118,71 @@ def test_a_share_of_a_pass_is_alone(tmp_path: Path) -> None:
     assert batch.speakers is not None and batch.speakers.tolist() == [0, NOBODY]
     assert batch.repeated(2).speakers.tolist() == [0, NOBODY] * 2  # type: ignore[union-attr]
     assert [batch.part(k, 3).speakers.tolist() for k in range(3)] == [[0], [NOBODY], [0]]  # type: ignore[union-attr]
+
+
+def test_a_training_step_knows_what_was_heard_before() -> None:
+    settings = CtcSettings(**SMALL, flat_start=0.0, crf=0.0, precision="32-true")
+    network = Network.seeded(0, settings, 5)
+    generator = torch.Generator().manual_seed(0)
+    batches = [
+        Batch(
+            torch.randn(2, RATE, generator=generator).cumsum(1) ** k,
+            torch.tensor([RATE, RATE - 900]),
+            torch.tensor([4, 2, 3]),
+            torch.tensor([2, 1]),
+            speakers=torch.tensor([0, NOBODY]),
+        )
+        for k in (2, 1)
+    ]
+    module = CtcTraining(network, settings, (10,), 0, "key", speakers=1)
+    module.log = module.log_dict = lambda *_, **__: None  # type: ignore[method-assign, assignment]
+    with torch.no_grad():
+        found = [float(module.training_step(batch, k)) for k, batch in enumerate(batches)]
+        first, second = (network.hear(b.waveforms, b.samples) for b in batches)
+        losses = []
+        for known in (1.0, 0.0):
+            company = torch.zeros_like(second.moments)
+            company[0] = known * first.moments[0]
+            encoded = network.encode(second, company)
+            log_probs = network.read(encoded.last, network.output)
+            losses.append(float(module._loss(log_probs, encoded.frames, batches[1])))
+    assert found[1] == pytest.approx(losses[0], rel=1e-5)
+    assert abs(losses[1] - losses[0]) > 1e-3
+
+
+def test_dev_is_judged_as_it_is_recognised(tmp_path: Path) -> None:
+    """The last error of the log is that of the speaker's utterances emitted together."""
+    cuts, dev = tone_cuts(tmp_path / "train", 8), tone_cuts(tmp_path / "dev", 6, seed=1)
+    model = Ctc(CtcSettings(epochs=6, crf=0.0, precision="32-true", **SMALL), LEXICON, seed=1)
+    model.fit(cuts, dev, tmp_path / "work")
+    with open(tmp_path / "work" / "metrics.csv", newline="") as f:
+        logged = [float(row["dev_error"]) for row in csv.DictReader(f) if row["dev_error"]]
+    encode = Targets("characters", LEXICON).encode
+    wanted = [" ".join(map(str, encode(cut))) for cut in dev]
+    found = [" ".join(map(str, collapse(e.scores.argmax(1)))) for e in model.emit(waves_of(dev), RATE)]
+    assert logged[-1] == pytest.approx(100 * process_words(wanted, found).wer, abs=1e-3)
+    assert 0 < logged[-1] < 100
+
+
+@pytest.mark.parametrize("share", [None, 0.5])
+def test_who_heard_no_voice_twice_recognises_each_utterance_by_itself(
+    tmp_path: Path, share: float | None
+) -> None:
+    cuts = tone_cuts(tmp_path / "wav", 6)
+    strangers = CutSet.from_cuts(
+        cut.map_supervisions(lambda said: fastcopy(said, speaker=None)) for cut in cuts
+    )
+    model = Ctc(CtcSettings(epochs=2, phoneme_share=share, **SMALL), LEXICON, seed=1)
+    model.fit(strangers, cuts, tmp_path / "work")
+    model.save(tmp_path / "saved")
+    waves = waves_of(cuts)
+    for some in (model, Ctc.load(tmp_path / "saved")):
+        for together, wave in zip(some.emit(waves, RATE), waves, strict=True):
+            np.testing.assert_allclose(together.scores, some.emit([wave], RATE)[0].scores, atol=1e-4)
+
+
+def test_an_utterance_without_numbers_leaves_the_others_alone() -> None:
+    model = Ctc(CtcSettings(**SMALL), LEXICON, seed=1)
+    good = np.random.default_rng(0).standard_normal(RATE).astype(np.float32)
+    with_bad = model.emit([good, np.full(RATE, np.nan, np.float32)], RATE)
+    np.testing.assert_allclose(with_bad[0].scores, model.emit([good], RATE)[0].scores, atol=1e-4)

@@ -29,6 +29,7 @@ from asr.models.ctc.settings import CtcSettings
 from asr.models.ctc.targets import Targets
 from asr.models.networks.batches import Utterances, posteriors
 from asr.models.networks.network import FRAME_SHIFT_S, Network
+from asr.models.networks.speakers import NOBODY
 from asr.models.networks.transfer import begin
 from asr.progress import track
 from asr.text.lexicon import Lexicon, Pronunciation, Spoken
@@ -86,11 +87,9 @@ class Ctc:
         from asr.models.ctc.surroundings import Surroundings, noise_files
         from asr.models.networks.resume import Resume, key_of
 
-        settings, tasks, network = self.settings.trained, [self.targets], self.network
-        if settings.phoneme_share is not None:
+        tasks = [self.targets]
+        if self.settings.phoneme_share is not None:
             tasks = [Targets(kind, self.targets.lexicon) for kind in ("phonemes", "characters")]
-            first, second = (len(task.units) for task in tasks)
-            network = Network.seeded(self.seed, settings, first, second=second)
         cache = workdir / "audio"
         cache.mkdir(parents=True, exist_ok=True)
         encode = [task.encode for task in tasks]
@@ -103,6 +102,12 @@ class Ctc:
                 raise DataError(
                     f"no usable utterance in {name}", fix="see the lines above, or `asr check` the corpus"
                 )
+        if (sets["train"].speakers == NOBODY).all():  # it cannot learn what knowing the voice is good for
+            self._build(self.settings.model_copy(update={"alone": 1.0}), self.units, self.seed)
+        settings, network = self.settings.trained, self.network
+        if len(tasks) > 1:
+            first, second = (len(task.units) for task in tasks)
+            network = Network.seeded(self.seed, settings, first, second=second)
         key = key_of(settings, tasks[0].units, self.seed, *sets.values())
         taken, key = begin(network, tasks[0].units, settings.init_from, key)
         if noises := noise_files(settings):
@@ -118,37 +123,40 @@ class Ctc:
             network.second = None
         self.network = network.eval()
         usable = set(sets["train"].ids)
-        speakers = speaker_batches(train.filter(lambda cut: cut.id in usable).to_eager())
-        self.log_prior = self._mean_posterior(speakers)
+        pools = speaker_batches(train.filter(lambda cut: cut.id in usable).to_eager())
+        self.log_prior = self._mean_posterior(pools)
         if self.settings.targets == "phonemes":
-            self.spoken = self._spoken(speakers, self.targets.lexicon)
+            self.spoken = self._spoken(pools, self.targets.lexicon)
         del sets
         shutil.rmtree(cache)
 
-    def _heard(self, cuts: Sequence[Cut]) -> list[Emissions]:
+    def _emitted(self, cuts: Sequence[Cut]) -> list[Emissions]:
         """Emissions of cuts of one speaker."""
         return self.emit([load_cut(cut, self.sample_rate) for cut in cuts], self.sample_rate)
 
-    def _mean_posterior(self, speakers: Sequence[Sequence[Cut]]) -> np.ndarray:
+    def _mean_posterior(self, pools: Sequence[Sequence[Cut]]) -> np.ndarray:
         total, done = np.zeros(len(self.units)), 0.0
-        for k in np.random.default_rng(self.seed).permutation(len(speakers)):
-            for cut, emissions in zip(speakers[k], self._heard(speakers[k]), strict=True):
+        for k in np.random.default_rng(self.seed).permutation(len(pools)):
+            for cut, emissions in zip(pools[k], self._emitted(pools[k]), strict=True):
                 total += np.exp(emissions.scores).sum(axis=0, dtype=float)
                 done += cut.duration
             if done >= PRIOR_S:
                 break
         return np.log(np.maximum(total / total.sum(), 1e-8)).astype(np.float32)
 
-    def _spoken(
-        self, speakers: Sequence[Sequence[Cut]], lexicon: Lexicon
-    ) -> dict[str, Counter[Pronunciation]]:
+    def _spoken(self, pools: Sequence[Sequence[Cut]], lexicon: Lexicon) -> dict[str, Counter[Pronunciation]]:
         """How often each word was said in each of its ways, where there are several to choose from."""
         found: defaultdict[str, Counter[Pronunciation]] = defaultdict(Counter)
-        for cuts in track(speakers, "pronunciations"):
-            for cut, emissions in zip(cuts, self._heard(cuts), strict=True):
-                words = cut.supervisions[0].text.split()
-                if not any(len(lexicon.entries.get(w, ())) > 1 for w in words):
+        several = {word for word, ways in lexicon.entries.items() if len(ways) > 1}
+
+        def tells(cut: Cut) -> bool:
+            return not several.isdisjoint(cut.supervisions[0].text.split())
+
+        for cuts in track([pool for pool in pools if any(map(tells, pool))], "pronunciations"):
+            for cut, emissions in zip(cuts, self._emitted(cuts), strict=True):
+                if not tells(cut):
                     continue
+                words = cut.supervisions[0].text.split()
                 with contextlib.suppress(AsrError):  # it tells nothing then
                     aligned = align(emissions, self.topology, lexicon, words)
                     for word, way in zip(words, aligned.pronunciations, strict=True):

@@ -139,7 +139,7 @@ class CtcTraining(Training):
         flat_steps = round(settings.flat_start * cycles[0])
         self.alarm = Alarm(settings.learning_rate, max(flat_steps, sum(cycles) // 10), sum(cycles))
         self.errors, self.reference = [0] * len(self.shares), [0] * len(self.shares)
-        self.dev_loss, self.dev_heard = 0.0, torch.zeros(0)
+        self.dev_loss, self.dev_moments = 0.0, torch.zeros(0)
 
     def _loss(self, log_probs: torch.Tensor, frames: torch.Tensor, batch: Batch) -> torch.Tensor:
         sums = torch.nn.functional.ctc_loss(
@@ -178,8 +178,8 @@ class CtcTraining(Training):
                 apart = views * divergence(log_probs, frames) / task.target_lengths.sum()
                 loss = loss + self.taught.consistency * apart
             if self.denominators and self.global_step >= self.cycles[0]:
-                others = self.denominators[k](log_probs, frames).sum() / task.target_lengths.sum()
-                loss = loss + (1.0 - middle) * self.taught.crf * others
+                competing = self.denominators[k](log_probs, frames).sum() / task.target_lengths.sum()
+                loss = loss + (1.0 - middle) * self.taught.crf * competing
             if k == 0:
                 blank_rate, coverage = written(log_probs.detach(), frames, task)
                 if self.logged:
@@ -206,13 +206,13 @@ class CtcTraining(Training):
             moments.append(self.network.hear(batch.waveforms, batch.samples).moments)
             speakers.append(batch.speakers)
         who = torch.cat(speakers)
-        self.dev_heard = by_speaker(torch.cat(moments), who, max(1, int(who.max()) + 1))
+        self.dev_moments = by_speaker(torch.cat(moments), who, max(1, int(who.max()) + 1))
 
     def validation_step(self, batch: Batch, index: int) -> None:
         """Count the errors of the best path."""
         heard = self.network.hear(batch.waveforms, batch.samples)
         assert batch.speakers is not None
-        encoded = self.network.encode(heard, others(self.dev_heard, batch.speakers, heard.moments))
+        encoded = self.network.encode(heard, others(self.dev_moments, batch.speakers, heard.moments))
         frames = encoded.frames
         for k, (head, task) in enumerate(zip(self.network.heads, batch.tasks, strict=True)):
             log_probs = self.network.read(encoded.last, head)
@@ -264,8 +264,8 @@ def train(
         if settings.crf
     ]
     steps = steps_of(cycles, batches, settings)
-    speakers = int(train.speakers.max()) + 1
-    module = CtcTraining(network, settings, steps, seed, resume.key, denominators, taken, speakers)
+    number = int(train.speakers.max()) + 1
+    module = CtcTraining(network, settings, steps, seed, resume.key, denominators, taken, number)
     watched = Batches(dev.seconds, 100.0, (1.0,), None)
     fit(
         module,

@@ -28,6 +28,7 @@ from asr.models.gmmhmm.transcribed import Transcribed
 from asr.models.networks.batches import Ahead, Batches, Take, Utterances
 from asr.models.networks.network import FRAME_SHIFT_S, MINIMUM_FRAMES, SUBSAMPLING, Network
 from asr.models.networks.resume import Resume, key_of
+from asr.models.networks.speakers import NOBODY
 from asr.models.networks.training import Training, batch_for, dropout_for, fit, scheduled, steps_of
 from asr.models.networks.transfer import begin
 from asr.progress import track
@@ -144,9 +145,9 @@ class StateTraining(Training):
         own = log_probs.gather(2, states.clamp(min=0)[:, :, None])[:, :, 0]
         loss = -own[known].mean()
         if self.denominator is not None and self.global_step >= self.cycles[0]:
-            others = self.denominator(log_probs - self.log_prior, known.sum(1)).sum()
+            competing = self.denominator(log_probs - self.log_prior, known.sum(1)).sum()
             own = own - self.log_prior[states.clamp(min=0)]
-            loss = loss + self.mmi * (others - own[known].sum()) / known.sum()
+            loss = loss + self.mmi * (competing - own[known].sum()) / known.sum()
         return self.watched(loss)
 
 
@@ -175,6 +176,8 @@ def train(
     log_prior = np.log(counts / counts.sum()).astype(np.float32)
     total_s = float(np.maximum(utterances.seconds, MINIMUM_FRAMES * FRAME_SHIFT_S).sum())
     s = settings.network
+    if (utterances.speakers == NOBODY).all():  # it cannot learn what knowing the voice is good for
+        s = s.model_copy(update={"alone": 1.0})
     cycles = scheduled(total_s, s, s.mmi_passes if s.mmi else 0.0)
     batches = Batches(utterances.seconds, batch_for(total_s, s), speeds, seed, s.alone)
     size = parameters.mixtures.means.shape[1]
@@ -186,8 +189,8 @@ def train(
     if not resume.finished:
         steps = steps_of(cycles, batches, s)
         denominator = StateDenominator(said, parameters, s.mmi_scale) if len(cycles) > 1 else None
-        speakers = int(utterances.speakers.max()) + 1
-        module = StateTraining(network, s, steps, seed, key, log_prior, denominator, taken, speakers)
+        number = int(utterances.speakers.max()) + 1
+        module = StateTraining(network, s, steps, seed, key, log_prior, denominator, taken, number)
         fit(module, Ahead(aligned, batches), sum(cycles), resume)
     resume.load_final(network)
     (workdir / "audio").unlink()

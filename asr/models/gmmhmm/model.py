@@ -122,6 +122,8 @@ class GmmHmm:
             self.network, self.state_prior = train_network(
                 self.settings, self._parameters, said, train, speeds, self.seed, workdir / "network"
             )
+            # as it was trained in the end
+            self.settings = self.settings.model_copy(update={"network": self.network.settings})
 
     def emit(self, waveforms: Sequence[np.ndarray], sample_rate: int) -> list[Emissions]:
         """Log likelihoods of the states; cepstra are normalised over the given utterances of one speaker."""

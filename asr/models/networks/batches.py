@@ -169,7 +169,7 @@ class Utterances(Dataset[Batch]):
                 self.labels.append([np.asarray(of_task, dtype=np.int64) for of_task in labels])
                 self.needed.append(need)
                 ids.append(cut.id)
-                speakers.append(cut.supervisions[0].speaker)
+                speakers.append(cut.supervisions[0].speaker or None)
         if skipped:
             console.print(f"{what}: {skipped} of {skipped + len(ids)} utterances left out", markup=False)
         self.ids, self.path, self.speakers = ids, path, numbered(speakers)
@@ -266,7 +266,9 @@ def posteriors(
     sample_rate: int,
     beside: Sequence[np.ndarray] | None = None,
 ) -> list[np.ndarray]:
-    """(frames, units) float32 log posteriors of utterances of one speaker, computed where the network is.
+    """(frames, units) float32 log posteriors of one speaker's utterances, normalised together.
+
+    Computed where the network is.
 
     Parameters
     ----------
@@ -295,7 +297,9 @@ def posteriors(
         samples = torch.tensor([len(audio[i]) for i in rows])
         padded = pad_sequence([audio[i] for i in rows], batch_first=True)
         heard.append(network.hear(padded.to(device), samples.to(device)))
-    everything = torch.cat([h.moments for h in heard]).sum(0)
+    moments = torch.cat([h.moments for h in heard])
+    # an utterance without numbers must not take those of the others
+    everything = moments[moments.isfinite().flatten(1).all(1)].sum(0)
     out: dict[int, np.ndarray] = {}
     for rows, h in zip(batches, heard, strict=True):
         more = None

@@ -1,4 +1,4 @@
-"""What the front end makes of a batch, and its normalisation over all that is known of each speaker."""
+"""What the front end makes of a batch, and its normalisation over utterances and over voices."""
 
 from __future__ import annotations
 

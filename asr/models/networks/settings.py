@@ -56,8 +56,8 @@ class NetworkSettings(Settings):
     """Masks over neighbouring front end channels, each up to `channel_mask` of them."""
     channel_mask: float = Field(0.2, ge=0, le=1)
     alone: float = Field(0.2, ge=0, le=1)
-    """Share of the utterances of each pass that are normalised by themselves, as a recording of an unknown
-    speaker is; the others with what was heard of theirs. 1: all."""
+    """Share of the utterances of each pass of whose speaker nothing else is known, as of a recording by
+    itself. 1: all, and in recognition, too; so it is where no speaker of the training set has two."""
     init_from: str | None = None
     """A run to begin from: its layers are taken over, the output only where the units are the same."""
     init_rate: float = Field(0.3, ge=0)

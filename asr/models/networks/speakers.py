@@ -35,7 +35,7 @@ def others(sums: torch.Tensor, speakers: torch.Tensor, own: torch.Tensor | float
 
 
 class Speakers(nn.Module):
-    """Moments of what a training has heard of each speaker lately.
+    """Moments of what a training has heard of each speaker lately, in this pass and in those before it.
 
     Parameters
     ----------
@@ -47,9 +47,9 @@ class Speakers(nn.Module):
 
     def __init__(self, number: int, channels: int) -> None:
         super().__init__()
-        self.heard: torch.Tensor
+        self.moments: torch.Tensor
         # a part of checkpoints: a training that goes on knows as much as an unbroken one
-        self.register_buffer("heard", torch.zeros(number, channels, 3))
+        self.register_buffer("moments", torch.zeros(number, channels, 3))
 
     @torch.no_grad()
     def company(
@@ -60,14 +60,14 @@ class Speakers(nn.Module):
         Where several processes share a batch, all of them hear all of it; one that has no `part` of it, since
         there are too few utterances, adds nothing.
         """
-        if speakers is None or not len(self.heard):
+        if speakers is None or not len(self.moments):
             return None
-        found = others(self.heard, speakers)
+        found = others(self.moments, speakers)
         new = speakers if part else torch.full_like(speakers, NOBODY)
-        more = by_speaker(moments, new, len(self.heard))
-        count = torch.bincount(new[new != NOBODY], minlength=len(self.heard))
+        more = by_speaker(moments, new, len(self.moments))
+        count = torch.bincount(new[new != NOBODY], minlength=len(self.moments))
         if world()[1] > 1:
             distributed.all_reduce(more)
             distributed.all_reduce(count)
-        self.heard.mul_((KEPT**count)[:, None, None]).add_(more)
+        self.moments.mul_((KEPT**count)[:, None, None]).add_(more)
         return found

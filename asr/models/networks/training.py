@@ -152,7 +152,7 @@ class Training(L.LightningModule):
     taken
         Names of the weights that another training has left, from `transfer.take_over`.
     speakers
-        How many of them are numbered in the batches.
+        Number of speakers that the batches know, numbered from 0.
     """
 
     def __init__(
