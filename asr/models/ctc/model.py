@@ -29,7 +29,6 @@ from asr.models.ctc.settings import CtcSettings
 from asr.models.ctc.targets import Targets
 from asr.models.networks.batches import Utterances, posteriors
 from asr.models.networks.network import FRAME_SHIFT_S, Network
-from asr.models.networks.speakers import NOBODY
 from asr.models.networks.transfer import begin
 from asr.progress import track
 from asr.text.lexicon import Lexicon, Pronunciation, Spoken
@@ -102,7 +101,7 @@ class Ctc:
                 raise DataError(
                     f"no usable utterance in {name}", fix="see the lines above, or `asr check` the corpus"
                 )
-        if (sets["train"].speakers == NOBODY).all():  # it cannot learn what knowing the voice is good for
+        if not sets["train"].voices:  # it cannot learn what knowing the voice is good for
             self._build(self.settings.model_copy(update={"alone": 1.0}), self.units, self.seed)
         settings, network = self.settings.trained, self.network
         if len(tasks) > 1:

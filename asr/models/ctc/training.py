@@ -264,8 +264,7 @@ def train(
         if settings.crf
     ]
     steps = steps_of(cycles, batches, settings)
-    number = int(train.speakers.max()) + 1
-    module = CtcTraining(network, settings, steps, seed, resume.key, denominators, taken, number)
+    module = CtcTraining(network, settings, steps, seed, resume.key, denominators, taken, train.voices)
     watched = Batches(dev.seconds, 100.0, (1.0,), None)
     fit(
         module,

@@ -28,7 +28,6 @@ from asr.models.gmmhmm.transcribed import Transcribed
 from asr.models.networks.batches import Ahead, Batches, Take, Utterances
 from asr.models.networks.network import FRAME_SHIFT_S, MINIMUM_FRAMES, SUBSAMPLING, Network
 from asr.models.networks.resume import Resume, key_of
-from asr.models.networks.speakers import NOBODY
 from asr.models.networks.training import Training, batch_for, dropout_for, fit, scheduled, steps_of
 from asr.models.networks.transfer import begin
 from asr.progress import track
@@ -176,7 +175,7 @@ def train(
     log_prior = np.log(counts / counts.sum()).astype(np.float32)
     total_s = float(np.maximum(utterances.seconds, MINIMUM_FRAMES * FRAME_SHIFT_S).sum())
     s = settings.network
-    if (utterances.speakers == NOBODY).all():  # it cannot learn what knowing the voice is good for
+    if not utterances.voices:  # it cannot learn what knowing the voice is good for
         s = s.model_copy(update={"alone": 1.0})
     cycles = scheduled(total_s, s, s.mmi_passes if s.mmi else 0.0)
     batches = Batches(utterances.seconds, batch_for(total_s, s), speeds, seed, s.alone)
@@ -189,8 +188,8 @@ def train(
     if not resume.finished:
         steps = steps_of(cycles, batches, s)
         denominator = StateDenominator(said, parameters, s.mmi_scale) if len(cycles) > 1 else None
-        number = int(utterances.speakers.max()) + 1
-        module = StateTraining(network, s, steps, seed, key, log_prior, denominator, taken, number)
+        voices = utterances.voices
+        module = StateTraining(network, s, steps, seed, key, log_prior, denominator, taken, voices)
         fit(module, Ahead(aligned, batches), sum(cycles), resume)
     resume.load_final(network)
     (workdir / "audio").unlink()

@@ -197,6 +197,11 @@ class Utterances(Dataset[Batch]):
         """(utterances,) duration of each."""
         return np.diff(self.starts) / self.sample_rate
 
+    @property
+    def voices(self) -> int:
+        """How many speakers are numbered, from 0."""
+        return int(self.speakers.max(initial=NOBODY)) + 1
+
     def __getitem__(self, items: Sequence[Take]) -> Batch:
         """Padded batch; a speed that leaves too few frames is not applied."""
         first, *second = (
