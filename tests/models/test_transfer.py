@@ -62,13 +62,14 @@ def test_no_run_is_one_line(tmp_path):
             broken()
 
 
-def test_layers_before_the_last_stay_what_they_were(phonemes, tmp_path):
+def test_layers_before_the_last_stay_what_they_were(phonemes, tmp_path, capsys):
     source, run = phonemes
     cuts = tone_cuts(tmp_path / "wav", 6)
     settings = CtcSettings(targets="characters", init_from=str(run), train_last=2, **SMALL)
     model = Ctc(settings, LEXICON, seed=1)
     before = Ctc(settings, LEXICON, seed=1).network.state_dict()
     model.fit(cuts, cuts, tmp_path / "work")
+    assert f"layers of {run}; made anew: output\n" in capsys.readouterr().err
     moved = set()
     for name, value in model.network.state_dict().items():
         begun = before[name] if name.startswith("output.") else source.network.state_dict()[name]

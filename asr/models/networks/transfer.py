@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from asr.errors import AsrError, ModelError
 from asr.files import content_hash
 from asr.models.networks.network import Network
+from asr.progress import console
 from asr.text.units import Units
 
 PREFIX = "network."  # of the weights beside those of Gaussian mixtures
@@ -34,8 +35,16 @@ def digest(run: str | Path) -> str:
 
 
 def begin(network: Network, units: Units, run: str | None, key: str) -> tuple[list[str], str]:
-    """What `take_over` takes from `run`, if there is one, and the key of a training that begins so."""
-    return ([], key) if run is None else (take_over(network, units, run), content_hash(key, digest(run)))
+    """What `take_over` takes from `run`, if there is one, and the key of a training that begins so.
+
+    Says which layers are not taken, since a run of other sizes or units gives fewer.
+    """
+    if run is None:
+        return [], key
+    taken = take_over(network, units, run)
+    anew = dict.fromkeys(name.rpartition(".")[0] for name in network.state_dict() if name not in taken)
+    console.print(f"layers of {run}; made anew: {', '.join(anew) or 'none'}", markup=False, soft_wrap=True)
+    return taken, content_hash(key, digest(run))
 
 
 def take_over(network: Network, units: Units, run: str | Path) -> list[str]:
