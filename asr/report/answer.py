@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from asr.report.figures import Contest, Findings, Point, hours_text, words_text
+from asr.report.figures import Findings, Point, hours_text, words_text
 from asr.score import Comparison
 
 FURTHER = 10.0  # the forecast is for this many times the largest budget
@@ -15,10 +13,11 @@ def answer(findings: Findings) -> list[str]:
     """Sentences: the best recipe of each budget, the crossings, a forecast and what to do next.
 
     A recipe is called better only where MAPSSWE and the paired bootstrap both say so at p < 0.05 after Holm's
-    correction for the number of comparisons in the bench.
+    correction for the number of comparisons in the bench. Without two seeds anywhere nothing is known of the
+    luck of a training, and what is said is said of these trainings, not of the recipes.
     """
-    lines = [_best([p for p in findings.points if p.hours == h], findings.contests) for h in findings.budgets]
-    lines += [_crossing(a, b, c) for (a, b), c in findings.comparisons.items()]
+    lines = [_best(findings, h) for h in findings.budgets]
+    lines += [_crossing(a, b, c, _confidence(findings)) for (a, b), c in findings.comparisons.items()]
     lines += _texts(findings)
     if findings.budgets:
         top = findings.budgets[-1]
@@ -29,36 +28,51 @@ def answer(findings: Findings) -> list[str]:
 
 def percent(point: Point) -> str:
     """WER and its interval."""
+    if point.interval.low is None:
+        return "unknown"
     return f"{point.wer:.1f}% ({point.interval.low:.1f} to {point.interval.high:.1f})"
 
 
-def _best(at: Sequence[Point], contests: Sequence[Contest]) -> str:
-    ranked = sorted(at, key=lambda p: p.wer)
+def _confidence(findings: Findings) -> str:
+    """What an interval of this bench is called."""
+    return "95% interval" if findings.nested else "95% interval for these trainings"
+
+
+def _best(findings: Findings, hours: float) -> str:
+    ranked = sorted((p for p in findings.points if p.hours == hours), key=lambda p: p.wer)
     best, others = ranked[0], ranked[1:]
     start = f"{hours_text(best.hours)} h: "
     if not others:
         return start + f"{best.recipe} reaches {percent(best)} WER."
-    beaten = [c.b if c.winner is c.a else c.a for c in contests if c.winner is best]
+    beaten = [c.b if c.winner is c.a else c.a for c in findings.contests if c.winner is best]
     unsure = [p for p in others if p not in beaten]
     rest = ", ".join(f"{p.recipe} {percent(p)}" for p in others)
-    if not unsure:
+    if not unsure and findings.nested:
         return f"{start}{best.recipe} is best with {percent(best)} WER; {rest}."
+    if not unsure:
+        return f"{start}{best.recipe} did best, of one training each, with {percent(best)} WER; {rest}."
     names = " and ".join(p.recipe for p in unsure)
     lead = f"{start}{best.recipe} is lowest with {percent(best)} WER, then {rest}"
     return f"{lead}; the data cannot tell {best.recipe} from {names}."
 
 
-def _crossing(a: str, b: str, compared: Comparison) -> str:
-    span = f"from {compared.low:.2g} to {compared.high:.2g} h"
+def _crossing(a: str, b: str, compared: Comparison, interval: str) -> str:
+    span = f"from {hours_text(compared.low)} to {hours_text(compared.high)} h"
     if compared.verdict == "none":
         return f"{a} and {b} do not cross {span}: {compared.leader} is better all the way."
     if compared.verdict == "unknown":
         return f"{a} and {b}: the data cannot tell whether they cross {span}."
     where = [
-        f"{c.second} overtakes {c.first} at {c.hours:.2g} h (95% interval {c.low:.2g} to {c.high:.2g} h)"
+        f"{c.second} overtakes {c.first} at {_place(c.hours)} h "
+        f"({interval} {_place(c.low)} to {_place(c.high)} h)"
         for c in compared.crossings
     ]
     return f"{a} and {b} cross: {', then '.join(where)}."
+
+
+def _place(hours: float) -> str:
+    """A place between budgets, in two digits."""
+    return hours_text(float(f"{hours:.2g}"))
 
 
 def _texts(findings: Findings) -> list[str]:
@@ -93,7 +107,7 @@ def _forecast(findings: Findings, best: Point) -> list[str]:
     line = (
         f"Forecast, not measured: {hours_text(told.hours)} h, ten times the most measured, would probably "
         f"bring {best.recipe} from {best.wer:.1f}% to {told.rate:.1f}% WER "
-        f"(95% interval {told.low:.1f} to {told.high:.1f})"
+        f"({_confidence(findings)} {told.low:.1f} to {told.high:.1f})"
     )
     hidden = curve.hidden()
     if hidden is None:
@@ -122,5 +136,6 @@ def _next(findings: Findings, best: Point) -> list[str]:
     if min(len(p.runs) for p in findings.points) < 3:
         advice.append("run with --seeds 0,1,2, since single trainings differ by chance")
     if any(c.winner is None for c in findings.contests if c.a.hours == top):
-        advice.append("to tell the close ones apart, test on more utterances")
+        more = "speakers" if findings.speakers else "utterances"
+        advice.append(f"to tell the close ones apart, test on more {more}")
     return [f"Next: {'; '.join(advice)}."] if advice else []

@@ -21,12 +21,12 @@ from asr.score import (
     PairedBootstrap,
     Result,
     Scores,
-    compare_bootstrap,
     compare_curves,
     curves,
     holm,
     interval,
     mapsswe,
+    paired,
     read_decoded,
     score_texts,
 )
@@ -80,11 +80,22 @@ class Run:
 
 @dataclass(frozen=True)
 class Point:
-    """A recipe at an hour budget: the runs of all seeds, ordered by seed."""
+    """A recipe at an hour budget.
+
+    Attributes
+    ----------
+    recipe, hours
+        Which.
+    runs
+        Of all seeds, ordered by seed.
+    interval
+        95% interval of the WER: other test utterances or speakers, and other seeds where that is known.
+    """
 
     recipe: str
     hours: float
     runs: tuple[Run, ...]
+    interval: Interval = Interval(None, None)
 
     @property
     def scores(self) -> Scores:
@@ -97,22 +108,6 @@ class Point:
     def wer(self) -> float:
         """Word error rate in percent, seeds pooled."""
         return self.scores.rate or 0.0
-
-    @cached_property
-    def interval(self) -> Interval:
-        """95% interval over utterances; an utterance carries its errors of all seeds."""
-        if len(self.runs) == 1:
-            return Interval(self.runs[0].row["wer_low"], self.runs[0].row["wer_high"])
-        return interval(list(self.by_utterance.values()))
-
-    @cached_property
-    def by_utterance(self) -> dict[str, Scores]:
-        """Counts of each utterance, seeds pooled."""
-        counts: dict[str, Scores] = {}
-        for run in self.runs:
-            for u in run.result.utterances:
-                counts[u.id] = counts.get(u.id, Scores.zero()) + u.scores
-        return counts
 
     @property
     def lost(self) -> dict[str, float] | None:
@@ -131,16 +126,16 @@ class Point:
 
 @dataclass(frozen=True)
 class Contest:
-    """Two recipes at the same budget, the seeds they share.
+    """Two recipes at the same budget.
 
     Attributes
     ----------
     a, b
         The points compared.
     paired
-        Paired bootstrap of WER a minus WER b, over utterances.
+        Bootstrap of WER a minus WER b: the same test utterances or speakers for both, seeds nested.
     segment_p
-        p-value of MAPSSWE.
+        p-value of MAPSSWE, over the seeds that both have, else as many of each.
     p
         The larger p-value of the two tests; in `Findings` corrected for the number of contests (Holm).
     """
@@ -159,23 +154,25 @@ class Contest:
         return self.b if self.paired.difference > 0 else self.a
 
 
-def contest(a: Point, b: Point) -> Contest | None:
-    """Test two points against each other; None where they share no seed or no test set."""
-    shared = [s for s in a.seeds if s in b.seeds]
-    one = Point(a.recipe, a.hours, tuple(r for r in a.runs if r.row["seed"] in shared))
-    two = Point(b.recipe, b.hours, tuple(r for r in b.runs if r.row["seed"] in shared))
-    ids = {i for i, s in one.by_utterance.items() if i in two.by_utterance}
-    if not shared or not sum(one.by_utterance[i].reference for i in ids):
-        return None
-    sides = [
-        [u for r in point.runs for u in sorted(r.result.utterances, key=lambda u: u.id) if u.id in ids]
-        for point in (one, two)
-    ]
-    counts_a, counts_b = ([point.by_utterance[i] for i in sorted(ids)] for point in (one, two))
-    paired = compare_bootstrap(counts_a, counts_b)
-    pairs_a, pairs_b = ([u.pairs for u in side] for side in sides)
-    segment_p = mapsswe(pairs_a, pairs_b, [u.id for u in sides[0]]).p
-    return Contest(a, b, paired, segment_p, max(paired.p, segment_p))
+def contest(a: Point, b: Point, curve_a: Curve, curve_b: Curve) -> Contest:
+    """Test two points against each other, by the draws of their recipes' curves and by MAPSSWE."""
+    at_a, at_b = (int(np.searchsorted(c.hours, p.hours)) for c, p in ((curve_a, a), (curve_b, b)))
+    difference = float(curve_a.rates[at_a] - curve_b.rates[at_b])
+    nested = paired(difference, curve_a.draws[:, at_a] - curve_b.draws[:, at_b])
+    segment_p = _segment_p(a.runs, b.runs)
+    return Contest(a, b, nested, segment_p, max(nested.p, segment_p))
+
+
+def _segment_p(a: Sequence[Run], b: Sequence[Run]) -> float:
+    """p-value of MAPSSWE over the utterances that all have."""
+    shared = {r.row["seed"] for r in a} & {r.row["seed"] for r in b}
+    if shared:
+        a, b = ([r for r in runs if r.row["seed"] in shared] for runs in (a, b))
+    many = min(len(a), len(b))
+    sides = [[{u.id: u for u in r.result.utterances} for r in runs[:many]] for runs in (a, b)]
+    ids = sorted(set.intersection(*(set(one) for side in sides for one in side)))
+    pairs_a, pairs_b = ([one[i].pairs for one in side for i in ids] for side in sides)
+    return mapsswe(pairs_a, pairs_b, ids * many).p
 
 
 @dataclass(frozen=True)
@@ -189,11 +186,11 @@ class Findings:
     contests
         Every pair of recipes at every budget, p-values corrected.
     curves
-        Recipe → its curve, where it has two budgets or more.
+        Recipe → its curve; with one budget it has no law.
     comparisons
-        Pairs of those recipes over the range they share.
+        Pairs of recipes over the range they share.
     speakers
-        Whether the curves' intervals resample speakers rather than utterances.
+        Whether intervals resample speakers rather than utterances.
     by_text
         Words of text (None: the corpus' own model) → its points, fewest first. All the others are of the
         last of them.
@@ -212,11 +209,13 @@ class Findings:
         texts = sorted({r.row["text_words"] for r in runs}, key=lambda w: math.inf if w is None else w)
         by_text = {w: points([r for r in runs if r.row["text_words"] == w]) for w in texts}
         found = by_text[texts[-1]] if texts else []
-        pairs = itertools.combinations(found, 2)
-        contests = [c for a, b in pairs if a.hours == b.hours and (c := contest(a, b)) is not None]
+        drawn, speakers = _curves(found)
+        found = [replace(p, interval=_interval(p, drawn, speakers)) for p in found]
+        by_text |= {w: found for w in texts[-1:]}
+        pairs = [(a, b) for a, b in itertools.combinations(found, 2) if a.hours == b.hours and drawn]
+        contests = [contest(a, b, drawn[a.recipe], drawn[b.recipe]) for a, b in pairs]
         corrected = holm([c.p for c in contests])
         contests = [replace(c, p=p) for c, p in zip(contests, corrected, strict=True)]
-        drawn, speakers = _curves(found)
         comparisons = {
             (a, b): compared
             for a, b in itertools.combinations(drawn, 2)
@@ -239,15 +238,33 @@ class Findings:
         """Hours, ascending."""
         return sorted({p.hours for p in self.points})
 
+    @property
+    def nested(self) -> bool:
+        """Whether the intervals know the spread between trainings."""
+        return any(c.nested for c in self.curves.values())
+
+    @property
+    def resampled(self) -> str:
+        """What the intervals are over, for people."""
+        return ("speakers" if self.speakers else "utterances") + (" and seeds" if self.nested else "")
+
     def line(self, recipe: str) -> list[Point]:
         """The points of a recipe, hours ascending."""
         return [p for p in self.points if p.recipe == recipe]
 
 
+def _interval(point: Point, drawn: Mapping[str, Curve], speakers: bool) -> Interval:
+    """Of a point, by its recipe's curve; without errors by how many utterances or speakers there are."""
+    curve = drawn.get(point.recipe)
+    if curve is None or not point.scores.errors:
+        heard = point.runs[0].result.utterances
+        return interval([u.scores for u in heard], [u.speaker or u.id for u in heard] if speakers else None)
+    return Interval(*curve.interval(int(np.searchsorted(curve.hours, point.hours))))
+
+
 def _curves(found: Sequence[Point]) -> tuple[dict[str, Curve], bool]:
-    """Curve of each recipe with two budgets or more, on the utterances that all runs share; if by speaker."""
+    """Curve of each recipe, on the utterances that all runs share; whether speakers were resampled."""
     lines = {p.recipe: [q for q in found if q.recipe == p.recipe] for p in found}
-    lines = {recipe: line for recipe, line in lines.items() if len(line) > 1}
     tables = {
         id(run): {u.id: u for u in run.result.utterances}
         for line in lines.values() for point in line for run in point.runs

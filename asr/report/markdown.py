@@ -25,7 +25,7 @@ FIGURES: tuple[tuple[str, str, int], ...] = (
 
 LAWS_NOTE = (
     "A law fits where its p is above 0.05; where one does not, crossings are sought between lines from "
-    "budget to budget. With one seed the spread between trainings is in no interval."
+    "budget to budget. Where no recipe has two seeds the spread between trainings is in no interval."
 )
 LOSSES_NOTE = (
     "Points of WER that go when a stage is put right on top of those before it: a wide search, every word of "
@@ -100,7 +100,7 @@ def results_markdown(
         lines += [
             "",
             f"{first['split'].capitalize()} split: {first['utterances']} utterances, {first['words']} words. "
-            "Intervals are bootstrapped over utterances. RTF: seconds of one core for a second of audio.",
+            "Intervals in this table are bootstrapped over utterances. RTF: seconds of one core for a second of audio.",
             *_texts(findings),
             *_laws(findings),
         ]
@@ -218,9 +218,7 @@ def _laws(findings: Findings) -> list[str]:
         if rows:
             lines += ["", *grid(head, rows), "", note]
     if findings.curves:
-        what = "speakers" if findings.speakers else "utterances"
-        lines += ["", f"Laws, crossings and forecasts: intervals from resampled {what} and, where there are"]
-        lines[-1] += " several, seeds."
+        lines += ["", f"Intervals but for those of single cells are over {findings.resampled}."]
     return lines
 
 

@@ -109,12 +109,11 @@ def _figure(heading: str, label: str, drawings: Sequence[Figure | None], prefix:
 
 
 def _curve(findings: Findings) -> str:
-    notes = ["Bars: 95% interval, bootstrapped over utterances."]
+    notes = [f"Bars: 95% interval over {findings.resampled}."]
     if any(len(p.runs) > 1 for p in findings.points):
         notes.append("Dots: single seeds.")
     if any(len(c.hours) > 2 for c in findings.curves.values()):
-        what = "speakers" if findings.speakers else "utterances"
-        notes.append(f"Curves: power laws with their 95% band over {what} and seeds; dotted: a forecast.")
+        notes.append("Curves: power laws with their 95% band over the same; dotted: a forecast.")
     if any(c.crossings for c in findings.comparisons.values()):
         notes.append("Shaded: the 95% interval of a crossing.")
     drawings = [draw_curve(findings, "", size, INK) for size in ((6.4, 4.4), (3.9, 3.9))]

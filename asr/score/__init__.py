@@ -4,7 +4,7 @@ Conventions: rates are in percent, counts are integers, and counts add; rates ar
 """
 
 from asr.score.align import align_characters, align_words
-from asr.score.bootstrap import Interval, PairedBootstrap, compare_bootstrap, holm, interval
+from asr.score.bootstrap import Interval, PairedBootstrap, compare_bootstrap, holm, interval, paired
 from asr.score.counts import Pairs, Scores, UtteranceScore
 from asr.score.curve import Cells, Comparison, Curve, Forecast, compare_curves, curves
 from asr.score.files import Transcripts, read_decoded, read_transcripts
@@ -32,6 +32,7 @@ __all__ = [
     "holm",
     "interval",
     "mapsswe",
+    "paired",
     "read_decoded",
     "read_transcripts",
     "score_texts",

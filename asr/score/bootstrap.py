@@ -132,12 +132,15 @@ def compare_bootstrap(
     if not table[:, 1].sum():
         raise DataError("nothing to compare: the reference is empty")
     deltas = np.concatenate([100.0 * d[:, 0] / np.maximum(d[:, 1], 1) for d in resample(table, draws, seed)])
-    low, high = np.quantile(deltas, [0.025, 0.975])
-    p = min(1.0, 2 * min((deltas <= 0).mean(), (deltas >= 0).mean()))
     total = table.sum(axis=0)
-    return PairedBootstrap(
-        float(100.0 * total[0] / total[1]), float(low), float(high), float(p), float((deltas > 0).mean())
-    )
+    return paired(float(100.0 * total[0] / total[1]), deltas)
+
+
+def paired(difference: float, draws: np.ndarray) -> PairedBootstrap:
+    """What draws (draws,) of the difference of two rates say."""
+    low, high = np.quantile(draws, [0.025, 0.975])
+    p = min(1.0, 2 * min((draws <= 0).mean(), (draws >= 0).mean()))
+    return PairedBootstrap(difference, float(low), float(high), float(p), float((draws > 0).mean()))
 
 
 def grouped(table: np.ndarray, groups: Sequence[str] | None) -> np.ndarray:

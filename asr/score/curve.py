@@ -13,11 +13,12 @@ import numpy as np
 from asr.errors import DataError
 from asr.score.bootstrap import grouped, resample
 
-DRAWS = 2000
+DRAWS = 10_000
 # exponents tried first: below them a curve is a logarithm, above them flat after its first budget
 EXPONENTS = np.geomspace(0.02, 4.0, 64)
 GRID = 241  # places between the smallest and the largest budget where two curves are compared
 LEVEL = 0.05
+EXACT = 0.05  # of a law through its rates, in squared standard deviations: what the grids of exponents leave
 
 
 @dataclass(frozen=True)
@@ -112,26 +113,31 @@ class Curve:
     Attributes
     ----------
     hours
-        (budgets,) ascending.
+        (budgets,) ascending. With one there is no law.
     rates
         (budgets,) in percent, seeds pooled.
     draws
         (draws, budgets): what the rates might have been with other test utterances and other seeds.
     seeds
-        Fewest seeds of a budget; with one the spread between trainings is not in the draws.
+        Fewest seeds of a budget.
+    nested
+        Whether the draws hold the spread between trainings; not where no recipe has two seeds at a budget.
     """
 
     hours: np.ndarray
     rates: np.ndarray
     draws: np.ndarray
     seeds: int
+    nested: bool
 
     @cached_property
     def weights(self) -> np.ndarray:
         """One over the variance of each rate."""
         # a rate that no draw moves (no error at all) is as sure as the surest of the others
         variance = self.draws.var(axis=0)
-        return 1.0 / np.maximum(variance, max(float(variance.max()) * 1e-3, 1e-6))
+        return 1.0 / np.maximum(
+            variance, variance.min(where=variance > 1e-9, initial=max(variance.max(), 1.0))
+        )
 
     @cached_property
     def law(self) -> PowerLaw:
@@ -146,13 +152,16 @@ class Curve:
     @cached_property
     def fit_p(self) -> float:
         """How often chance alone leaves the law as far from the rates: below 0.05 it is the wrong shape."""
-        if len(self.hours) < 4:
-            return 1.0
         at = self.law.at(self.hours)
         off = ((self.rates - at) ** 2) @ self.weights
         noisy = at + self.draws - self.rates
         chance = (noisy - fit_power_law(self.hours, noisy, self.weights).at(self.hours)) ** 2 @ self.weights
-        return float((chance >= off).mean())
+        return float((chance + EXACT >= off).mean())
+
+    def interval(self, budget: int) -> tuple[float, float]:
+        """95% interval of the rate at a budget, by its number."""
+        low, high = np.quantile(self.draws[:, budget], [LEVEL / 2, 1 - LEVEL / 2])
+        return float(low), float(high)
 
     def between(self, hours: np.ndarray, lines: bool) -> tuple[np.ndarray, np.ndarray]:
         """Rates (hours,) and their draws (draws, hours): the power law, or lines over log hours."""
@@ -176,7 +185,7 @@ class Curve:
         """
         if len(self.hours) < 4:
             return None
-        rest = Curve(self.hours[:-1], self.rates[:-1], self.draws[:, :-1], self.seeds)
+        rest = Curve(self.hours[:-1], self.rates[:-1], self.draws[:, :-1], self.seeds, self.nested)
         last = self.hours[-1:]
         told = float(rest.law.at(last)[0])
         # the test set is the same, so what it adds to both goes out of the difference
@@ -206,7 +215,8 @@ def curves(
 
     The utterances are resampled. The spread between seeds, as a share of the rate, is pooled over a recipe's
     budgets after what chance errors on the same utterances add to it is taken off; each draw has its own
-    estimate of it (scaled inverse chi-square), since few seeds tell it badly.
+    estimate of it (scaled inverse chi-square), since few seeds tell it badly. A recipe with one seed
+    everywhere is given the spread of the others.
 
     Parameters
     ----------
@@ -235,32 +245,57 @@ def curves(
     sampled = 100.0 * totals[:, 1:] / np.maximum(totals[:, :1], 1)
     rates = 100.0 * table[:, 1:].sum(axis=0) / table[:, 0].sum()
     rng = np.random.default_rng((seed, 1))
+    spreads = {name: _Spread.of(c, words) for name, c in cells.items()}
+    everyone = _Spread(*map(sum, zip(*spreads.values(), strict=True)))
     found = {}
     for name, c in cells.items():
         own = np.array([k == name for k, _ in columns])
         counts = np.array([e.shape[1] for e in c.errors])
-        spread = _seed_spread(c, words, draws, rng)
+        spread = (spreads[name] if spreads[name].freedom else everyone).drawn(draws, rng)
         noise = rng.standard_normal((draws, len(counts))) * spread[:, None] / np.sqrt(counts)
-        found[name] = Curve(c.hours, rates[own], sampled[:, own] + rates[own] * noise, int(counts.min()))
+        drawn = sampled[:, own] + rates[own] * noise
+        found[name] = Curve(c.hours, rates[own], drawn, int(counts.min()), everyone.freedom > 0)
     return found
 
 
-def _seed_spread(cells: Cells, words: np.ndarray, draws: int, rng: np.random.Generator) -> np.ndarray:
-    """(draws,) standard deviation between seeds as a share of the rate; zero where no budget has two."""
-    between = within = freedom = 0.0
-    for errors in cells.errors:
-        seeds = errors.shape[1]
-        rates = errors.sum(axis=0) / words.sum()
-        if seeds < 2 or not rates.any():
-            continue
-        residual = (errors - words[:, None] * rates) / words.sum()
-        between += (seeds - 1) * rates.var(ddof=1) / rates.mean() ** 2
-        within += (seeds - 1) * residual.var(axis=1, ddof=1).sum() / rates.mean() ** 2
-        freedom += seeds - 1
-    if not freedom:
-        return np.zeros(draws)
-    drawn = between / rng.chisquare(freedom, draws) - within / freedom
-    return np.sqrt(np.maximum(drawn, 0.0))
+class _Spread(NamedTuple):
+    """Between seeds, as squared shares of the rate.
+
+    Attributes
+    ----------
+    between
+        Sum of squares.
+    within
+        What chance errors on the same utterances add to it.
+    freedom
+        Degrees of freedom of both; zero where no budget has two seeds.
+    """
+
+    between: float
+    within: float
+    freedom: float
+
+    @classmethod
+    def of(cls, cells: Cells, words: np.ndarray) -> _Spread:
+        """Of a recipe, over its budgets."""
+        between = within = freedom = 0.0
+        for errors in cells.errors:
+            seeds = errors.shape[1]
+            rates = errors.sum(axis=0) / words.sum()
+            if seeds < 2 or not rates.any():
+                continue
+            residual = (errors - words[:, None] * rates) / words.sum()
+            between += (seeds - 1) * rates.var(ddof=1) / rates.mean() ** 2
+            within += (seeds - 1) * residual.var(axis=1, ddof=1).sum() / rates.mean() ** 2
+            freedom += seeds - 1
+        return cls(between, within, freedom)
+
+    def drawn(self, draws: int, rng: np.random.Generator) -> np.ndarray:
+        """(draws,) standard deviations that it may really be; zero where no budget has two seeds."""
+        if not self.freedom:
+            return np.zeros(draws)
+        drawn = self.between / rng.chisquare(self.freedom, draws) - self.within / self.freedom
+        return np.sqrt(np.maximum(drawn, 0.0))
 
 
 @dataclass(frozen=True)

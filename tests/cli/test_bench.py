@@ -114,7 +114,7 @@ def test_ctrl_c_leaves_a_report_of_what_is_finished(bench, monkeypatch, tmp_path
     at = ["raw_ctc"]
     done = bench("--hours", "0.5")
     assert done.code == 130 and "stopped with 2 of 3 cells: the same command goes on from here" in done.err
-    assert "0.5 h: phoneme_ctc is " in done.out
+    assert "0.5 h: phoneme_ctc did best, of one training each, " in done.out
     text = (out / "RESULTS.md").read_text()
     assert "| phoneme_ctc | 0.5 |" in text and "raw_ctc" not in text and "Failed" not in text
     at = []
