@@ -31,7 +31,7 @@ from asr.cores import cores
 from asr.data.corpora import preparer
 from asr.data.corpus import Corpus
 from asr.errors import AsrError, ConfigError, DataError, UsageError
-from asr.experiment import CHECKPOINTS, Cell, recipe_settings, run_cell
+from asr.experiment import CHECKPOINTS, TRAINED, Cell, recipe_settings, run_cell
 from asr.files import alone, content_hash, write_text
 from asr.record import COLUMNS, RunRecord
 from asr.stages import attribute, stages_path
@@ -235,15 +235,19 @@ def plan(cells: Sequence[Cell], to: Path, *, stages: bool = False) -> list[CellS
         If a recipe or an override is unknown: before any time is spent.
     """
     states = []
+    where = [(cell.training(), to / cell.folder_name()) for cell in cells]
+    # a finished training is shared before one that the first cell would begin
+    ready = [(key, f) for key, f in where if (f / TRAINED).exists() and not (f / CHECKPOINTS).is_symlink()]
     trainings: dict[str, Path] = {}
-    for cell in cells:
-        folder = to / cell.folder_name()
-        state = CellState(cell, folder, trainings.setdefault(cell.training(), folder))
+    for key, folder in ready + where:
+        trainings.setdefault(key, folder)
+    for cell, (key, folder) in zip(cells, where, strict=True):
+        state = CellState(cell, folder, trainings[key])
         if (state.folder / "record.json").exists():
             try:
-                row = RunRecord.load(state.folder).row
-                if not stages or stages_path(state.folder, row["split"]).exists():
-                    state.row, state.state = row, "kept"
+                state.row = RunRecord.load(state.folder).row
+                if not stages or stages_path(state.folder, state.row["split"]).exists():
+                    state.state = "kept"
             except AsrError as e:
                 state.state, state.error = "failed", str(e)
         states.append(state)
@@ -348,10 +352,17 @@ def _run_one(
     executor: Callable[[], Executor],
     stop: threading.Event,
 ) -> None:
-    state.folder.mkdir(parents=True, exist_ok=True)
-    _link(state)
+    if state.cell.folder_name() != state.folder.name:
+        state.state, state.error = "failed", "its recipe or corpus was changed meanwhile: run the bench again"
+        return
     stage = state.folder / "stage.txt"
-    stage.unlink(missing_ok=True)
+    try:
+        state.folder.mkdir(parents=True, exist_ok=True)
+        _link(state)
+        stage.unlink(missing_ok=True)
+    except OSError as e:
+        state.state, state.error = "failed", f"its folder cannot be written ({e})"
+        return
     state.state = "starting"
     began = time.perf_counter()
     with executor() as pool:
@@ -382,8 +393,9 @@ def _run_one(
 def _link(state: CellState) -> None:
     """Give a cell the training of another one, unless it has one of its own."""
     own, other = state.folder / CHECKPOINTS, state.trained_in / CHECKPOINTS
-    if own.is_symlink() and not own.exists():  # that one's folder was deleted
-        own.unlink()
+    for link in (own, other):
+        if link.is_symlink() and not link.exists():  # the folder it leads to was deleted
+            link.unlink()
     if own != other and not own.exists():
         other.mkdir(parents=True, exist_ok=True)
         own.symlink_to(os.path.relpath(other, state.folder), target_is_directory=True)

@@ -59,12 +59,12 @@ def estimates(states: Sequence[CellState]) -> list[Cost | None]:
     out: list[Cost | None] = []
     for state in states:
         recipe, wanted = state.cell.recipe, _hours(state)
-        if state.row is not None or not wanted or recipe not in laws:
+        if (state.row is not None and state.state != "waiting") or not wanted or recipe not in laws:
             out.append(None)
             continue
         fit, after = laws[recipe]
         minutes = after.at(wanted)
-        if state.trained_in == state.folder:
+        if state.trained_in == state.folder and state.row is None:
             minutes += fit.at(wanted)
         out.append(Cost(minutes, float(np.mean(megabytes[recipe]))))
     return out

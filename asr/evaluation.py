@@ -59,12 +59,12 @@ def emissions_of(system: System, cuts: CutSet, what: str, adapted: bool = True) 
                 console.print(f"asr: {problem}", style="yellow", markup=False)
         if not readable:
             continue
-        began = time.perf_counter()
+        began = time.process_time()
         if adapted:
             emissions, first = system.emissions(waveforms, model.sample_rate)
         else:
             emissions, first = model.emit(waveforms, model.sample_rate), None
-        seconds = (time.perf_counter() - began) / len(readable)
+        seconds = (time.process_time() - began) / len(readable)
         for k, (cut, e) in enumerate(zip(readable, emissions, strict=True)):
             yield Emitted(cut, e, first[k] if first else None, seconds)
 
@@ -88,7 +88,7 @@ def evaluate(system: System, cuts: CutSet, folder: Path, phones: dict[str, list[
     dict
         The columns of results.csv that come from scoring; rates in percent. An utterance whose audio cannot
         be read counts as wholly deleted; ``unreadable`` is the number of those. Everything runs on one core,
-        so that ``decode_rtf`` is seconds of one core for a second of audio, features, network and search
+        so that ``decode_rtf`` is CPU seconds for a second of audio, features, network and search
         together.
     """
     references = {c.id: c.supervisions[0].text for c in cuts}
@@ -101,9 +101,9 @@ def evaluate(system: System, cuts: CutSet, folder: Path, phones: dict[str, list[
         # graphs are built and kernels loaded outside the timing: once a process
         system.transcribe([np.zeros(system.sample_rate, np.float32)], system.sample_rate)
         for cut, emissions, first, emit_s in emissions_of(system, cuts, "decoding"):
-            began = time.perf_counter()
+            began = time.process_time()
             hypotheses[cut.id] = system.decode(emissions)
-            seconds += emit_s + time.perf_counter() - began
+            seconds += emit_s + time.process_time() - began
             audio_s += cut.duration
             if first is not None:
                 unadapted[cut.id] = first

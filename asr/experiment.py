@@ -39,6 +39,7 @@ from asr.text.ngram import NGram
 from asr.text.units import WORD_END
 
 CHECKPOINTS = "checkpoints"  # of a run folder: what its training, or that of another run, left
+TRAINED = f"{CHECKPOINTS}/trained.json"  # what a finished training took
 FIRST_BEAM = 11.0  # of the search before adaptation
 ROUGH_UTTERANCES = 50  # of dev, that the search before adaptation is tuned on
 STEP_UTTERANCES = 100  # of dev, that steps of a training are compared on
@@ -274,7 +275,7 @@ def _trained(
     """Train `model` in `workdir`, or take what another cell trained there; the seconds that training took."""
     with alone(workdir, lambda: stage("waiting for the training of another run")):
         stage("training")
-        spent = workdir / "trained.json"
+        spent = workdir / Path(TRAINED).name
         if spent.exists():
             model.fit(train, dev, workdir)
         else:

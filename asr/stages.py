@@ -121,11 +121,11 @@ def attribute(run: Path, corpus: Corpus, split: str = "test") -> Losses:
     lexicon = full_lexicon(corpus, system.lm)
     scored = _errors(references, decoded.texts)
     graphs = _graphs(system, lexicon, list(references.values()))
-    wide = system.settings.model_copy(update=WIDE)
+    wide = _wide(system.settings)
     texts: list[dict[str, str]] = [{} for _ in graphs]
     truth: dict[str, str] = dict(references)
     if system.first:
-        system.first = system.first.model_copy(update=WIDE)
+        system.first = _wide(system.first)
     sure = system.settings.model_copy(update=SURE)
     for cut, emissions, _, _ in emissions_of(system, cuts, "stages"):
         if cut.id not in references:
@@ -163,6 +163,11 @@ def certain(topology: Topology, tokens: Sequence[str], like: Emissions) -> Emiss
     kind = np.array([u.rpartition(".")[0] or u if tied else u for u in like.units])
     scores = np.where(kind[columns][:, None] == kind, np.float32(0), np.float32(WRONG))
     return Emissions(scores, like.units, like.frame_shift_s, "likelihood")
+
+
+def _wide(settings: SearchSettings) -> SearchSettings:
+    """The settings with a search that is wide, and no narrower than it was."""
+    return settings.model_copy(update={k: max(v, getattr(settings, k)) for k, v in WIDE.items()})
 
 
 def _errors(references: Mapping[str, str], texts: Mapping[str, str]) -> dict[str, int]:

@@ -221,6 +221,24 @@ def test_unreadable_audio_counts_as_deleted_everywhere(
     )
 
 
+def test_another_corpus_leaves_the_results_of_the_run_alone(
+    finished, corpus: Corpus, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    _, folder, _ = finished
+    before = (folder / "decode" / "test" / "hyp.jsonl").read_text()
+    shutil.copytree(corpus.folder, tmp_path / "other")
+    with gzip.open(tmp_path / "other" / "cuts_test.jsonl.gz", "rt") as f:
+        first = f.readline()
+    with gzip.open(tmp_path / "other" / "cuts_test.jsonl.gz", "wt") as f:
+        f.write(first)
+    monkeypatch.setattr(sys, "argv", ["asr", "evaluate", str(folder), "--data", str(tmp_path / "other")])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 0
+    assert (folder / "decode" / "test" / "hyp.jsonl").read_text() == before
+    assert list(read_decoded(folder, f"test@{corpus.name}").texts) == [json.loads(first)["id"]]
+
+
 def test_another_search_leaves_the_results_of_the_run_alone(finished, corpus, monkeypatch, capsys) -> None:
     _, folder, row = finished
     before = (folder / "decode" / "test" / "scores.json").read_text()

@@ -17,30 +17,38 @@ def compare(
     seed: Annotated[int, typer.Option(help="Seed of the resampling.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
-    """Compare the word errors of two runs on the same utterances: MAPSSWE and paired bootstrap."""
+    """Compare the word errors of two runs on the utterances that both decoded: MAPSSWE and paired bootstrap.
+
+    It is about these two trainings; whether a recipe is better takes several seeds of both, see `asr bench`.
+    """
     from asr.errors import DataError
+    from asr.report.figures import SPEAKERS
     from asr.score import compare_bootstrap, mapsswe, read_decoded, score_texts
 
     a, b = read_decoded(run_a, split), read_decoded(run_b, split)
-    differ = next((i for i in a.references if b.references.get(i, a.references[i]) != a.references[i]), None)
-    if differ is not None or not set(a.references) & set(b.references):
+    both = [i for i in a.references if i in b.references]
+    differ = next((i for i in both if a.references[i] != b.references[i]), None)
+    if differ is not None or not both:
         raise DataError(
             f"{run_a} and {run_b} decoded different utterances",
             utterance=differ,
             fix="compare runs on one corpus",
         )
-    # an utterance that one of them could not read counts as deleted there
-    references = b.references | a.references
+    # an utterance that one could not read is there with no word; one that is missing was in another test set
+    references = {i: a.references[i] for i in both}
+    only = {"a": len(a.references) - len(both), "b": len(b.references) - len(both)}
     one, two = (score_texts(references, t.texts, speakers=t.speakers, method="sclite") for t in (a, b))
     counts = [u.scores for u in one.utterances], [u.scores for u in two.utterances]
     segments = mapsswe([u.pairs for u in one.utterances], [u.pairs for u in two.utterances])
     paired = compare_bootstrap(*counts, seed=seed)
-    everyone = a.speakers | b.speakers
+    everyone = {i: s for i, s in (a.speakers | b.speakers).items() if i in references}
     by_speaker = None
     if len(set(everyone.values())) > 1 and everyone.keys() >= references.keys():
         by_speaker = compare_bootstrap(*counts, [everyone[i] for i in references], seed=seed)
     if as_json:
         figures = {
+            "utterances": len(both),
+            "only_in": only,
             "a": one.as_dict(),
             "b": two.as_dict(),
             "mapsswe": asdict(segments),
@@ -49,6 +57,8 @@ def compare(
         }
         typer.echo(json.dumps(figures, indent=2, ensure_ascii=False))
         return
+    if any(only.values()):
+        typer.echo(f"on {len(both)} utterances; left out: {only['a']} of A alone, {only['b']} of B alone")
     for name, run, result in (("A", run_a, one), ("B", run_b, two)):
         typer.echo(f"{name} {run}: {result.scores.kaldi()} 95% interval {result.interval}")
     typer.echo(
@@ -63,7 +73,8 @@ def compare(
             f"interval {by_speaker.low:+.2f} to {by_speaker.high:+.2f}"
         )
     typer.echo(f"MAPSSWE: p = {segments.p:.4f} (z = {segments.z:.3f}, {segments.segments} segments)")
-    typer.echo(_verdict(segments.p, paired.p, paired.difference))
+    judge = by_speaker if by_speaker and len(set(everyone.values())) >= SPEAKERS else paired
+    typer.echo(_verdict(segments.p, judge.p, paired.difference))
 
 
 def _verdict(segment_p: float, bootstrap_p: float, difference: float) -> str:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from asr.cli.search import OnePass, SearchChanges
+
+if TYPE_CHECKING:
+    from asr.data.corpus import Corpus
 
 
 def evaluate(
@@ -21,9 +24,9 @@ def evaluate(
 ) -> None:
     """Decode one split with a trained run and count its errors.
 
-    Writes hyp.jsonl, scores.json and errors.txt (alignments of every utterance) to RUN/decode/SPLIT; with
-    another search than the run's own, to a folder beside it that is named after the changes. Audio that
-    cannot be read is named and counts as deleted; the exit code is then 1.
+    Writes hyp.jsonl, scores.json and errors.txt (alignments of every utterance) to RUN/decode/SPLIT; on
+    another corpus than the run's own to SPLIT@CORPUS beside it, with another search to a folder that is named
+    after the changes. Audio that cannot be read is named and counts as deleted; the exit code is then 1.
     """
     from asr.cli.train import result_line
     from asr.data.corpus import Corpus
@@ -34,8 +37,21 @@ def evaluate(
     system = System.load(run).changed(changes, one_pass)
     corpus = Corpus.open(data)
     lexicon = full_lexicon(corpus, system.lm)
-    name = ",".join([split, *(["one-pass"] if one_pass else []), *(c.strip() for c in changes)])
+    where = split if _own(run, split, corpus) else f"{split}@{corpus.name}"
+    name = ",".join([where, *(["one-pass"] if one_pass else []), *(c.strip() for c in changes)])
     figures = evaluate_split(system, corpus, lexicon, split, run / "decode" / name)
     typer.echo(json.dumps(figures, indent=2) if as_json else result_line({"split": split, **figures}))
     if figures["unreadable"]:
         raise typer.Exit(1)
+
+
+def _own(run: Path, split: str, corpus: Corpus) -> bool:
+    """Whether a split is that of the run's own results: on another corpus they must stay what they are."""
+    from asr.record import RunRecord
+    from asr.score import read_decoded
+
+    if not (run / "decode" / split / "hyp.jsonl").exists():
+        record = run / "record.json"
+        return not record.exists() or RunRecord.load(run).row["corpus"] == corpus.name
+    before = read_decoded(run, split).references
+    return before == {c.id: c.supervisions[0].text for c in corpus.cuts(split)}

@@ -6,12 +6,12 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from asr.errors import DataError
 from asr.record import RunRecord
 from asr.score import (
     Cells,
@@ -33,6 +33,8 @@ from asr.score import (
 from asr.stages import STAGES, Losses, stages_path
 
 SPEAKERS = 20  # with fewer, resampling speakers tells little: utterances are resampled instead
+
+UNKNOWN = Interval(None, None)
 
 
 def hours_text(hours: float) -> str:
@@ -69,6 +71,14 @@ class Run:
         record = RunRecord.load(folder)
         decoded = read_decoded(folder, record.row["split"])
         result = score_texts(decoded.references, decoded.texts, speakers=decoded.speakers)
+        scored = Scores(*(record.row[k] for k in ("sub", "del", "ins", "words")))
+        if result.scores != scored:
+            raise DataError(
+                f"what it recognised has {result.scores.errors} errors in {result.scores.reference} words, "
+                f"its record says {scored.errors} in {scored.reference}",
+                path=folder,
+                fix="remove its record.json and run the bench again",
+            )
         path = stages_path(folder, record.row["split"])
         return cls(folder, record, result, Losses.load(path) if path.exists() else None)
 
@@ -95,7 +105,7 @@ class Point:
     recipe: str
     hours: float
     runs: tuple[Run, ...]
-    interval: Interval = Interval(None, None)
+    interval: Interval = UNKNOWN
 
     @property
     def scores(self) -> Scores:

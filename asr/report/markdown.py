@@ -100,7 +100,7 @@ def results_markdown(
         lines += [
             "",
             f"{first['split'].capitalize()} split: {first['utterances']} utterances, {first['words']} words. "
-            "Intervals in this table are bootstrapped over utterances. RTF: seconds of one core for a second of audio.",
+            "Its intervals are bootstrapped over utterances. RTF: CPU seconds for a second of audio.",
             *_texts(findings),
             *_laws(findings),
         ]

@@ -83,7 +83,7 @@ def page(
             _cost(findings),
             _table("Power laws", *laws(findings), LAWS_NOTE),
             _table("Pair by pair", *contests(findings), CONTESTS_NOTE),
-            _table("Every cell", *table(runs), "Decoding RTF: seconds of one core for a second of audio."),
+            _table("Every cell", *table(runs), "Decoding RTF: CPU seconds for a second of audio."),
             _worst(findings.points, corpus),
         ]
     body.append(_origin(runs, provenance))

@@ -113,7 +113,7 @@ def _draw_law(axes: Axes, findings: Findings, recipe: str, colour: str, dash: st
 def draw_stages(findings: Findings, width: float = 6.4, ink: str = "black") -> Figure | None:
     """Draw what each stage lost as one stacked bar a budget and recipe, in points of WER; None where unknown.
 
-    A stage that did harm when put right is not drawn.
+    A stage that did harm when put right is left of zero; marks then say where the error rate is.
     """
     known = [(h, p) for h in findings.budgets for p in findings.points if p.hours == h and p.lost is not None]
     if not known:
@@ -121,18 +121,24 @@ def draw_stages(findings: Findings, width: float = 6.4, ink: str = "black") -> F
     with rc_context(_axes_in(ink)):
         figure = Figure(figsize=(width, 1.1 + 0.28 * len(known)), layout="constrained")
         axes = figure.subplots()
-        left = np.zeros(len(known))
+        right, left = np.zeros(len(known)), np.zeros(len(known))
         rows = np.arange(len(known))[::-1]
         for stage, (colour, hatch) in zip(STAGES, BARS, strict=True):
-            points = np.array([max(0.0, (p.lost or {})[stage]) for _, p in known])
+            points = np.array([(p.lost or {})[stage] for _, p in known])
             axes.barh(
-                rows, points, left=left, height=0.75, color=colour, hatch=hatch, edgecolor="white",
-                linewidth=0, label=stage,
+                rows, points, left=np.where(points < 0, left, right), height=0.75, color=colour, hatch=hatch,
+                edgecolor="white", linewidth=0, label=stage,
             )  # fmt: skip
-            left += points
+            right += np.maximum(points, 0)
+            left += np.minimum(points, 0)
+        if left.any():
+            rates = [p.wer for _, p in known]
+            axes.plot(rates, rows, "|", color=ink, markersize=16, markeredgewidth=1.8, label="WER")
+            axes.axvline(0, color=ink, linewidth=0.8)
+        else:
+            axes.set_xlim(left=0)
         axes.set_yticks(rows, [f"{hours_text(h)} h {p.recipe}" for h, p in known])
         axes.set_xlabel("points of word error rate")
-        axes.set_xlim(left=0)
         figure.legend(frameon=False, ncols=3 if width > 5 else 2, loc="outside upper center")
     return figure
 

@@ -27,7 +27,8 @@ class Mapsswe:
     z
         Standardised mean; positive where B is better.
     p
-        Two-sided p-value under the normal approximation, sound from about 50 segments on.
+        Two-sided p-value under the normal approximation, sound from about 50 segments on; that of the sign
+        test where all segments differ by the same.
     """
 
     segments: int
@@ -88,8 +89,9 @@ def mapsswe(a: Sequence[Pairs], b: Sequence[Pairs], utterances: Sequence[str] | 
     n = len(difference)
     mean = float(difference.mean()) if n else 0.0
     deviation = float(difference.std(ddof=1)) if n > 1 else 0.0
-    if deviation == 0:  # every segment says the same: no spread to judge by
-        return Mapsswe(n, mean, 0.0, 0.0, 1.0)
+    if deviation == 0:
+        # every segment says the same, so no spread judges it, but that chance gives all of them one sign
+        return Mapsswe(n, mean, 0.0, 0.0, min(1.0, 2 * 0.5**n) if mean else 1.0)
     z = mean / (deviation / n**0.5)
     return Mapsswe(n, mean, deviation, float(z), float(2 * norm.sf(abs(z))))
 

@@ -201,6 +201,37 @@ def test_cells_of_one_training_share_it(tmp_path):
     assert seen[states[1].folder] == ["by 500"] and not (states[1].folder / "checkpoints").is_symlink()
 
 
+def test_a_finished_training_is_shared_before_the_first_cells_own(tmp_path):
+    """Fewer words of text, asked for later, come first and take what there is."""
+    (all_text,) = plan([Cell(Path("c"), "mfcc_hmm", 0.1)], tmp_path)
+    (all_text.folder / "checkpoints").mkdir(parents=True)
+    (all_text.folder / "checkpoints" / "trained.json").write_text("{}")
+    cells = [Cell(Path("c"), "mfcc_hmm", 0.1, words=500), Cell(Path("c"), "mfcc_hmm", 0.1)]
+    assert [s.trained_in for s in plan(cells, tmp_path)] == [all_text.folder] * 2
+
+
+def test_a_training_that_was_shared_and_deleted_is_made_anew_by_whoever_comes_first(tmp_path):
+    cells = [Cell(Path("c"), "mfcc_hmm", 0.1), Cell(Path("c"), "mfcc_hmm", 0.1, words=500)]
+    run_bench(plan(cells, tmp_path), tmp_path, run=_nothing, executor=stub.thread)
+    shutil.rmtree(tmp_path / cells[0].folder_name())
+    states = run_bench(plan(cells[::-1], tmp_path), tmp_path, run=_nothing, executor=stub.thread)
+    assert ["enough" in s.error for s in states] == [True, True]
+    assert not (states[0].folder / "checkpoints").is_symlink()
+
+
+def _nothing(cell, folder, stage):
+    raise AsrError("enough")
+
+
+def test_a_recipe_that_was_changed_meanwhile_is_not_trained_under_the_old_name(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("extends: recipes/mfcc_hmm/recipe.yaml\nrecipe: mine\n")
+    states = plan([Cell(Path("c"), str(path), 0.1)], tmp_path)
+    path.write_text("extends: recipes/mfcc_hmm/recipe.yaml\nrecipe: mine\ntune_utterances: 7\n")
+    (state,) = run_bench(states, tmp_path, run=_nothing, executor=stub.thread)
+    assert state.state == "failed" and "changed meanwhile" in state.error
+
+
 def test_command_line_replaces_fields_and_adds_settings(tmp_path):
     path = bench_file(tmp_path, set={"raw_ctc": ["search.beam=9"]})
     bench = load_bench(path, overrides=["lm.order=1"], recipes=["mfcc_hmm"], hours=None, seeds=[3])
@@ -393,6 +424,12 @@ def test_estimates_follow_the_finished_cells(tmp_path):
         c.minutes for s, c in zip(texts, estimates(texts), strict=True) if s.trained_in != s.folder and c
     ]
     assert shared == pytest.approx([20 / 60 * h**2 for h in (0.5, 1.0, 4.0) for _ in range(3)])
+    for path in tmp_path.glob("*/decode/test/stages.json"):
+        path.unlink()
+    # trained and scored, but which stage lost the words is open
+    assert [e.minutes for e in estimates(plan(stub.cells(hours=(1.0,)), tmp_path, stages=True))] == (
+        pytest.approx([20 / 60] * 3)
+    )
     # one budget: proportional to the hours
     one = [s for s in states if s.cell.hours != 0.5]
     assert estimates(one)[3].minutes == pytest.approx(8)

@@ -14,6 +14,7 @@ from asr import experiment
 from asr.data.corpus import Corpus
 from asr.experiment import Cell
 from asr.report import page
+from asr.score import score_texts
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))
 import stub
@@ -32,14 +33,16 @@ def toy(to):
 
 def change(run, **columns):
     """Give a finished run other figures (...: none) and no words in the utterances of toy."""
-    record = json.loads((run / "record.json").read_text())
-    row = record["row"] | columns
-    record["row"] = {name: value for name, value in row.items() if value is not ...}
-    (run / "record.json").write_text(json.dumps(record))
     hypotheses = run / "decode" / "test" / "hyp.jsonl"
     lines = [json.loads(line) for line in hypotheses.read_text().splitlines()]
     silent = [e | {"text": ""} if e["id"] in ("u003", "u007") else e for e in lines]
     hypotheses.write_text("".join(json.dumps(e) + "\n" for e in silent))
+    scores = score_texts(*({e["id"]: e[k] for e in silent} for k in ("reference", "text"))).scores
+    counts = {"sub": scores.substitutions, "del": scores.deletions, "ins": scores.insertions}
+    record = json.loads((run / "record.json").read_text())
+    row = record["row"] | counts | columns
+    record["row"] = {name: value for name, value in row.items() if value is not ...}
+    (run / "record.json").write_text(json.dumps(record))
 
 
 @pytest.fixture

@@ -45,6 +45,18 @@ def test_json(run, runs):
     assert figures["bootstrap_speakers"]["p"] < 0.05
 
 
+def test_utterances_of_one_run_alone_are_left_out_and_told(run, runs):
+    whole, half = runs("a", 0.3), runs("b", 0.3)
+    path = half / "decode" / "test" / "hyp.jsonl"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:100]))
+    done = run("compare", whole, half)
+    assert done.out.startswith("on 100 utterances; left out: 100 of A alone, 0 of B alone\n")
+    assert "The data cannot tell which one is better" in done.out
+    figures = json.loads(run("compare", whole, half, "--json").out)
+    assert (figures["utterances"], figures["only_in"]) == (100, {"a": 100, "b": 0})
+    assert figures["a"]["reference"] == figures["b"]["reference"] == 800
+
+
 def test_runs_on_different_corpora_are_refused(run, runs):
     done = run("compare", runs("a", 0.2), runs("b", 0.2, corpus=1))
     assert done.code == 1 and "decoded different utterances" in done.err

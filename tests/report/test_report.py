@@ -3,6 +3,7 @@ import html.parser
 import io
 import json
 import re
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -11,11 +12,12 @@ import numpy as np
 import pytest
 
 from asr.data.corpus import Corpus
+from asr.errors import DataError
 from asr.record import provenance
 from asr.report import write_report
 from asr.report.answer import answer
 from asr.report.figures import Findings, Point, Run, contest, hours_text
-from asr.report.plot import draw_cost, draw_texts
+from asr.report.plot import draw_cost, draw_stages, draw_texts
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))
 import stub
@@ -157,6 +159,31 @@ def test_stages_are_drawn_and_add_up_to_the_error_rate(found, written):
     assert "Which stage lost the words" in page and "0.25 h phoneme_ctc" in page
     unknown = replace(found.points[0], runs=(replace(found.points[0].runs[0], losses=None),))
     assert unknown.lost is None
+
+
+def test_a_stage_that_did_harm_is_left_of_zero(found):
+    runs = []
+    for run in found.runs:
+        counts = {i: (e[0], e[0] + 1, *e[2:]) for i, e in run.losses.by_utterance.items()}
+        runs.append(replace(run, losses=replace(run.losses, by_utterance=counts)))
+    harmed = Findings.of(runs)
+    (axes,) = draw_stages(harmed).axes
+    ends = {}
+    for bar in axes.patches:
+        assert bar.get_width() * bar.get_x() >= 0
+        row = round(bar.get_y() + bar.get_height() / 2)
+        ends[row] = ends.get(row, 0.0) + bar.get_width()
+    (marks,) = (line for line in axes.lines if line.get_label() == "WER")
+    for rate, row in zip(*marks.get_data(), strict=True):
+        assert ends[round(row)] == pytest.approx(rate)
+
+
+def test_hypotheses_that_were_not_scored_are_refused(folders, tmp_path):
+    shutil.copytree(folders[0], tmp_path / "run")
+    path = tmp_path / "run" / "decode" / "test" / "hyp.jsonl"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:5]))
+    with pytest.raises(DataError, match=r"errors in .* its record says"):
+        Run.load(tmp_path / "run")
 
 
 def test_cost_is_drawn_where_every_run_knows_it(found, written):

@@ -111,7 +111,7 @@ def test_spread_between_seeds_equals_that_of_many_trainings():
 
 @pytest.mark.parametrize("seeds", [2, 3])
 def test_lucky_trainings_are_not_taken_for_a_better_recipe(seeds):
-    """Of equal recipes a budget's draws call one better in about 5 of 100 benches; errors alone in far more."""
+    """Of equal recipes a budget's draws call one better in about 5 of 100 benches; errors alone far more."""
     claimed = fixed = 0
     for seed in range(300):
         cells, words = simulate(seed, (SLOW, SLOW), seeds=seeds)

@@ -231,6 +231,14 @@ def test_mapsswe_segments_end_after_two_words_that_both_have_right():
     assert (found.mean, found.deviation) == pytest.approx((0.5, 0.5**0.5))
 
 
+def test_mapsswe_of_segments_that_all_differ_alike_is_the_sign_test():
+    right = ["ONE"] * 30
+    for wrong, p in ((0, 1.0), (1, 1.0), (2, 0.5), (10, 2 * 0.5**10)):
+        one, two = (align_words(right, ["TWO"] * k + ["ONE"] * (30 - k)) for k in (wrong, 0))
+        found = mapsswe(one, two)
+        assert (found.segments, found.deviation) == (wrong, 0) and found.p == pytest.approx(p)
+
+
 def test_mapsswe_is_antisymmetric():
     references, one, two = pairs(n=300, seed=7, systems=2)
     a = [u.pairs for u in score_texts(references, one).utterances]
