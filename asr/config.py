@@ -62,9 +62,12 @@ def _load_yaml(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
         value = {}
     if not isinstance(value, dict):
         raise ConfigError("not a mapping of settings", path=path, fix="write `key: value` lines")
-    parents = value.pop("extends", [])
+    parents = value.pop("extends", None) or []
+    parents = [parents] if isinstance(parents, str) else parents
+    if not isinstance(parents, list) or not all(isinstance(parent, str) for parent in parents):
+        raise ConfigError("extends names no file", path=path, fix="write `extends: FILE` or a list of files")
     merged: dict[str, Any] = {}
-    for parent in [parents] if isinstance(parents, str) else parents:
+    for parent in parents:
         kind, _, name = parent.partition("/")
         file = resource(kind, name) if kind in ("conf", "recipes") else path.parent / parent
         merged = merge(merged, _load_yaml(file, (*seen, path.resolve())))

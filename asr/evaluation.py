@@ -56,7 +56,7 @@ def emissions_of(system: System, cuts: CutSet, what: str, adapted: bool = True) 
                 waveforms.append(load_cut(cut, model.sample_rate))
                 readable.append(cut)
             except AudioError as problem:
-                console.print(f"asr: {problem}", style="yellow", markup=False)
+                console.print(f"asr: {problem}", style="yellow", markup=False, soft_wrap=True)
         if not readable:
             continue
         began = time.process_time()

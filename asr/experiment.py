@@ -186,12 +186,12 @@ def run_cell(cell: Cell, folder: Path, stage: Callable[[str], None] = lambda _: 
         return record.RunRecord.load(folder).row
     settings = cell.settings()
     corpus = Corpus.open(cell.corpus)
+    budget = Budget(cell.hours, cell.seed)
+    train = budget.select(corpus.cuts("train")).to_eager()
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "config.yaml", yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False))
 
     lhotse.utils.fix_random_seed(cell.seed)
-    budget = Budget(cell.hours, cell.seed)
-    train = budget.select(corpus.cuts("train")).to_eager()
     train_s = sum(c.duration for c in train)
     progress = folder / "progress.json"  # what the finished stages of an interrupted run found
     done: dict[str, Any] = json.loads(progress.read_text()) if progress.exists() else {}
@@ -343,8 +343,9 @@ def full_lexicon(corpus: Corpus, *models: Path) -> Lexicon:
         return lexicon
     shown = ", ".join(missing[:10]) + (", ..." if len(missing) > 10 else "")
     console.print(
-        f"asr: {len(missing)} words have no pronunciation in the lexicon, espeak-ng's are used: {shown}",
+        f"asr: {len(missing)} words are not in the lexicon, a dictionary's ways or guesses are used: {shown}",
         markup=False,
+        soft_wrap=True,
     )
     return complete(lexicon, missing, corpus.language)[0]
 

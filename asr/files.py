@@ -19,20 +19,33 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path that replaces `path` when the block ends without an error.
 
     The temporary name keeps the suffixes of `path`, so that writers that look at them (``.gz``) work.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; names `path`.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".partial-", suffix="-" + path.name, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = None
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # no longer than any name may be
+        suffix = "".join(path.suffixes[-2:])[-16:]
+        handle, name = tempfile.mkstemp(prefix=".partial-", suffix=suffix, dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
         yield temporary
         with open(temporary, "rb") as f:
             os.fsync(f.fileno())
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
+    except OSError as e:
+        if e.errno is not None and (temporary is None or e.filename in (None, str(temporary))):
+            raise OSError(e.errno, e.strerror, str(path)) from e
+        raise
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
 
 
 def write_text(path: str | Path, text: str) -> None:

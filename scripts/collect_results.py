@@ -11,16 +11,16 @@ from pathlib import Path
 from asr.errors import AsrError, DataError, UsageError
 from asr.experiment import recipe_names
 from asr.files import write_text
-from asr.record import RunRecord, note_path
-from asr.report.figures import Run, hours_text
-from asr.report.markdown import grid, table
+from asr.record import RunRecord
+from asr.report.figures import Run
+from asr.report.markdown import grid, origins, table
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 HEAD = """# Results of {recipe}
 
 WER is that of the search with lexicon and language model; greedy figures are the network
-alone. Intervals (95%) are bootstrapped over utterances. RTF is seconds of one core for a
-second of audio: features, model and search. Training seconds are wall-clock.
+alone. Intervals (95%) are bootstrapped over utterances. RTF is CPU seconds for a second of
+audio: features, model and search. Training seconds are wall-clock.
 
 """
 SAID = ("RESULTS.md", "results.csv", "curve.svg")  # of a bench, over all recipes
@@ -82,42 +82,14 @@ def replaced(text: str, new: Mapping[str, str]) -> str:
 
 def _group(runs: Sequence[Run], head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     row = runs[0].row
-    made: dict[tuple[str, ...], list[Run]] = {}
-    for run in runs:
-        made.setdefault(_how(run), []).append(run)
     return [
         f"Test split: {row['utterances']} utterances, {row['words']} words, scored once; dev tuned scales.",
         "",
         *grid(head, rows),
         "",
-        *(f"- {_cells(some) if len(made) > 1 else 'All'}: {'; '.join(how)}" for how, some in made.items()),
+        *origins(runs),
         "",
     ]
-
-
-def _how(run: Run) -> tuple[str, ...]:
-    """Command, commit, hardware, date, versions, and what whoever ran it has to say."""
-    p = run.record.provenance
-    path = note_path(run.folder)
-    note = path.read_text(encoding="utf-8").strip() if path.exists() else None
-    return (
-        f"`{p['command']}`",
-        f"commit {p['commit']}",
-        p["hardware"],
-        p["date"][:10],
-        f"Python {p['python']}, torch {p['packages']['torch']}" + (f". {note}" if note else ""),
-    )
-
-
-def _cells(runs: Sequence[Run]) -> str:
-    """Their hours and seeds."""
-    seeds: dict[str, list[str]] = {}
-    for run in runs:
-        seeds.setdefault(hours_text(run.row["hours"]), []).append(str(run.row["seed"]))
-    each = [
-        f"{hours} h, seed{'s' if len(some) > 1 else ''} {', '.join(some)}" for hours, some in seeds.items()
-    ]
-    return "; ".join(each)
 
 
 def _cell(value: object) -> str:

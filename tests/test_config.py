@@ -22,6 +22,15 @@ def test_extends_is_merged_below_and_lists_are_replaced(tmp_path: Path) -> None:
     assert load_yaml(tmp_path / "top.yaml") == {"a": {"x": 1, "y": [3]}, "b": 2}
 
 
+@pytest.mark.parametrize("parents", ["5", "[null]", "{a: b}"])
+def test_what_is_extended_is_a_file(tmp_path: Path, parents: str) -> None:
+    (tmp_path / "top.yaml").write_text(f"extends: {parents}\n")
+    with pytest.raises(ConfigError, match="extends names no file"):
+        load_yaml(tmp_path / "top.yaml")
+    (tmp_path / "top.yaml").write_text("extends:\na: 1\n")
+    assert load_yaml(tmp_path / "top.yaml") == {"a": 1}
+
+
 def test_extends_cycle_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("extends: b.yaml\n")
     (tmp_path / "b.yaml").write_text("extends: a.yaml\n")

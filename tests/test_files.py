@@ -18,6 +18,10 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
 
 
 def test_the_temporary_name_keeps_the_suffix(tmp_path: Path) -> None:
+    write_text(tmp_path / ("x" * 255), "as long as a name may be")
+    with pytest.raises(IsADirectoryError) as refused:
+        write_text(tmp_path, "")
+    assert refused.value.filename == str(tmp_path)
     with replacing(tmp_path / "deep" / "a.arpa.gz") as temporary:
         assert temporary.name.endswith(".arpa.gz")
         temporary.write_bytes(gzip.compress(b"x"))

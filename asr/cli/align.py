@@ -42,9 +42,12 @@ def align(
     from asr.decode.hypothesis import within
     from asr.formats import FORMATS
     from asr.system import system_folder
+    from asr.text.normalize import normalize
 
     said = _said(text)
     system = load_system(model, device, threads)
+    if not normalize(said, system.language):
+        raise DataError("the text holds no words", fix="write down what is said")
     waveform = read_audio(audio, system.sample_rate)
     try:
         alignment = system.align(waveform, system.sample_rate, said)

@@ -84,6 +84,7 @@ def examine(thing: Path, language: str = "en") -> tuple[str, Findings]:
     from asr.data import check as data
     from asr.data.audio import SUFFIXES
     from asr.errors import UsageError
+    from asr.system import system_folder
 
     if not thing.exists():
         raise UsageError("no such file or folder", path=thing, fix="give the path of what is to be checked")
@@ -91,7 +92,7 @@ def examine(thing: Path, language: str = "en") -> tuple[str, Findings]:
     if thing.is_dir():
         if (thing / "corpus.json").exists():
             return "corpus", data.check_corpus(thing)
-        if (thing / "config.yaml").exists() or (thing / "system.json").exists():
+        if (thing / "config.yaml").exists() or (system_folder(thing) / "system.json").exists():
             return "run", _check_run(thing)
         if (thing / "wav.scp").exists() or any(thing.glob("*/wav.scp")):
             return "manifest", data.check_manifest(thing, language)

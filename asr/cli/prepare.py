@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -48,7 +49,7 @@ def prepare(
     Utterances that cannot be used are named and left out; the exit code is then 1.
     """
     from asr.data.corpora import preparer
-    from asr.errors import UsageError
+    from asr.errors import DataError, UsageError
     from asr.progress import console
 
     if listing:
@@ -74,8 +75,15 @@ def prepare(
         if not entry.downloads:
             able = ", ".join(key for key, other in PREPARERS.items() if other.downloads)
             raise UsageError(f"{name} cannot be downloaded from here", fix=f"--download works for {able}")
-        source = entry.download(source or Path("data") / "raw" / name, **options)
-    corpus = entry.prepare(source, to or Path("data") / name, **options)
+        try:
+            source = entry.download(source or Path("data") / "raw" / name, **options)
+        except OSError as e:
+            raise DataError(
+                f"{name} cannot be downloaded ({e})", fix="try again, or give it by --from"
+            ) from e
+    target = to or Path("data") / name
+    _spare(target, [path for path in (lexicon, text) if path is not None])
+    corpus = entry.prepare(source, target, **options)
     for problem in corpus.problems[:SHOWN]:
         console.print(problem, style="yellow", soft_wrap=True, markup=False)
     if len(corpus.problems) > SHOWN:
@@ -90,6 +98,19 @@ def prepare(
 prepare.__doc__ = f"{prepare.__doc__}\n\n\b\n" + "\n".join(
     f"{key}: {entry.about}" for key, entry in PREPARERS.items()
 )
+
+
+def _spare(target: Path, given: Sequence[Path]) -> None:
+    """Refuse to write over files that are no preparation's, or that this one reads."""
+    from asr.errors import UsageError
+
+    names = ("lexicon.txt", "lm.txt", "lm.arpa.gz", "oov.txt")
+    there = [*target.glob("cuts_*.jsonl.gz"), *(target / name for name in names if (target / name).exists())]
+    if (target / "corpus.json").exists():
+        read = {path.resolve() for path in given}
+        there = [path for path in there if path.resolve() in read]
+    if there:
+        raise UsageError(f"{there[0]} would be written over", fix="name another folder with --to")
 
 
 def _summary(corpus: Corpus) -> dict[str, Any]:

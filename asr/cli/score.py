@@ -21,6 +21,9 @@ def score(
     normalize: Annotated[
         bool, typer.Option("--normalize", help="Upper-case, drop punctuation and spell numbers out first.")
     ] = False,
+    language: Annotated[
+        str, typer.Option(help="Of --normalize: the language code (ISO 639-1) of both files.")
+    ] = "en",
     sclite: Annotated[
         bool, typer.Option("--sclite", help="Align as NIST's sclite does (weights 4, 3, 3), not as jiwer.")
     ] = False,
@@ -46,7 +49,7 @@ def score(
     if normalize:
         from asr.text.normalize import normalize as spell
 
-        texts = tuple({i: spell(t) for i, t in some.items()} for some in texts)  # type: ignore[assignment]
+        texts = tuple({i: spell(t, language) for i, t in some.items()} for some in texts)  # type: ignore[assignment]
     result = score_texts(*texts, unit=unit, speakers=speakers, method="sclite" if sclite else "jiwer")
     if alignments is not None:
         write_text(alignments, result.report())

@@ -100,13 +100,16 @@ def describe(thing: str) -> Facts:
     AsrError
         If there is nothing of that name, or it is damaged.
     """
+    from asr.system import system_folder
+
     path = Path(thing)
     if path.is_dir():
-        if (path / "system.json").exists():
-            return {"kind": "model", "path": thing, **_system(path)}
+        run = (path / "record.json").exists() or (path / "config.yaml").exists()
+        if not run and (system_folder(path) / "system.json").exists():
+            return {"kind": "model", "path": thing, **_system(system_folder(path))}
         if (path / "corpus.json").exists():
             return {"kind": "corpus", "path": thing, **_corpus(path)}
-        if (path / "record.json").exists() or (path / "config.yaml").exists():
+        if run:
             return {"kind": "run", "path": thing, **_run(path)}
         fix = "name a folder of `asr train` or `asr prepare`"
         raise DataError("neither a run, a model nor a corpus", path=path, fix=fix)

@@ -108,7 +108,7 @@ def transcribe(
 
     if output_dir is None and output_format is OutputFormat.all:
         raise UsageError("-f all writes several files", fix="name their folder with -o DIR")
-    found, failed = recordings(audio)
+    found, failed = recordings(audio, to_files=output_dir is not None)
     if output_dir is None and len(found) > 1 and not FORMATS[output_format].joinable:
         raise UsageError(
             f"{output_format} documents of several recordings do not fit in one stream",
@@ -134,6 +134,12 @@ def transcribe(
                     e.path = e.path or recording.path
                     failed.append(e)
                     complain(e)
+                except OSError as e:
+                    if isinstance(e, BrokenPipeError):
+                        raise
+                    what = f"its transcript cannot be written ({e.strerror})"
+                    failed.append(AudioError(what, path=recording.path, fix="see the folder named by -o"))
+                    complain(failed[-1])
                 progress.advance(task)
     if failed:
         raise typer.Exit(1)
@@ -222,10 +228,11 @@ def load_system(folder: Path, device: Device, threads: int) -> System:
     return system
 
 
-def recordings(audio: Iterable[Path]) -> tuple[list[Recording], list[AsrError]]:
+def recordings(audio: Iterable[Path], to_files: bool) -> tuple[list[Recording], list[AsrError]]:
     """The audio files named and those in folders named, once each; and what was named but is not there.
 
     Files in a folder keep their place below it. Two that would have the same name keep their suffixes too.
+    Where that does not help they are refused if transcripts go `to_files`, else called by their paths.
     """
     from asr.data.audio import SUFFIXES
 
@@ -246,6 +253,8 @@ def recordings(audio: Iterable[Path]) -> tuple[list[Recording], list[AsrError]]:
     for file, place in places.values():
         stem = place.with_suffix("")
         name = (stem if stems[stem] == 1 else place).as_posix()
+        if name in listed and not to_files:
+            name = file.as_posix()
         if name in listed:
             both = f"{listed[name].path} and {file}"
             raise UsageError(f"{both} have the same name", fix="name the folder above them instead")

@@ -6,6 +6,7 @@ import functools
 import hashlib
 import itertools
 import math
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -196,7 +197,8 @@ def _blocks(sound: soundfile.SoundFile, path: Path) -> Iterator[np.ndarray]:
     """Blocks (samples, channels) float32 of an open file; raises where it is cut short or holds NaN."""
     found = 0
     try:
-        for block in sound.blocks(BLOCK, dtype="float32", always_2d=True):
+        # SoundFile.blocks() would fill up what a decoder no longer gives with the sound of the block before
+        while len(block := sound.read(BLOCK, dtype="float32", always_2d=True)):
             found += len(block)
             if not np.isfinite(block).all():
                 raise AudioError("holds NaN or infinite samples", path=path, fix="repair it or leave it out")
@@ -208,7 +210,7 @@ def _blocks(sound: soundfile.SoundFile, path: Path) -> Iterator[np.ndarray]:
                 f"cannot be decoded ({e.error_string.strip()})", path=path, fix="convert it again"
             ) from e
     # libsndfile believes the size of a wav file more than its header: ask the header
-    promised = _promised_by_riff(path) or sound.frames
+    promised = _promised_by_riff(path) or (found if _is_estimate(sound, path) else sound.frames)
     if promised - found > TOLERANCE_S * sound.samplerate:
         rate = sound.samplerate
         what = f"cut short: its header promises {promised / rate:.2f} s, {found / rate:.2f} s are there"
@@ -220,7 +222,7 @@ def _decodable(path: Path) -> int:
     found = 0
     try:
         with soundfile.SoundFile(path) as sound:
-            for block in sound.blocks(1024, dtype="int16"):
+            while len(block := sound.read(1024, dtype="int16")):
                 found += len(block)
     except soundfile.LibsndfileError:
         pass
@@ -229,17 +231,36 @@ def _decodable(path: Path) -> int:
 
 def _promised_by_riff(path: Path) -> int:
     """Samples per channel that the header of a wav file promises; 0 if it does not say or is no wav file."""
+    kind = frame = 0
     with open(path, "rb") as f:
-        head = f.read(512)
-    form, data = head.find(b"fmt "), head.find(b"data")
-    if head[:4] != b"RIFF" or form < 0 or data < 0 or data + 8 > len(head):
+        if f.read(4) != b"RIFF":
+            return 0
+        f.seek(12)
+        while len(head := f.read(8)) == 8 and head[:4] != b"data":
+            size = int.from_bytes(head[4:], "little")
+            form = f.read(min(size, 16)) if head[:4] == b"fmt " else b""
+            if len(form) == 16:
+                kind, frame = int.from_bytes(form[:2], "little"), int.from_bytes(form[12:14], "little")
+            # chunks begin at even places
+            f.seek(size + size % 2 - len(form), os.SEEK_CUR)
+    if head[:4] != b"data":
         return 0
-    kind = int.from_bytes(head[form + 8 : form + 10], "little")
-    frame = int.from_bytes(head[form + 20 : form + 22], "little")
-    promised = int.from_bytes(head[data + 4 : data + 8], "little")
+    promised = int.from_bytes(head[4:], "little")
     # only plain and float PCM have samples of a fixed size; and programs that write to a pipe do not know
     # the length: they leave the largest number, or nearly
     return 0 if kind not in (1, 3, 0xFFFE) or promised >= 0x7FFFF000 or not frame else promised // frame
+
+
+def _is_estimate(sound: soundfile.SoundFile, path: Path) -> bool:
+    """Whether an open file does not promise its length: an MP3 without a frame that tells it."""
+    if sound.format != "MP3":
+        return False
+    with open(path, "rb") as f:
+        tag = f.read(10)
+        # an ID3 tag, with pictures perhaps, has its size in four times seven bits
+        f.seek(10 + sum(b << 7 * (3 - i) for i, b in enumerate(tag[6:])) if tag[:3] == b"ID3" else 0)
+        first = f.read(1 << 12)
+    return not any(name in first for name in (b"Xing", b"Info", b"VBRI"))
 
 
 def _is_text(head: bytes) -> bool:

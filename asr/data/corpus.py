@@ -5,13 +5,16 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+import zlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from lhotse import CutSet
+from lhotse.cut import Cut
+from lhotse.lazy import LazyManifestIterator
 
 from asr.errors import DataError
 from asr.files import replacing, write_json
@@ -80,7 +83,7 @@ class Corpus:
         if not path.exists():
             have = ", ".join(self.splits) or "none"
             raise DataError(f"no split {split!r} (there are: {have})", path=self.folder)
-        return CutSet.from_jsonl_lazy(path)
+        return CutSet(_Cuts(path))
 
     def speakers(self, split: str) -> set[str]:
         """Who speaks in one split; utterances of nobody named are left out."""
@@ -149,6 +152,28 @@ class Corpus:
         head = {"name": name, "language": language, "licence": licence, "source": source}
         write_json(folder / "corpus.json", {**head, "splits": splits, "problems": list(problems)})
         return cls.open(folder)
+
+
+class _Cuts(LazyManifestIterator):
+    """Cuts read lazily from a file; DataError where it is damaged."""
+
+    def __iter__(self) -> Iterator[Cut]:
+        with self._sound():
+            for cut in super().__iter__():
+                if not cut.has_recording or not cut.supervisions:
+                    raise ValueError(f"cut {cut.id} has no recording or no text")
+                yield cut
+
+    def __len__(self) -> int:
+        with self._sound():
+            return super().__len__()
+
+    @contextlib.contextmanager
+    def _sound(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, EOFError, zlib.error, ValueError, AttributeError, KeyError, TypeError) as e:
+            raise DataError(f"damaged ({e})", path=self.path, fix="run `asr prepare` again") from e
 
 
 def _numbers(cuts: CutSet, oov: Counter[str]) -> dict[str, float]:

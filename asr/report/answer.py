@@ -19,6 +19,11 @@ def answer(findings: Findings) -> list[str]:
     lines = [_best(findings, h) for h in findings.budgets]
     lines += [_crossing(a, b, c, _confidence(findings)) for (a, b), c in findings.comparisons.items()]
     lines += _texts(findings)
+    commits = {r.record.provenance.get("commit") for r in findings.runs}
+    if len(commits) > 1:
+        lines.append(
+            f"These cells were made by {len(commits)} versions of the toolkit: RESULTS.md says which."
+        )
     if findings.budgets:
         top = findings.budgets[-1]
         best = min((p for p in findings.points if p.hours == top), key=lambda p: p.wer)

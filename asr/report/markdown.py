@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from asr.record import note_path
 from asr.report.figures import Findings, Run, hours_text, unreadable_text, words_text
 from asr.stages import STAGES
 
@@ -109,6 +110,8 @@ def results_markdown(
     if lost := unreadable(runs):
         lines += ["", "Unreadable audio:", "", *(f"- {line}" for line in lost)]
     versions = ", ".join(f"{k} {v}" for k, v in provenance["packages"].items())
+    if runs:
+        lines += ["", "How the cells were made:", "", *origins(runs), "", "And this report:"]
     lines += [
         "",
         f"- Command: `{provenance['command']}`",
@@ -139,6 +142,31 @@ def unreadable(runs: Sequence[Run]) -> list[str]:
         for r in runs
         if (text := unreadable_text(r.row)) is not None
     ]
+
+
+def origins(runs: Sequence[Run]) -> list[str]:
+    """A line for each way that cells were made: command, commit, hardware, date, versions and notes."""
+    made: dict[str, list[Run]] = {}
+    for run in runs:
+        p, note = run.record.provenance, note_path(run.folder)
+        said = f". {note.read_text(encoding='utf-8').strip()}" if note.exists() else ""
+        how = (
+            f"`{p['command']}`; commit {p['commit'] or 'unknown'}; {p['hardware']}; {p['date'][:10]}; "
+            f"Python {p['python']}, torch {p['packages']['torch']}{said}"
+        )
+        made.setdefault(how, []).append(run)
+    return [f"- {_cells(some) if len(made) > 1 else 'All'}: {how}" for how, some in made.items()]
+
+
+def _cells(runs: Sequence[Run]) -> str:
+    """Their recipes, hours and seeds."""
+    seeds: dict[tuple[str, str], list[str]] = {}
+    for run in runs:
+        seeds.setdefault((run.row["recipe"], hours_text(run.row["hours"])), []).append(str(run.row["seed"]))
+    hours: dict[tuple[str, str], list[str]] = {}
+    for (recipe, budget), some in seeds.items():
+        hours.setdefault((recipe, f"seed{'s' if len(some) > 1 else ''} {', '.join(some)}"), []).append(budget)
+    return "; ".join(f"{recipe}, {', '.join(some)} h, {which}" for (recipe, which), some in hours.items())
 
 
 def grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -10,13 +10,15 @@ from pathlib import Path
 from asr.errors import LexiconError
 from asr.files import write_text
 from asr.text.normalize import uppercase
-from asr.text.units import WORD_END
+from asr.text.units import BLANK, WORD_END
 
 Pronunciation = tuple[str, ...]
 Spoken = Mapping[str, Mapping[Pronunciation, int]]  # how often each word was said in each way
 
 _VARIANT = re.compile(r"\(\d+\)$")
 _PROBABILITY = re.compile(r"(0?\.\d+|[01](\.0*)?|\d(\.\d+)?[eE]-\d+)$")
+_NUMBER = re.compile(r"(\d*\.\d+|\d(\.\d+)?[eE][-+]?\d+)$")  # of a kind that no phoneme is
+_OWN = ("SIL", BLANK)  # units of the models beside the phonemes
 _STRESS = re.compile(r"(?<=[A-Z])[0-2](?!\S)")
 
 
@@ -76,7 +78,8 @@ class Lexicon:
         Raises
         ------
         LexiconError
-            If the file cannot be read or a word has no pronunciation, with file and line.
+            If the file cannot be read, a word has no pronunciation, or none of the probabilities that others
+            have, or a phoneme has the name of the unit for silence or blank; with file and line.
         """
         path = Path(path)
         try:
@@ -89,7 +92,13 @@ class Lexicon:
         rows = [(i, fields) for i, line in enumerate(lines, 1) if (fields := _fields(line))]
         if not rows:
             raise LexiconError("holds no word", path=path)
+        numbers = [len(fields) > 1 and bool(_NUMBER.match(fields[1])) for _, fields in rows]
         weighted = all(len(fields) > 1 and _PROBABILITY.match(fields[1]) for _, fields in rows)
+        if any(numbers) and not weighted:
+            # as a phoneme a number would be taken, and every probability with it
+            odd = next(i for i, f in rows if len(f) < 2 or not _PROBABILITY.match(f[1]))
+            what = "no probability from 0 to 1 after the word, while other lines have a number there"
+            raise LexiconError(what, path=path, line=odd, fix="give every line one, or none")
         entries: dict[str, dict[Pronunciation, float]] = {}
         for i, (word, *rest) in rows:
             phones = tuple(rest[1:] if weighted else rest)
@@ -102,6 +111,9 @@ class Lexicon:
                 )
             if not _is_spoken(word):
                 continue
+            if own := next((phone for phone in phones if phone in _OWN), None):
+                what = f"{own} as a phoneme of {word!r}: the models have a unit of this name"
+                raise LexiconError(what, path=path, line=i, fix="call it otherwise or remove the line")
             some = entries.setdefault(uppercase(_VARIANT.sub("", word), language), {})
             some.setdefault(phones, float(rest[0]) if weighted else 1.0)
         if not entries:

@@ -47,6 +47,21 @@ def test_summary_as_table_and_json(
     assert value["splits"]["test"]["utterances"] == 2 and value["problems"] == []
 
 
+def test_files_of_the_user_are_not_written_over(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = source / "lexicon.txt"
+    own.write_text("THE DH AH0\nCAT K AE1 T # mine\n")
+    arguments = ["prepare", "folder", "--from", str(source), "--lexicon", str(own)]
+    assert run(*arguments, "--to", str(source), monkeypatch=monkeypatch) == 2
+    assert f"{own} would be written over" in capsys.readouterr().err and "# mine" in own.read_text()
+    out = tmp_path / "out"
+    assert run(*arguments, "--to", str(out), monkeypatch=monkeypatch) == 0
+    assert run(*arguments, "--to", str(out), monkeypatch=monkeypatch) == 0  # its own files it may
+    arguments[-1] = str(out / "lexicon.txt")
+    assert run(*arguments, "--to", str(out), monkeypatch=monkeypatch) == 2
+
+
 def test_problems_go_to_stderr_and_make_exit_code_1(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

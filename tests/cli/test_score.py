@@ -47,6 +47,15 @@ def test_json(run, files):
     assert figures["rate"] == pytest.approx(800 / 29)
 
 
+def test_english_numbers_are_not_read_into_another_language(run, tmp_path):
+    ref, hyp = tmp_path / "ref.trn", tmp_path / "hyp.trn"
+    ref.write_text("es ist 3 uhr (a)\n")
+    hyp.write_text("Es ist three Uhr. (a)\n")
+    for language, wrong in (("en", 0), ("de", 1)):
+        done = run("score", ref, hyp, "--normalize", "--language", language, "--json")
+        assert json.loads(done.out)["sub"] == wrong
+
+
 def test_normalize_and_alignments(run, files, tmp_path):
     ref, hyp = files(lines(ann_1="the cat, sat!", ann_2="On the mat.", bob_1="and that"))
     assert run("score", ref, hyp).out.startswith("%WER 100.00")

@@ -83,7 +83,19 @@ def test_two_recordings_of_one_name_are_refused(run, system, record, tmp_path):
     done = run("transcribe", a, b, "--model", "m", "-o", tmp_path / "out")
     assert done.code == 2
     assert "have the same name" in done.err and str(a) in done.err and str(b) in done.err
+    # nothing is written: the lines begin with the paths
+    done = run("transcribe", a, b, "--model", "m")
+    assert done.code == 0
+    assert [line.rpartition(":")[0] for line in done.out.splitlines()] == [str(a), str(b)]
     assert run("transcribe", tmp_path, "--model", "m", "-o", tmp_path / "out").code == 0
+
+
+def test_a_transcript_that_cannot_be_written_stops_no_other(run, system, record, tmp_path):
+    a, b = record(tmp_path / "a.wav"), record(tmp_path / "b.wav")
+    (tmp_path / "out" / "a.txt").mkdir(parents=True)
+    done = run("transcribe", a, b, "--model", "m", "-o", tmp_path / "out")
+    assert done.code == 1 and (tmp_path / "out" / "b.txt").exists()
+    assert f"{a}: its transcript cannot be written (Is a directory)" in done.err
 
 
 def test_long_recordings_keep_exact_times(run, system, record, tmp_path):

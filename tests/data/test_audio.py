@@ -80,9 +80,10 @@ def written(path: Path, kind: str) -> Path:
         soundfile.write(path, np.zeros(0), RATE, format="WAV")
     elif kind == "nan":
         soundfile.write(path, np.array([0.1, np.nan, 0.2] * 900), RATE, subtype="FLOAT", format="WAV")
-    elif kind in ("cut wav", "cut flac", "cut nist"):
+    elif kind in ("cut wav", "cut flac", "cut nist", "cut mp3"):
         noise = np.random.default_rng(0).uniform(-0.5, 0.5, 4 * RATE)
-        soundfile.write(path, noise, RATE, format=kind.split()[1].upper(), subtype="PCM_16")
+        subtype = None if "mp3" in kind else "PCM_16"
+        soundfile.write(path, noise, RATE, format=kind.split()[1].upper(), subtype=subtype)
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     return path
 
@@ -98,6 +99,7 @@ def written(path: Path, kind: str) -> Path:
         ("nan", "holds NaN"),
         ("cut wav", r"promises 4\.00 s, 2\.00 s are there"),
         ("cut flac", r"promises 4\.00 s, 1\.[5-9]\d s are there"),
+        ("cut mp3", r"promises 4\.00 s, 1\.[5-9]\d s are there"),
     ],
 )
 def test_every_bad_file_has_its_own_error(tmp_path: Path, kind: str, message: str) -> None:
@@ -130,6 +132,34 @@ def test_wav_from_a_pipe_with_unknown_length_is_no_damage(tmp_path: Path) -> Non
     raw[40:44] = b"\xff\xff\xff\xff"
     path.write_bytes(raw)
     assert read_audio(path, RATE).size == RATE
+
+
+def test_an_mp3_that_does_not_tell_its_length_is_no_damage(tmp_path: Path) -> None:
+    """libsndfile then estimates it from the rate of the first frames, here a low one."""
+    loud = np.random.default_rng(0).uniform(-0.5, 0.5, 8 * RATE)
+    loud[: 4 * RATE] = 0
+    path = tmp_path / "a.mp3"
+    soundfile.write(path, loud, RATE, bitrate_mode="VARIABLE", compression_level=0.5)
+    raw = path.read_bytes()
+    # without the first frame, which holds the true length and no sound
+    path.write_bytes(raw[raw.index(raw[:2], raw.index(b"Xing")) :])
+    assert soundfile.info(path).duration > 10
+    assert inspect_audio(path).samples == pytest.approx(8 * RATE, rel=0.02)
+
+
+def test_chunks_before_the_samples_may_hold_any_words(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    soundfile.write(path, tone(), RATE, subtype="PCM_16")
+    raw = path.read_bytes()
+    title = b"INFOINAM\x11\x00\x00\x00my data, session\x00\x00"
+    chunk = b"LIST" + len(title).to_bytes(4, "little") + title
+    at = raw.index(b"data")
+    body = raw[8:at] + chunk + raw[at:]
+    path.write_bytes(b"RIFF" + len(body).to_bytes(4, "little") + body)
+    assert read_audio(path, RATE).size == RATE
+    path.write_bytes(path.read_bytes()[: len(body) // 2])
+    with pytest.raises(AudioError, match=r"promises 1\.00 s, 0\.[45]\d s are there"):
+        read_audio(path, RATE)
 
 
 def test_facts(tmp_path: Path) -> None:

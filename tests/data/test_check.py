@@ -24,6 +24,7 @@ from asr.data.check import (
 )
 from asr.data.corpora import preparer
 from asr.data.corpus import Corpus
+from asr.errors import DataError
 from asr.features.mfcc import MfccSettings, mfcc
 from asr.models.gmmhmm.states import PHONE_STATES
 from asr.models.networks import network
@@ -46,6 +47,25 @@ def test_a_sound_corpus(corpus: Corpus) -> None:
     found = check_corpus(corpus.folder)
     assert (found.problems, found.warnings) == ([], [])
     assert found.facts["utterances"] == "train 8, dev 2, test 2"
+
+
+@pytest.mark.parametrize(
+    ("harm", "says"),
+    [
+        (lambda path: path.write_bytes(path.read_bytes()[:-40]), "damaged"),
+        (lambda path: path.write_bytes(b"no gzip"), "damaged"),
+        (lambda path: path.write_bytes(gzip.compress(b'{"id": 1\n')), "damaged"),
+        (lambda path: path.write_bytes(gzip.compress(b'{"id": "a", "type": "MonoCut"}\n')), "damaged"),
+        (lambda path: path.unlink(), "no split 'train'"),
+    ],
+    ids=["cut short", "no gzip", "no json", "no recording", "gone"],
+)
+def test_damaged_cuts_are_one_problem(corpus: Corpus, harm, says: str) -> None:
+    harm(corpus.cuts_path("train"))
+    (problem,) = check_corpus(corpus.folder).problems
+    assert says in str(problem)
+    with pytest.raises(DataError, match=says):
+        list(corpus.cuts("train"))
 
 
 def test_every_planted_fault_is_found(corpus: Corpus, tmp_path: Path, record: Record) -> None:

@@ -205,6 +205,36 @@ def test_folder(tmp_path: Path, record: Record) -> None:
     assert ["three.wav: no transcript beside it" in p for p in corpus.problems] == [True]
 
 
+def test_ends_of_segments_and_names_from_paths(tmp_path: Path, record: Record) -> None:
+    """Where a segment ends may be told instead of how long it is; folders of speakers tell files apart."""
+    for speaker in "abc":
+        for n in (1, 2):
+            record(tmp_path / f"in/{speaker}/wav/{n:03d}.wav")
+    rows = [f"{speaker}/wav/{n:03d}.wav,the cat,{speaker},," for speaker in "abc" for n in (1, 2)]
+    rows += ["a/wav/001.wav,the,a,0.25,0.75", "a/wav/001.wav,cat,a,0.5,0.5", "~nobody.wav,cat,a,,"]
+    (tmp_path / "in/all.csv").write_text("\n".join(["path,text,speaker,start,end", *rows]) + "\n")
+    corpus = preparer("csv").prepare(tmp_path / "in/all.csv", tmp_path / "out")
+    found = {c.id: (c.start, c.duration) for split in corpus.splits for c in corpus.cuts(split)}
+    assert len(found) == 7 and "b-wav-001" in found
+    assert found["a-wav-001-0000250"] == (0.25, 0.5)
+    problems = "\n".join(corpus.problems)
+    assert "all.csv:9: ends at 0.5 s, before it starts" in problems and "~nobody.wav" in problems
+    assert len(corpus.problems) == 2
+
+
+def test_kaldi_says_what_one_file_lacks(tmp_path: Path, record: Record) -> None:
+    for name in "abcd":
+        record(tmp_path / f"in/{name}.wav")
+    (tmp_path / "in/wav.scp").write_text("".join(f"{name} {name}.wav\n" for name in "abcd"))
+    (tmp_path / "in/text").write_text("a the cat\nb the cat\nc the cat\n")
+    (tmp_path / "in/utt2spk").write_text("a ann\nb\nc cy\n")
+    corpus = preparer("kaldi").prepare(tmp_path / "in", tmp_path / "out")
+    assert {i: s for i, (_, s, _) in every(corpus).items()} == {"a": "ann", "b": "b", "c": "cy"}
+    problems = "\n".join(corpus.problems)
+    assert "wav.scp:4: utterance d: not in text" in problems
+    assert "utt2spk:2: utterance b: no speaker" in problems and len(corpus.problems) == 2
+
+
 def test_kaldi(tmp_path: Path, record: Record) -> None:
     record(tmp_path / "egs/wav/r1.wav", 3.0, 8000)
     record(tmp_path / "egs/wav/r2.wav")
@@ -214,7 +244,7 @@ def test_kaldi(tmp_path: Path, record: Record) -> None:
         (folder / "wav.scp").write_text("r1 wav/r1.wav\nr2 wav/r2.wav\nr3 sph2pipe x |\nr4 wav/gone.wav\n")
         (folder / "utt2spk").write_text(f"{split}1 ann\n{split}2 ann\n{split}3 bob\n")
         (folder / "text").write_text(
-            f"{split}1 a cat\n{split}2 a dog\n{split}3 yes\n{split}4 no\n{split}5 no\n"
+            f"{split}1 a cat\n{split}2 a dog\n{split}3 yes\n{split}4 no\n{split}5 no\n{split}6 no\n"
         )
         (folder / "segments").write_text(
             f"{split}1 r1 0.5 1.25\n{split}2 r1 1.5 2.75\n{split}3 r2 0 -1\n"
@@ -230,9 +260,10 @@ def test_kaldi(tmp_path: Path, record: Record) -> None:
     for message in ("wav.scp:3: utterance r3: a pipe", "wav.scp:4: utterance r4: no such file 'wav/gone.wav'",
                     "segments:4: utterance train4: recording r4 is not in wav.scp",
                     "segments:5: utterance train5: not `utterance",
-                    "segments:6: utterance x: not in text"):  # fmt: skip
+                    "segments:6: utterance x: not in text",
+                    "text:6: utterance train6: not in segments"):  # fmt: skip
         assert message in text
-    assert len(corpus.problems) == 10
+    assert len(corpus.problems) == 12
 
 
 def test_bad_audio_is_named_and_the_rest_prepared(tmp_path: Path, record: Record) -> None:

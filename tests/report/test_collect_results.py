@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,8 @@ import pytest
 
 from asr.bench import plan, run_bench
 from asr.errors import DataError
+from asr.record import provenance
+from asr.report import write_report
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))
 import stub
@@ -95,5 +98,10 @@ def test_cells_made_in_different_ways_are_told_apart(tmp_path):
     (run / "note.txt").write_text("Ran alone.\n")
     (text,) = collect.sections([collect.runs_of(to)], "raw_ctc").values()
     how = [line for line in text.splitlines() if line.startswith("- ")]
-    assert [line.split(":")[0] for line in how] == ["- 0.5 h, seed 0", "- 1 h, seed 0"]
+    assert [line.split(":")[0] for line in how] == ["- raw_ctc, 0.5 h, seed 0", "- raw_ctc, 1 h, seed 0"]
     assert "commit abc" not in how[0] and "commit abc" in how[1] and how[1].endswith(". Ran alone.")
+    folders = sorted(p.parent for p in to.glob("*/record.json"))
+    sentences = write_report(tmp_path / "report", folders, {}, provenance())
+    assert "These cells were made by 2 versions of the toolkit: RESULTS.md says which." in sentences
+    said = (tmp_path / "report" / "RESULTS.md").read_text()
+    assert re.search(r"^- raw_ctc, 1 h, seed 0: .*commit abc", said, re.MULTILINE)

@@ -58,6 +58,9 @@ def test_numbers_as_units_are_no_probabilities(tmp_path):
     [
         ("A AH\nCAT\n", 2, "'CAT' has no pronunciation"),
         ("A 0.5 AH\nB 0.5\n", 2, "'B' has no pronunciation"),
+        ("A 0.5 AH\nA 0.5 EY\nB B\n", 3, "no probability from 0 to 1 after the word"),
+        ("A 2.5 AH\nB 0.5 B\n", 1, "no probability from 0 to 1 after the word"),
+        ("A AH\nNOTHING SIL\n", 2, "SIL as a phoneme of 'NOTHING'"),
         (b"A AH\nB \xff\n", 2, "not UTF-8"),
         ("", None, "holds no word"),
         (";;; nothing\n<unk> SPN\n", None, "holds no word"),

@@ -1,9 +1,9 @@
 """JSON lines, one utterance a line: NeMo's manifests and those of our own data folders.
 
 ``audio_filepath`` (or ``audio``, ``path``) and ``text`` are needed; ``id``, ``speaker``, ``split``,
-``offset``, ``duration``, ``word_align`` and ``phones`` may stand beside them. A folder holds either
-``train.jsonl``, ``dev.jsonl`` and ``test.jsonl`` (or .json, as NeMo calls them) or one file with everything;
-one file may also be given by itself. Relative paths start at the folder of the file.
+``offset``, ``duration`` or ``end``, ``word_align`` and ``phones`` may stand beside them. A folder holds
+either ``train.jsonl``, ``dev.jsonl`` and ``test.jsonl`` (or .json, as NeMo calls them) or one file with
+everything; one file may also be given by itself. Relative paths start at the folder of the file.
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ def read_manifest(path: Path, problems: list[AsrError], split: str | None = None
 
 
 def tables(source: Path, suffixes: tuple[str, ...]) -> list[tuple[Path, str | None]]:
-    """The files of a folder (or the one file given) with the split that their names tell, if all do.
+    """The files of a folder (or the one file given) with the split that their names tell.
+
+    Where some are named by split, the others are not looked at.
 
     Raises
     ------

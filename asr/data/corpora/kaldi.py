@@ -50,19 +50,22 @@ def read_folder(folder: Path, problems: list[AsrError], split: str | None = None
     def bad(what: str, file: str, line: int, utterance: str, fix: str) -> None:
         problems.append(DataError(what, path=folder / file, line=line, utterance=utterance, fix=fix))
 
+    texts = keyed_lines(folder / "text", problems)
+    speakers = keyed_lines(folder / "utt2spk", problems) if (folder / "utt2spk").exists() else {}
+    segmented = (folder / "segments").exists()
+    told = keyed_lines(folder / "segments", problems) if segmented else texts
     recordings: dict[str, Path] = {}
     for name, (line, audio) in keyed_lines(folder / "wav.scp", problems).items():
-        if audio.endswith("|"):
+        if not segmented and name not in texts:
+            bad("not in text", "wav.scp", line, name, "transcribe it or remove the line")
+        elif audio.endswith("|"):
             bad("a pipe", "wav.scp", line, name, "write the files first (`wav-copy scp:wav.scp ...`)")
         elif found := _locate(audio, folder):
             recordings[name] = found
         else:
             bad(f"no such file {audio!r}", "wav.scp", line, name, "correct the path")
-    texts = keyed_lines(folder / "text", problems)
-    speakers = keyed_lines(folder / "utt2spk", problems) if (folder / "utt2spk").exists() else {}
-    segmented = (folder / "segments").exists()
     segments = {}
-    for name, (line, rest) in (keyed_lines(folder / "segments", problems) if segmented else texts).items():
+    for name, (line, rest) in told.items():
         if not segmented:
             segments[name] = (name, "0", "-1")
             if name not in recordings:
@@ -84,6 +87,12 @@ def read_folder(folder: Path, problems: list[AsrError], split: str | None = None
             bad("not in text", "segments", line, name, "transcribe it or remove the line")
         else:
             segments[name] = (fields[0], fields[1], fields[2])
+    for name, (line, _) in texts.items():
+        if name not in told:
+            bad("not in segments", "text", line, name, "say where it is or remove the line")
+    for name, (line, speaker) in speakers.items():
+        if not speaker:
+            bad("no speaker", "utt2spk", line, name, "write one; until then it has its own")
     if not segments:
         return
     with tempfile.TemporaryDirectory() as temporary:
@@ -95,7 +104,8 @@ def read_folder(folder: Path, problems: list[AsrError], split: str | None = None
         _write(sound / "segments", {name: " ".join(fields) for name, fields in segments.items()})
         _write(sound / "text", {name: texts[name][1] for name in segments})
         _write(
-            sound / "utt2spk", {name: speakers[name][1] if name in speakers else name for name in segments}
+            sound / "utt2spk",
+            {name: (speakers[name][1] if name in speakers else "") or name for name in segments},
         )
         _, supervisions, _ = load_kaldi_data_dir(sound, NOMINAL_RATE)
     for s in supervisions or ():

@@ -27,7 +27,8 @@ NAMES = {
     "text": ("text", "transcript", "transcription", "sentence"),
     "speaker": ("speaker", "speaker_id", "spk", "spk_id", "client_id"),
     "split": ("split", "subset", "partition"),
-    "start": ("start", "offset"),
+    "start": ("start", "offset", "start_s", "start_time"),
+    "end": ("end", "end_s", "end_time", "stop"),
     "duration": ("duration", "duration_s", "seconds"),
 }
 """What other tools call each field, the preferred name first."""
@@ -62,20 +63,28 @@ def utterance(
         raise bad("no path of the audio", f"give it as {NAMES['audio'][0]!r}")
     if not isinstance(text, str):
         raise bad("no text", f"give it as {NAMES['text'][0]!r}")
-    start, duration = (_seconds(row, key, bad) for key in ("start", "duration"))
+    start, end, duration = (_seconds(row, key, bad) for key in ("start", "end", "duration"))
+    if end is not None:
+        start, duration = start or 0.0, end - (start or 0.0)
+        if duration <= 0:
+            raise bad(f"ends at {end:g} s, before it starts", "write both in seconds from the file's start")
     split = str(field(row, "split") or split or "") or None
     if split is not None and split.lower() not in SPLIT_NAMES:
         raise bad(f"unknown split {split!r}", "write train, dev or test")
     if not name:
         # the same for every copy of the corpus: only the part below the folder counts
         below = Path(audio).with_suffix("")
-        below = below.relative_to(base) if below.is_relative_to(base) else Path(*below.parts[-2:])
+        if below.is_relative_to(base):
+            below = below.relative_to(base)
+        elif below.is_absolute():
+            # as many as tell SPEAKER/wav/001 from another speaker's
+            below = Path(*below.parts[-3:])
         name = "-".join(part for part in below.parts if part not in ("/", ".", ".."))
         name += f"-{round(start * 1000):07d}" if start is not None else ""
     speaker = field(row, "speaker")
     return Utterance(
         id=name,
-        audio=base / Path(audio).expanduser(),
+        audio=base / _at_home(audio),
         text=text,
         speaker=None if speaker is None else str(speaker),
         split=None if split is None else SPLIT_NAMES[split.lower()],
@@ -85,6 +94,14 @@ def utterance(
         phones=_phones(row, bad),
         where=where,
     )
+
+
+def _at_home(audio: str) -> Path:
+    """A path whose ~ is spelled out, but for one that begins the name of a file."""
+    try:
+        return Path(audio).expanduser()
+    except RuntimeError:  # no user of that name
+        return Path(audio)
 
 
 def _seconds(row: Mapping[str, Any], key: str, bad: Callable[[str, str], DataError]) -> float | None:
