@@ -17,6 +17,7 @@ from torch.utils.data import Dataset
 
 from asr.config import parse
 from asr.errors import ConfigError, DataError, ModelError, UsageError
+from asr.models.ctc import training
 from asr.models.ctc.model import Ctc
 from asr.models.ctc.settings import CtcSettings
 from asr.models.ctc.targets import Targets
@@ -383,6 +384,28 @@ def test_seeds_repeat() -> None:
 
 class Killed(Exception):
     """Stands for kill -9."""
+
+
+@pytest.mark.parametrize(
+    ("settings", "factor"), [({}, 0.2), ({"consistency": 0.0}, 0.0), ({"consistency": 0.5}, 0.5)]
+)
+def test_many_hours_are_masked_twice_and_with_more_masks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, float], factor: float
+) -> None:
+    monkeypatch.setattr(training, "CONSISTENT_FROM_H", 1e-4)
+    seen = []
+    encode = Network.encode
+
+    def watched(self, heard, *arguments, views=1, **named):  # type: ignore[no-untyped-def]
+        seen.append((views, self.mask.settings.time_masks))
+        return encode(self, heard, *arguments, views=views, **named)
+
+    monkeypatch.setattr(Network, "encode", watched)
+    cuts = tone_cuts(tmp_path / "wav", 4)
+    Ctc(CtcSettings(**SMALL | settings | {"epochs": 2, "time_masks": 2}), LEXICON).fit(cuts, cuts, tmp_path)
+    assert max(seen) == ((2, 5) if factor else (1, 2))
+    assert training.consistency_for(1.9e-4, CtcSettings(**settings)) == factor
+    assert training.consistency_for(0.5e-4, CtcSettings(**settings)) == (factor if settings else 0.0)
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])

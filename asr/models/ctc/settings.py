@@ -27,9 +27,10 @@ class CtcSettings(NetworkSettings):
     """Passes of that cycle, as a share of those before it; without it, or with `crf` 0, there is only CTC."""
     crf_order: int = Field(3, ge=2)
     """Of the n-gram of labels that weighs them."""
-    consistency: float = Field(0.0, ge=0)
+    consistency: float | None = Field(None, ge=0)
     """Factor on the divergence between the posteriors of two maskings of each batch, from when masks begin
-    (CR-CTC); a pass then takes twice as long. 0: one masking."""
+    (CR-CTC), each with 2.5 times as many time masks; a pass then takes twice as long. 0: one masking; None:
+    by the rule of `training.consistency_for`."""
     intermediate: float = Field(0.0, ge=0, lt=1)
     """Share of the loss that is CTC of what the convolutions give, by the same output layer (InterCTC)."""
     noise_share: float = Field(0.0, ge=0, le=1)

@@ -20,7 +20,10 @@ from asr.models.networks.parallel import world
 from asr.models.networks.resume import Resume
 from asr.models.networks.speakers import by_speaker, others
 from asr.models.networks.training import Training, batch_for, dropout_for, fit, scheduled, steps_of
+from asr.progress import console
 
+CONSISTENT_FROM_H = 2.0
+TIME_MASKS = 2.5  # times as many where each batch is masked twice
 QUIET = 1e-3  # frames 30 dB below the loudest of their utterance hold no speech, says the flat start
 
 
@@ -99,6 +102,20 @@ def written(log_probs: torch.Tensor, frames: torch.Tensor, batch: Batch) -> tupl
     return 1.0 - float(spoken.sum() / inside.sum()), float(begins.sum() / batch.target_lengths.sum())
 
 
+def consistency_for(hours: float, settings: CtcSettings) -> float:
+    """Factor on the divergence of two maskings for a training set of `hours`: 0.2 from two hours on, else 0.
+
+    With 2.27 h of speechocean762 it took dev from 39.0 to 36.9% phoneme errors for 1.7 times the seconds.
+
+    Reference
+    ---------
+    Yao et al. 2024, "CR-CTC: Consistency regularization on CTC for improved speech recognition", section 3.
+    """
+    if settings.consistency is not None:
+        return settings.consistency
+    return 0.2 if hours >= CONSISTENT_FROM_H else 0.0
+
+
 class CtcTraining(Training):
     """CTC loss after a flat start, then a share of the denominator too; error rate of the best path on dev.
 
@@ -133,6 +150,7 @@ class CtcTraining(Training):
     ) -> None:
         super().__init__(network, settings, cycles, seed, key, taken, speakers)
         self.taught, self.denominators = settings, denominators
+        self.consistency = settings.consistency or 0.0
         share = settings.phoneme_share
         self.shares = (1.0,) if share is None else (share, 1.0 - share)
         self.hop = round(FRAME_SHIFT_S * settings.sample_rate)
@@ -159,7 +177,7 @@ class CtcTraining(Training):
             batch = whole.part(number, of)
         # gradients of the processes are averaged: each loss counts as its part of the batch
         weight = float(of * (number < len(whole.samples)))
-        views = 2 if self.taught.consistency and not self.calm else 1
+        views = 2 if self.consistency and not self.calm else 1
         all_frames = self.network.frames(whole.samples).repeat(views)
         longest = int(all_frames.max())
         heard = self.network.hear(batch.waveforms, batch.samples, longest)
@@ -176,7 +194,7 @@ class CtcTraining(Training):
                 loss = (1.0 - middle) * loss + middle * early
             if views > 1:
                 apart = views * divergence(log_probs, frames) / task.target_lengths.sum()
-                loss = loss + self.taught.consistency * apart
+                loss = loss + self.consistency * apart
             if self.denominators and self.global_step >= self.cycles[0]:
                 competing = self.denominators[k](log_probs, frames).sum() / task.target_lengths.sum()
                 loss = loss + (1.0 - middle) * self.taught.crf * competing
@@ -256,6 +274,11 @@ def train(
     """
     total_s = float(np.maximum(train.seconds, MINIMUM_FRAMES * FRAME_SHIFT_S).sum())
     network.drop(dropout_for(total_s / 3600, settings))
+    settings = settings.model_copy(update={"consistency": consistency_for(total_s / 3600, settings)})
+    if settings.consistency:
+        more = {"time_masks": round(TIME_MASKS * settings.time_masks)}
+        network.mask.settings = settings.model_copy(update=more)
+        console.print(f"two maskings of each batch, consistency {settings.consistency:g}", soft_wrap=True)
     cycles = scheduled(total_s, settings, settings.crf_passes if settings.crf else 0.0)
     batches = Batches(train.seconds, batch_for(total_s, settings), settings.speeds, seed, settings.alone)
     denominators = [
