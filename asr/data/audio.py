@@ -62,7 +62,9 @@ def load_cut(cut: Cut, sample_rate: int) -> np.ndarray:
     AudioError
         If the recording cannot be read, is empty or holds NaN; names file and utterance.
     """
-    path = cut.recording.sources[0].source if cut.has_recording else None
+    if not cut.has_recording:
+        raise AudioError("has no recording", utterance=cut.id, fix="run `asr prepare` again")
+    path = cut.recording.sources[0].source
     try:
         if cut.sampling_rate != sample_rate:
             cut = cut.resample(sample_rate)
@@ -70,8 +72,7 @@ def load_cut(cut: Cut, sample_rate: int) -> np.ndarray:
     except Exception as e:  # lhotse wraps back-end errors of many kinds
         what, fix = "cannot be read", "run `asr check` on the corpus"
         try:
-            if path is not None:
-                inspect_audio(path)
+            inspect_audio(path)
         except AsrError as found:
             what, fix = found.what, found.fix or fix
         raise AudioError(what, path=path, utterance=cut.id, fix=fix) from e

@@ -54,9 +54,13 @@ def check_corpus(folder: Path) -> Findings:
     cuts: dict[str, list[Cut]] = {}
     for split in dict.fromkeys(("train", "dev", "test", *corpus.splits)):
         try:
-            cuts[split] = list(corpus.cuts(split))
+            some = list(corpus.cuts(split))
         except DataError as e:
             found.problems.append(e)
+            continue
+        cuts[split] = [cut for cut in some if cut.has_recording]
+        lost = [cut for cut in some if not cut.has_recording]
+        found.problems.extend(_error(cut, corpus, split, "has no recording") for cut in lost)
     try:
         lexicon = Lexicon.load(corpus.lexicon_path, corpus.language)
     except LexiconError as e:

@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from lhotse import CutSet
 
+from asr.data.audio import load_cut
 from asr.data.check import (
     HMM_FRAMES_PER_PHONEME,
     check_audio,
@@ -24,7 +26,7 @@ from asr.data.check import (
 )
 from asr.data.corpora import preparer
 from asr.data.corpus import Corpus
-from asr.errors import DataError
+from asr.errors import AudioError, DataError
 from asr.features.mfcc import MfccSettings, mfcc
 from asr.models.gmmhmm.states import PHONE_STATES
 from asr.models.networks import network
@@ -66,6 +68,16 @@ def test_damaged_cuts_are_one_problem(corpus: Corpus, harm, says: str) -> None:
     assert says in str(problem)
     with pytest.raises(DataError, match=says):
         list(corpus.cuts("train"))
+
+
+def test_a_cut_without_a_recording_is_named(corpus: Corpus) -> None:
+    first, *rest = corpus.cuts("train")
+    first.recording = None
+    CutSet.from_cuts([first, *rest]).to_file(corpus.cuts_path("train"))
+    (problem,) = check_corpus(corpus.folder).problems
+    assert f"utterance {first.id}: has no recording" in str(problem)
+    with pytest.raises(AudioError, match="has no recording; run `asr prepare` again"):
+        load_cut(next(iter(corpus.cuts("train"))), 16000)
 
 
 def test_every_planted_fault_is_found(corpus: Corpus, tmp_path: Path, record: Record) -> None:
