@@ -105,8 +105,8 @@ def written(log_probs: torch.Tensor, frames: torch.Tensor, batch: Batch) -> tupl
 def consistency_for(hours: float, settings: CtcSettings) -> float:
     """Factor on the divergence of two maskings for a training set of `hours`: 0.2 from two hours on, else 0.
 
-    With 2.27 h of speechocean762 it took dev from 39.0 to 36.9% phoneme errors for 1.7 times the seconds, with
-    0.5 h from 51.4 to 51.3%.
+    With 2.27 h of speechocean762 it took dev from 39.0 to 36.9% phoneme errors for 1.7 times the seconds,
+    with 0.5 h from 51.4 to 51.3%.
 
     Reference
     ---------
