@@ -352,16 +352,17 @@ def _run_one(
     executor: Callable[[], Executor],
     stop: threading.Event,
 ) -> None:
-    if state.cell.folder_name() != state.folder.name:
-        state.state, state.error = "failed", "its recipe or corpus was changed meanwhile: run the bench again"
-        return
     stage = state.folder / "stage.txt"
     try:
+        if state.cell.folder_name() != state.folder.name:
+            what = "its recipe or corpus was changed meanwhile: run the bench again"
+            state.state, state.error = "failed", what
+            return
         state.folder.mkdir(parents=True, exist_ok=True)
         _link(state)
         stage.unlink(missing_ok=True)
-    except OSError as e:
-        state.state, state.error = "failed", f"its folder cannot be written ({e})"
+    except (AsrError, OSError) as e:
+        state.state, state.error = "failed", str(e)
         return
     state.state = "starting"
     began = time.perf_counter()

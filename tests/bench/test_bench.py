@@ -230,6 +230,10 @@ def test_a_recipe_that_was_changed_meanwhile_is_not_trained_under_the_old_name(t
     path.write_text("extends: recipes/mfcc_hmm/recipe.yaml\nrecipe: mine\ntune_utterances: 7\n")
     (state,) = run_bench(states, tmp_path, run=_nothing, executor=stub.thread)
     assert state.state == "failed" and "changed meanwhile" in state.error
+    states = plan([Cell(Path("c"), str(path), 0.1)], tmp_path)
+    path.write_text("tune_utterances: many\n")
+    (state,) = run_bench(states, tmp_path, run=_nothing, executor=stub.thread)
+    assert state.state == "failed" and str(path) in state.error
 
 
 def test_command_line_replaces_fields_and_adds_settings(tmp_path):
