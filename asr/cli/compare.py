@@ -42,8 +42,9 @@ def compare(
     segments = mapsswe([u.pairs for u in one.utterances], [u.pairs for u in two.utterances])
     paired = compare_bootstrap(*counts, seed=seed)
     everyone = {i: s for i, s in (a.speakers | b.speakers).items() if i in references}
+    people = len(set(everyone.values()))
     by_speaker = None
-    if len(set(everyone.values())) > 1 and everyone.keys() >= references.keys():
+    if people > 1 and everyone.keys() >= references.keys():
         by_speaker = compare_bootstrap(*counts, [everyone[i] for i in references], seed=seed)
     if as_json:
         figures = {
@@ -69,11 +70,11 @@ def compare(
     )
     if by_speaker:
         typer.echo(
-            f"paired bootstrap over {len(set(everyone.values()))} speakers: p = {by_speaker.p:.4f}, "
+            f"paired bootstrap over {people} speakers: p = {by_speaker.p:.4f}, "
             f"interval {by_speaker.low:+.2f} to {by_speaker.high:+.2f}"
         )
     typer.echo(f"MAPSSWE: p = {segments.p:.4f} (z = {segments.z:.3f}, {segments.segments} segments)")
-    judge = by_speaker if by_speaker and len(set(everyone.values())) >= SPEAKERS else paired
+    judge = by_speaker if by_speaker and people >= SPEAKERS else paired
     typer.echo(_verdict(segments.p, judge.p, paired.difference))
 
 

@@ -134,9 +134,9 @@ def transcribe(
                     e.path = e.path or recording.path
                     failed.append(e)
                     complain(e)
+                except BrokenPipeError:
+                    raise
                 except OSError as e:
-                    if isinstance(e, BrokenPipeError):
-                        raise
                     what = f"its transcript cannot be written ({e.strerror})"
                     failed.append(AudioError(what, path=recording.path, fix="see the folder named by -o"))
                     complain(failed[-1])
