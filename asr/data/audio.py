@@ -6,7 +6,7 @@ import functools
 import hashlib
 import itertools
 import math
-import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -181,7 +181,7 @@ def _open(path: Path) -> soundfile.SoundFile:
         known = "" if reason.startswith("File does not exist") else f" ({reason})"
         fix = "convert it to wav, flac, ogg or mp3 (`ffmpeg -i FILE FILE.wav`)"
         raise AudioError(f"damaged, or not an audio file that can be read{known}", path=path, fix=fix) from e
-    if sound.frames == 0 and not _promised_by_riff(path):
+    if sound.frames == 0:
         sound.close()
         raise AudioError("holds no samples", path=path, fix="record it again or leave it out")
     return sound
@@ -210,11 +210,15 @@ def _blocks(sound: soundfile.SoundFile, path: Path) -> Iterator[np.ndarray]:
             raise AudioError(
                 f"cannot be decoded ({e.error_string.strip()})", path=path, fix="convert it again"
             ) from e
-    # libsndfile believes the size of a wav file more than its header: ask the header
-    promised = _promised_by_riff(path) or (found if _is_estimate(sound, path) else sound.frames)
-    if promised - found > TOLERANCE_S * sound.samplerate:
-        rate = sound.samplerate
+    rate, promised = sound.samplerate, _promised(sound, path, found)
+    if promised - found > TOLERANCE_S * rate:
         what = f"cut short: its header promises {promised / rate:.2f} s, {found / rate:.2f} s are there"
+        raise AudioError(what, path=path, fix="copy or download it again")
+    if sound.format == "MP3" and found == sound.frames and not _tells_length(path) and _is_undecoded(path):
+        what = f"an MP3 of varying bit rate that does not tell its length: ends after {found / rate:.2f} s"
+        raise AudioError(what, path=path, fix="convert it to FLAC (`ffmpeg -i FILE FILE.flac`)")
+    if "Junk after the last page" in sound.extra_info:  # libsndfile's log of an Ogg stream, all kinds
+        what = f"cut short in the middle of a page, after {found / rate:.2f} s"
         raise AudioError(what, path=path, fix="copy or download it again")
 
 
@@ -230,38 +234,42 @@ def _decodable(path: Path) -> int:
     return found
 
 
-def _promised_by_riff(path: Path) -> int:
-    """Samples per channel that the header of a wav file promises; 0 if it does not say or is no wav file."""
-    kind = frame = 0
-    with open(path, "rb") as f:
-        if f.read(4) != b"RIFF":
-            return 0
-        f.seek(12)
-        while len(head := f.read(8)) == 8 and head[:4] != b"data":
-            size = int.from_bytes(head[4:], "little")
-            form = f.read(min(size, 16)) if head[:4] == b"fmt " else b""
-            if len(form) == 16:
-                kind, frame = int.from_bytes(form[:2], "little"), int.from_bytes(form[12:14], "little")
-            # chunks begin at even places
-            f.seek(size + size % 2 - len(form), os.SEEK_CUR)
-    if head[:4] != b"data":
-        return 0
-    promised = int.from_bytes(head[4:], "little")
-    # only plain and float PCM have samples of a fixed size; and programs that write to a pipe do not know
-    # the length: they leave the largest number, or nearly
-    return 0 if kind not in (1, 3, 0xFFFE) or promised >= 0x7FFFF000 or not frame else promised // frame
+def _promised(sound: soundfile.SoundFile, path: Path, found: int) -> float:
+    """Samples per channel that the header of a file promises, of which `found` could be decoded.
+
+    libsndfile believes the size of a file more than its header, but logs what the header says.
+    """
+    if sound.format == "NIST":
+        with open(path, "rb") as f:
+            count = re.search(rb"^sample_count -i (\d+)", f.read(1024), re.MULTILINE)
+        return int(count[1]) if count else found
+    if sound.format == "MP3":
+        return sound.frames if _tells_length(path) else found
+    line = r"^ *(?:data|SSND|Data [Ss]ize) *: (\d+)(?: \(should be (\d+)\))?"
+    size = re.search(line, sound.extra_info, re.MULTILINE)
+    stated, there = (int(size[1]), int(size[2] or path.stat().st_size)) if size else (0, 0)
+    # programs that write to a pipe do not know the length: they leave the largest number, or nearly
+    unknown = 0x7F000000 <= stated < 1 << 32
+    return sound.frames if unknown or stated <= there else found * stated / there
 
 
-def _is_estimate(sound: soundfile.SoundFile, path: Path) -> bool:
-    """Whether an open file does not promise its length: an MP3 without a frame that tells it."""
-    if sound.format != "MP3":
-        return False
+def _tells_length(path: Path) -> bool:
+    """Whether an MP3 has a frame that tells its length, which is an estimate elsewhere."""
     with open(path, "rb") as f:
         tag = f.read(10)
         # an ID3 tag, with pictures perhaps, has its size in four times seven bits
         f.seek(10 + sum(b << 7 * (3 - i) for i, b in enumerate(tag[6:])) if tag[:3] == b"ID3" else 0)
         first = f.read(1 << 12)
-    return not any(name in first for name in (b"Xing", b"Info", b"VBRI"))
+    return any(name in first for name in (b"Xing", b"Info", b"VBRI"))
+
+
+def _is_undecoded(path: Path) -> bool:
+    """Whether there is more of an MP3 after the end that libsndfile estimates, where it stops decoding."""
+    with open(path, "rb") as f, soundfile.SoundFile(f) as sound:
+        sound.seek(sound.frames - 1)
+        sound.read(1)
+        # more than a frame, and than the shorter tag; the longer one may hold pictures
+        return len(f.read().split(b"APETAGEX")[0]) > 1 << 12
 
 
 def _is_text(head: bytes) -> bool:

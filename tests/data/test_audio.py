@@ -80,10 +80,10 @@ def written(path: Path, kind: str) -> Path:
         soundfile.write(path, np.zeros(0), RATE, format="WAV")
     elif kind == "nan":
         soundfile.write(path, np.array([0.1, np.nan, 0.2] * 900), RATE, subtype="FLOAT", format="WAV")
-    elif kind in ("cut wav", "cut flac", "cut nist", "cut mp3"):
+    elif kind.startswith("cut "):
         noise = np.random.default_rng(0).uniform(-0.5, 0.5, 4 * RATE)
-        subtype = None if "mp3" in kind else "PCM_16"
-        soundfile.write(path, noise, RATE, format=kind.split()[1].upper(), subtype=subtype)
+        subtype = {"mp3": None, "ogg": "VORBIS", "opus": "OPUS"}.get(kind[4:], "PCM_16")
+        soundfile.write(path, noise, RATE, format=kind[4:].upper().replace("OPUS", "OGG"), subtype=subtype)
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     return path
 
@@ -99,6 +99,13 @@ def written(path: Path, kind: str) -> Path:
         ("nan", "holds NaN"),
         ("cut wav", r"promises 4\.00 s, 2\.00 s are there"),
         ("cut flac", r"promises 4\.00 s, 1\.[5-9]\d s are there"),
+        ("cut aiff", r"promises 4\.00 s, 2\.00 s are there"),
+        ("cut au", r"promises 4\.00 s, 2\.00 s are there"),
+        ("cut w64", r"promises (3\.99|4\.00) s, (1\.99|2\.00) s are there"),
+        ("cut rf64", r"promises (3\.99|4\.00) s, (1\.99|2\.00) s are there"),
+        ("cut nist", r"promises 4\.00 s, 1\.9\d s are there"),
+        ("cut ogg", r"cut short in the middle of a page, after [012]\.\d\d s"),
+        ("cut opus", r"cut short in the middle of a page, after [012]\.\d\d s"),
         ("cut mp3", r"promises 4\.00 s, 1\.[5-9]\d s are there"),
     ],
 )
@@ -134,17 +141,33 @@ def test_wav_from_a_pipe_with_unknown_length_is_no_damage(tmp_path: Path) -> Non
     assert read_audio(path, RATE).size == RATE
 
 
-def test_an_mp3_that_does_not_tell_its_length_is_no_damage(tmp_path: Path) -> None:
-    """libsndfile then estimates it from the rate of the first frames, here a low one."""
+def varying_mp3(path: Path, quiet: slice) -> None:
+    """Eight seconds of noise, partly silence, as an MP3 of varying bit rate that does not tell its length.
+
+    libsndfile estimates it from the rate of the first frames.
+    """
     loud = np.random.default_rng(0).uniform(-0.5, 0.5, 8 * RATE)
-    loud[: 4 * RATE] = 0
-    path = tmp_path / "a.mp3"
+    loud[quiet] = 0
     soundfile.write(path, loud, RATE, bitrate_mode="VARIABLE", compression_level=0.5)
     raw = path.read_bytes()
     # without the first frame, which holds the true length and no sound
     path.write_bytes(raw[raw.index(raw[:2], raw.index(b"Xing")) :])
+
+
+def test_an_mp3_that_does_not_tell_its_length_is_no_damage(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp3"
+    varying_mp3(path, slice(0, 4 * RATE))
     assert soundfile.info(path).duration > 10
     assert inspect_audio(path).samples == pytest.approx(8 * RATE, rel=0.02)
+
+
+def test_an_mp3_that_cannot_be_decoded_to_its_end_is_no_shorter_one(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp3"
+    varying_mp3(path, slice(2 * RATE, 8 * RATE))
+    seconds = soundfile.info(path).duration
+    for reader in (lambda: read_audio(path, RATE), lambda: inspect_audio(path)):
+        with pytest.raises(AudioError, match=f"varying bit rate.*ends after {seconds:.2f} s"):
+            reader()
 
 
 def test_chunks_before_the_samples_may_hold_any_words(tmp_path: Path) -> None:
