@@ -14,6 +14,8 @@ from asr.data.corpus import Corpus
 from asr.errors import AsrError
 from asr.record import RunRecord
 
+STEEPEST = 1.5  # cost grows about as the hours do: two close budgets may say anything
+
 
 class Cost(NamedTuple):
     """Minutes of work and megabytes of the finished system."""
@@ -23,7 +25,7 @@ class Cost(NamedTuple):
 
 
 class PowerLaw(NamedTuple):
-    """minutes = scale · hours^exponent; the exponent is 1 where only one budget is known."""
+    """minutes = scale · hours^exponent; the exponent in 0..STEEPEST, 1 where only one budget is known."""
 
     scale: float
     exponent: float
@@ -32,7 +34,7 @@ class PowerLaw(NamedTuple):
     def through(cls, points: Sequence[tuple[float, float]]) -> PowerLaw:
         """Least squares over the logarithms of (hours, minutes)."""
         x, y = np.log([(hours, max(minutes, 1e-3)) for hours, minutes in points]).T
-        exponent = float(np.polyfit(x, y, 1)[0]) if np.ptp(x) > 0 else 1.0
+        exponent = float(np.clip(np.polyfit(x, y, 1)[0], 0.0, STEEPEST)) if np.ptp(x) > 0 else 1.0
         return cls(math.exp(float(y.mean()) - exponent * float(x.mean())), exponent)
 
     def at(self, hours: float) -> float:

@@ -48,7 +48,7 @@ STEP_UTTERANCES = 100  # of dev, that steps of a training are compared on
 class LmSettings(Settings):
     """The n-gram estimated from the corpus' lm.txt; a corpus with a language model of its own uses that."""
 
-    order: int = 3
+    order: int = Field(3, ge=1)
     # running words of lm.txt to estimate it from, whether the corpus has a model of its own or not
     words: int | None = Field(None, ge=1)
 
@@ -61,7 +61,7 @@ class ExperimentSettings(Settings):
     lm: LmSettings = LmSettings()
     search: SearchSettings = SearchSettings()
     # dev utterances the scales are tuned on
-    tune_utterances: int = 200
+    tune_utterances: int = Field(200, ge=1)
 
 
 @dataclass(frozen=True)

@@ -118,8 +118,8 @@ class Stopwatch:
 
     @property
     def cpu_seconds(self) -> float:
-        """CPU seconds so far, of all threads of the processes."""
-        return self.earlier_cpu_s + time.process_time() - self._cpu_began
+        """CPU seconds so far, of all threads of the processes, of others that one began once they ended."""
+        return self.earlier_cpu_s + _cpu_seconds() - self._cpu_began
 
     def __enter__(self) -> Stopwatch:
         if self.path.exists():
@@ -128,7 +128,7 @@ class Stopwatch:
                 self.earlier_s, self.earlier_cpu_s = float(value["seconds"]), float(value["cpu_seconds"])
             except (json.JSONDecodeError, KeyError, TypeError, ValueError) as e:
                 raise ModelError(f"damaged ({e})", path=self.path, fix="remove the run folder") from e
-        self._began, self._cpu_began = time.perf_counter(), time.process_time()
+        self._began, self._cpu_began = time.perf_counter(), _cpu_seconds()
         self._thread = threading.Thread(target=self._keep, daemon=True)
         self._thread.start()
         return self
@@ -197,7 +197,13 @@ def hardware() -> str:
     return line
 
 
+def _cpu_seconds() -> float:
+    """Of this process, and of those it began and that have ended: a training may take several."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
+
+
 def peak_megabytes() -> float:
-    """Largest resident memory this process has had, in MB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    """Largest resident memory that this process, or one it began, has had, in MB."""
+    peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6

@@ -151,6 +151,8 @@ def bench(
         stopped = True
     failed = {s.label: s.error for s in states if s.error is not None}
     finished = [s.folder for s in states if s.row is not None]
+    listed = {s.folder.resolve() for s in states}
+    others = sum(found.parent.resolve() not in listed for found in folder.glob("*/record.json"))
     goes_on = f"stopped with {len(finished)} of {len(states)} cells: the same command goes on from here"
     lost = {s.folder: s.row["split"] for s in states if s.row is not None and s.row.get("unreadable")}
     if finished or not stopped:
@@ -159,6 +161,11 @@ def bench(
             # the cells name it in their log.txt alone; all of them score the same split
             name_unreadable(corpus, next(iter(lost.values())), list(lost))
         _tell(states, answer, folder, as_json)
+        if others:
+            what = (
+                f"{others} other finished cells in {folder} are not in table and page: their options, recipe"
+            )
+            console.print(f"{what} or corpus are not those of this bench", markup=False, soft_wrap=True)
     if stopped:
         console.print(goes_on)
         raise typer.Exit(130)

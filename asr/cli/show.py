@@ -141,6 +141,7 @@ def _settings(recipe: str) -> Facts:
 
 def _run(folder: Path) -> Facts:
     """A run folder, finished or not."""
+    from asr.experiment import CHECKPOINTS
     from asr.record import RunRecord
 
     finished = (folder / "record.json").exists()
@@ -154,7 +155,9 @@ def _run(folder: Path) -> Facts:
             facts["steps on dev"] = record.steps
     else:
         facts["settings"] = _settings(str(folder / "config.yaml"))
-    facts["training"] = [row for path in sorted(folder.rglob("metrics.csv")) for row in _curves(path)]
+    # checkpoints may be a link to those of a cell that shares them, which rglob does not follow
+    logs = sorted((folder / CHECKPOINTS).resolve().rglob("metrics.csv"))
+    facts["training"] = [row for path in logs for row in _curves(path)]
     if (folder / "system" / "system.json").exists():
         facts["system"] = _system(folder / "system")
     return facts

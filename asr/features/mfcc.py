@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable
+from typing import Self
 
 import numpy as np
 import torch
 import torchaudio.compliance.kaldi as kaldi
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from asr.config import Settings
 
@@ -36,6 +37,12 @@ class MfccSettings(Settings):
     mel_bins: int = Field(default=26, ge=10, le=80)
     band: float = Field(default=0.95, gt=0.1, le=1.0)
     variance: bool = True
+
+    @model_validator(mode="after")
+    def _enough_bins(self) -> Self:
+        if self.cepstra > self.mel_bins:
+            raise ValueError(f"cepstra: {self.cepstra} of {self.mel_bins} mel_bins; there are no more")
+        return self
 
 
 def mfcc(waveform: np.ndarray, sample_rate: int, settings: MfccSettings, native_rate: int) -> np.ndarray:

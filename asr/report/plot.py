@@ -219,6 +219,8 @@ def _axes_in(ink: str) -> Any:
     """Settings of axes without a frame, in one colour."""
     inked = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")
     plain = {"axes.spines.top": False, "axes.spines.right": False, "font.size": 10.5}
+    # a dollar sign in a name is no formula
+    plain["text.parse_math"] = False
     return dict.fromkeys(inked, ink) | plain
 
 

@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_info
 from asr.bench import COLUMNS, CorpusSettings, load_bench, plan, process, run_bench, write_results
 from asr.data.corpora import Preparer
 from asr.errors import AsrError, ConfigError, DataError, ModelError, UsageError
-from asr.estimate import estimates
+from asr.estimate import PowerLaw, estimates
 from asr.experiment import Cell
 from asr.record import Stopwatch
 
@@ -406,6 +406,19 @@ def test_seconds_of_killed_processes_count(tmp_path):
     path.write_text("{}")
     with pytest.raises(ModelError, match=r"time.json: damaged"), Stopwatch(path):
         pass
+
+
+def test_seconds_of_processes_that_take_part_count(tmp_path):
+    code = "import time\nwhile time.process_time() < 0.5: pass"
+    with Stopwatch(tmp_path / "time.json") as watch:
+        subprocess.run([sys.executable, "-c", code], check=True)
+        assert 0.5 <= watch.cpu_seconds < 2.0
+
+
+def test_two_close_budgets_foretell_no_ages():
+    assert PowerLaw.through([(0.29, 2.0), (0.295, 2.6)]).at(2.0) < 60
+    assert PowerLaw.through([(0.29, 2.6), (0.295, 2.0)]).at(2.0) > 2
+    assert PowerLaw.through([(1.0, 10.0), (4.0, 40.0)]).at(2.0) == pytest.approx(20)
 
 
 def test_estimates_follow_the_finished_cells(tmp_path):

@@ -74,6 +74,26 @@ def test_a_loss_that_rises_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert line == what + "try a lower learning_rate (it is 0.1)"
 
 
+def test_batches_of_one_step_count_as_one(capsys: pytest.CaptureFixture[str]) -> None:
+    alarm = Alarm(0.002, begins=0, steps=10_000)
+    for number in range(LONGEST - 1):
+        for _ in range(4):
+            alarm.step(number, 3.0, 1.0, 0.0)
+    assert not said(capsys)
+    alarm.step(LONGEST, 3.0, 1.0, 0.0)
+    assert said(capsys)
+
+
+def test_the_end_of_the_flat_start_is_no_divergence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its loss is of frames, a smaller one: what is smoothed begins anew after it."""
+    cuts = tone_cuts(tmp_path / "wav", 8)
+    settings = CtcSettings(epochs=20, flat_start=0.5, accumulate=2, **SMALL)
+    Ctc(settings, LEXICON, seed=1).fit(cuts, cuts, tmp_path / "work")
+    assert not said(capsys)
+
+
 def test_too_high_a_learning_rate_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A planted fault; with the usual rate nothing is said. At 0.5 this training may still recover."""
     cuts = tone_cuts(tmp_path / "wav", 8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 import threading
@@ -446,6 +447,10 @@ def test_a_resumed_fit_equals_an_unbroken_one(
         resumed = Ctc(settings, LEXICON, seed=2)
         resumed.fit(cuts, cuts, tmp_path / "b")
     assert sorted(set(epochs)) == [3, 4, 5, 6]  # the last one is a cycle of its own
+    logged = [list(csv.DictReader(open(tmp_path / k / "metrics.csv", newline=""))) for k in "ab"]
+    assert logged[0] == logged[1] and [row["epoch"] for row in logged[0] if row["dev_error"]] == list(
+        "0123456"
+    )
     for name, value in unbroken.network.state_dict().items():
         torch.testing.assert_close(resumed.network.state_dict()[name], value, rtol=0, atol=0, msg=name)
     np.testing.assert_array_equal(resumed.log_prior, unbroken.log_prior)

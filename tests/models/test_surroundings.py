@@ -69,6 +69,14 @@ def test_recorded_noise_is_repeated_where_it_is_short(tmp_path: Path, speech: to
         assert np.abs(np.fft.rfft(half)).argmax() == pytest.approx(1000, abs=5)
 
 
+def test_silence_between_noises_is_passed_over(tmp_path: Path, speech: torch.Tensor) -> None:
+    soundfile.write(tmp_path / "a.wav", np.zeros(4 * RATE), RATE)
+    soundfile.write(tmp_path / "b.wav", np.random.default_rng(0).uniform(-0.1, 0.1, 4 * RATE), RATE)
+    settings = CtcSettings(noise_share=1.0, noise_from=str(tmp_path))
+    around = Surroundings(settings, noise_files(settings))
+    assert not any(torch.equal(around(speech, draw), speech) for draw in range(20))
+
+
 def test_a_folder_without_audio_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="holds no audio") as e:
         noise_files(CtcSettings(noise_share=0.1, noise_from=str(tmp_path)))

@@ -32,7 +32,7 @@ def test_all_but_the_output_goes_to_other_units(phonemes):
     source, run = phonemes
     model = Ctc(CtcSettings(targets="characters", **SMALL), LEXICON, seed=1)
     fresh = {n: v.clone() for n, v in model.network.state_dict().items()}
-    taken = take_over(model.network, model.units, run)
+    taken = take_over(model.network, [model.units], run)
     assert set(fresh) - set(taken) == {"output.weight", "output.bias"}
     for name, value in model.network.state_dict().items():
         wanted = fresh[name] if name.startswith("output.") else source.network.state_dict()[name]
@@ -42,22 +42,22 @@ def test_all_but_the_output_goes_to_other_units(phonemes):
 def test_the_output_too_where_the_units_are_the_same(phonemes):
     source, run = phonemes
     model = Ctc(CtcSettings(targets="phonemes", **SMALL), LEXICON, seed=1)
-    assert len(take_over(model.network, model.units, run / "system")) == len(source.network.state_dict())
+    assert len(take_over(model.network, [model.units], run / "system")) == len(source.network.state_dict())
 
 
 def test_a_bigger_network_takes_what_fits_and_another_width_nothing(phonemes):
     _, run = phonemes
     more = Ctc(CtcSettings(targets="phonemes", **{**SMALL, "blocks": 3}), LEXICON)
-    taken = take_over(more.network, more.units, run)
+    taken = take_over(more.network, [more.units], run)
     assert not [n for n in taken if n.startswith("blocks.2.")] and "blocks.1.conv.weight" in taken
     wide = Ctc(CtcSettings(targets="phonemes", **{**SMALL, "width": 48}), LEXICON)
     with pytest.raises(ModelError, match="no layer of its encoder has the shape"):
-        take_over(wide.network, wide.units, run)
+        take_over(wide.network, [wide.units], run)
 
 
 def test_no_run_is_one_line(tmp_path):
     model = Ctc(CtcSettings(**SMALL), LEXICON)
-    for broken in (lambda: take_over(model.network, model.units, tmp_path), lambda: digest(tmp_path)):
+    for broken in (lambda: take_over(model.network, [model.units], tmp_path), lambda: digest(tmp_path)):
         with pytest.raises(ModelError, match="no weights to begin from"):
             broken()
 
@@ -104,3 +104,19 @@ def test_resuming_from_other_weights_starts_again(phonemes, tmp_path, capsys):
         source.save(tmp_path / "source")
         Ctc(settings, LEXICON).fit(cuts, cuts, tmp_path / "work")
     assert "not of this data and these settings, training starts again" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("last", "frozen"), [(1, 5), (5, 1), (6, 0), (7, 0), (50, 0)])
+def test_no_more_than_all_layers_are_trained(last, frozen):
+    settings = CtcSettings(init_from="anywhere", train_last=last, **{**SMALL, "blocks": 2, "lstm_layers": 1})
+    module = Training(Network.seeded(0, settings, 5), settings, [10], 0, "")
+    assert (len(module.network.layers), len(module.frozen)) == (6, frozen)
+
+
+def test_each_output_layer_takes_the_one_of_its_units(phonemes):
+    source, run = phonemes
+    other = Ctc(CtcSettings(targets="characters", **SMALL), LEXICON, seed=1).units
+    network = Network.seeded(1, source.settings, len(other), second=len(source.units))
+    taken = take_over(network, [other, source.units], run)
+    assert "second.weight" in taken and "output.weight" not in taken
+    assert torch.equal(network.second.weight, source.network.output.weight)

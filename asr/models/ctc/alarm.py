@@ -27,14 +27,17 @@ class Alarm:
     def __init__(self, learning_rate: float, begins: int, steps: int) -> None:
         self.learning_rate, self.begins = learning_rate, begins
         self.longest = max(1, min(LONGEST, steps // 10))
-        self.silent = 0
+        self.silent, self.seen = 0, -1
         self.lowest = math.inf
         self.best = math.inf
         self.best_at = 0
         self.said: set[str] = set()
 
     def step(self, number: int, loss: float, blank_rate: float, coverage: float) -> None:
-        """After every step: smoothed loss per label, share of blanks, labels written for each true one."""
+        """After every batch: its step, smoothed loss per label, share of blanks, labels for each true one."""
+        if number == self.seen:  # a step of several batches
+            return
+        self.seen = number
         if number >= self.begins:
             self.lowest = min(self.lowest, loss)
             if loss > self.lowest + max(RISEN, self.lowest):

@@ -108,7 +108,7 @@ class Ctc:
             first, second = (len(task.units) for task in tasks)
             network = Network.seeded(self.seed, settings, first, second=second)
         key = key_of(settings, tasks[0].units, self.seed, *sets.values())
-        taken, key = begin(network, tasks[0].units, settings.init_from, key)
+        taken, key = begin(network, [task.units for task in tasks], settings.init_from, key)
         if noises := noise_files(settings):
             key = content_hash(key, *(f"{f.name} {f.stat().st_size}" for f in noises))
         resume = Resume(workdir, key)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from asr.models.networks.settings import NetworkSettings
 
@@ -47,6 +47,12 @@ class CtcSettings(NetworkSettings):
         (0.9, 1.0, 1.1), min_length=1
     )
     """Speed factors drawn for each utterance of a pass; (1.0,) for none."""
+
+    @model_validator(mode="after")
+    def _has_noise(self) -> Self:
+        if self.noise_from is not None and not self.noise_share:
+            raise ValueError("noise_from: no utterance gets noise; set noise_share")
+        return self
 
     @property
     def trained(self) -> CtcSettings:

@@ -20,6 +20,7 @@ from asr.errors import AudioError, DataError
 from asr.models.ctc.settings import CtcSettings
 from asr.progress import track
 
+DRAWS = 10  # of a piece of noise that is not silent
 ROOMS = 100  # made once: one takes as long as ten seconds of training
 
 
@@ -84,7 +85,13 @@ class Surroundings:
         return torch.from_numpy(np.ascontiguousarray(heard[0], dtype=np.float32))
 
     def _recorded(self, samples: int, rng: np.random.Generator) -> np.ndarray:
-        """A random piece of a random recording, over and over where that is shorter."""
+        """A random piece of a random recording, repeated where it is shorter; rarely silence."""
+        for _ in range(DRAWS):
+            if (noise := self._piece(samples, rng)).any():
+                break
+        return noise
+
+    def _piece(self, samples: int, rng: np.random.Generator) -> np.ndarray:
         path, length = self.noises[rng.integers(len(self.noises))]
         seconds = samples / self.settings.sample_rate
         start = rng.uniform(0.0, max(0.0, length - seconds))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Collection, Sequence
 
 import numpy as np
@@ -173,6 +174,8 @@ class CtcTraining(Training):
         """
         flat_steps = self.taught.flat_start * self.cycles[0]
         flat = 1.0 - self.global_step / flat_steps if flat_steps else 0.0
+        if self.global_step == math.ceil(flat_steps):
+            self.running = math.nan  # nothing of the other loss stays in the smoothed one
         whole, (number, of) = batch, world()
         if of > 1:
             batch = whole.part(number, of)

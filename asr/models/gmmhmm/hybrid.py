@@ -183,7 +183,7 @@ def train(
     network = Network.seeded(seed, s, len(counts), size, SUBSAMPLING)
     network.drop(dropout_for(total_s / 3600, s))
     key = content_hash(key_of(settings, parameters.states.units, seed, utterances), labels.hexdigest())
-    taken, key = begin(network, parameters.states.units, s.init_from, key)
+    taken, key = begin(network, [parameters.states.units], s.init_from, key)
     resume = Resume(workdir, key)
     if not resume.finished:
         steps = steps_of(cycles, batches, s)

@@ -87,7 +87,7 @@ class GmmHmmSettings(Settings):
     speeds: tuple[Annotated[float, Field(gt=0)], ...] = (0.9, 1.0, 1.1)
     context: int = Field(default=3, ge=0, le=15)
     dimensions: int = Field(default=40, ge=2)
-    adaptation_frames: float = Field(default=300, ge=0)
+    adaptation_frames: float = Field(default=300, ge=1)
     variance_floor: float = Field(default=0.01, gt=0, le=1)
     acoustic: Literal["gmm", "network"] = "gmm"
     network: StateNetworkSettings = StateNetworkSettings()

@@ -63,6 +63,11 @@ class Resume:
         except (FileNotFoundError, KeyError, TypeError, ValueError):
             return False
 
+    @property
+    def step(self) -> int:
+        """How many steps were taken before `last`."""
+        return int(SafeCheckpointIO().load_checkpoint(self.last)["global_step"])
+
     def load_final(self, network: nn.Module) -> None:
         """Give `network` the weights that training ended with."""
         state = SafeCheckpointIO().load_checkpoint(self.final)["state_dict"]

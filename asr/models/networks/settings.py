@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from asr.config import Settings
 
@@ -20,7 +20,7 @@ class NetworkSettings(Settings):
     """Samples per second the network works at."""
     channels: int = Field(64, ge=8)
     """Filters of the front end."""
-    width: int = Field(256, ge=8)
+    width: int = Field(256, ge=8, multiple_of=2)
     """Channels of the encoder; even."""
     blocks: int = Field(6, ge=0)
     """Residual convolutions of the encoder, at 25 frames per second."""
@@ -32,7 +32,7 @@ class NetworkSettings(Settings):
     # training
     epochs: int | None = Field(None, ge=1)
     """Passes over the training set; None: by the rule of `training.epochs_for`, scaled by `effort`."""
-    effort: float = Field(1.0, gt=0)
+    effort: float = Field(1.0, gt=0, allow_inf_nan=False)
     """Factor on the rule's number of epochs."""
     dropout: float | None = Field(None, ge=0, lt=1)
     """Share of the encoder's numbers a step does without; None: by the rule of `training.dropout_for`."""
@@ -42,7 +42,7 @@ class NetworkSettings(Settings):
     """Seconds of audio in a batch; fewer hours than 1.3 get smaller ones, by `training.batch_for`."""
     accumulate: int = Field(1, ge=1)
     """Batches whose gradients make one step: where a GPU or the memory holds only a part of `batch_s`."""
-    learning_rate: float = Field(2e-3, gt=0)
+    learning_rate: float = Field(2e-3, gt=0, allow_inf_nan=False)
     """Peak of the one-cycle schedule."""
     weight_decay: float = Field(1e-2, ge=0)
     filter_rate: float = Field(0.03, ge=0)
@@ -70,3 +70,11 @@ class NetworkSettings(Settings):
     """Where to train; auto: a GPU if there is one. On a GPU a training does not repeat to the last bit."""
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
     """Of training; auto: bf16-mixed where the processor multiplies bfloat16 itself, for half the time."""
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        if self.kernel % 2 == 0:
+            raise ValueError("kernel: even; a frame must be in the middle of what is looked at")
+        if self.train_last is not None and self.init_from is None:
+            raise ValueError("train_last: needs init_from; layers that are not trained would stay random")
+        return self

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import csv
 import functools
 import logging
 import math
@@ -97,12 +99,12 @@ def dropout_for(hours: float, settings: NetworkSettings) -> float:
 
 
 def batch_for(total_s: float, settings: NetworkSettings) -> float:
-    """Seconds of audio in a batch, for so many seconds of training.
+    """Seconds of audio in a batch, of which a step may take several, for so many seconds of training.
 
     Few hours need many steps more than big ones: with 0.16 h of grid_s1, batches of 25 s instead of 72 s had
     29.3% instead of 42.7% phoneme errors on dev after the same 50 passes.
     """
-    return min(settings.batch_s, max(SMALLEST_S, total_s / STEPS_A_PASS))
+    return min(settings.batch_s, max(SMALLEST_S, total_s / STEPS_A_PASS) / settings.accumulate)
 
 
 def device_of(settings: NetworkSettings, processes: int = 1) -> Literal["cpu", "cuda"]:
@@ -169,7 +171,7 @@ class Training(L.LightningModule):
         self.network, self.settings, self.cycles, self.seed, self.key = network, settings, cycles, seed, key
         self.taken, self.speakers = frozenset(taken), Speakers(speakers, settings.channels)
         layers = network.layers
-        self.frozen = layers[: len(layers) - (settings.train_last or len(layers))]
+        self.frozen = layers[: max(0, len(layers) - (settings.train_last or len(layers)))]
         for layer in self.frozen:
             layer.requires_grad_(False)
         self.running = math.nan
@@ -349,6 +351,16 @@ class EpochOf(Callback):
         self.batches.set_epoch(trainer.current_epoch)
 
 
+def _go_on(metrics: CSVLogger, resume: Resume) -> None:
+    """Keep what was logged up to the checkpoint: Lightning's logger begins by deleting the file."""
+    earlier: list[dict[str, Any]] = []
+    path = resume.workdir / "metrics.csv"
+    with contextlib.suppress(FileNotFoundError), open(path, encoding="utf-8", newline="") as f:
+        earlier = [row for row in csv.DictReader(f) if int(row["step"]) < resume.step]
+    metrics.experiment.metrics = earlier
+    metrics.save()
+
+
 def fit(
     module: Training,
     train: Ahead,
@@ -398,6 +410,10 @@ def fit(
     what = f"{epochs} passes of {len(train)} batches of about {train.batches.batch_s:.0f} s"
     console.print(f"{what}, dropout {module.network.dropout.share:.2f}", soft_wrap=True)
     device = device_of(module.settings, processes)
+    metrics = CSVLogger(resume.workdir, "", "", flush_logs_every_n_steps=1)
+    if going_on := resume.last.exists():
+        console.print(f"resuming from {resume.last}")
+        _go_on(metrics, resume)
     if decay := module.settings.average:  # before what keeps the final weights
         callbacks.insert(0, WeightAveraging(device, avg_fn=functools.partial(averaged, decay=decay)))
     backend = "nccl" if device == "cuda" else "gloo"
@@ -417,7 +433,7 @@ def fit(
             callbacks=callbacks,
             plugins=[SafeCheckpointIO()],
             logger=[
-                CSVLogger(resume.workdir, "", "", flush_logs_every_n_steps=1),
+                metrics,
                 TensorBoardLogger(resume.workdir, "tensorboard", ""),
             ],
             log_every_n_steps=LOG_EVERY,
@@ -426,9 +442,6 @@ def fit(
             use_distributed_sampler=False,
             reload_dataloaders_every_n_epochs=0,
         )
-        going_on = resume.last.exists()
-        if going_on:
-            console.print(f"resuming from {resume.last}")
         trainer.fit(module, train, dev, ckpt_path=resume.last if going_on else None, weights_only=False)
     if not resume.finished and going_on:  # it was killed after its last pass: nothing was left to train
         resume.finish_from_last()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -34,7 +35,7 @@ def digest(run: str | Path) -> str:
     return content_hash(path)
 
 
-def begin(network: Network, units: Units, run: str | None, key: str) -> tuple[list[str], str]:
+def begin(network: Network, units: Sequence[Units], run: str | None, key: str) -> tuple[list[str], str]:
     """What `take_over` takes from `run`, if there is one, and the key of a training that begins so.
 
     Says which layers are not taken, since a run of other sizes or units gives fewer.
@@ -47,17 +48,17 @@ def begin(network: Network, units: Units, run: str | None, key: str) -> tuple[li
     return taken, content_hash(key, digest(run))
 
 
-def take_over(network: Network, units: Units, run: str | Path) -> list[str]:
+def take_over(network: Network, units: Sequence[Units], run: str | Path) -> list[str]:
     """Give a network the layers of another run's that have its shapes; return the names of their weights.
 
-    The output layer is taken only where the units are the same ones in the same order.
+    Its output layer is taken by the one that has the same units in the same order, if any has.
 
     Parameters
     ----------
     network
         Changed in place.
     units
-        What it writes.
+        What each of its output layers writes.
     run
         A run folder, or its ``system`` folder.
 
@@ -74,11 +75,14 @@ def take_over(network: Network, units: Units, run: str | Path) -> list[str]:
         raise ModelError(f"no weights to begin from ({e})", path=folder, fix="name a finished run") from e
     if any(name.startswith(PREFIX) for name in tensors):
         tensors = {n.removeprefix(PREFIX): t for n, t in tensors.items() if n.startswith(PREFIX)}
-    same = theirs.symbols == units.symbols
+    output = {n: tensors.pop(n) for n in list(tensors) if n.startswith("output.")}
+    for layer, own_units in zip(("output", "second"), units, strict=False):
+        if theirs.symbols == own_units.symbols:
+            tensors |= {n.replace("output", layer, 1): t for n, t in output.items()}
     taken = [
         name
         for name, own in network.state_dict().items()
-        if name in tensors and tensors[name].shape == own.shape and (same or not name.startswith("output."))
+        if name in tensors and tensors[name].shape == own.shape
     ]
     encoder = ("subsample.project.", "blocks.", "lstms.")
     if not any(name.startswith(encoder) and tensors[name].ndim > 1 for name in taken):
