@@ -14,7 +14,7 @@ from asr.data.corpus import Corpus
 from asr.errors import AsrError
 from asr.record import RunRecord
 
-STEEPEST = 1.5  # cost grows about as the hours do: two close budgets may say anything
+STEEPEST = 2.0  # cost grows about as the hours do: two close budgets may say anything
 
 
 class Cost(NamedTuple):

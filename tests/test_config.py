@@ -119,3 +119,22 @@ def test_unknown_key_of_an_override_is_compared_with_those_of_the_recipe(recipe:
         match=rf"^{recipe} with {wrong}=0.3: unknown key '{wrong}'; did you mean 'model.{meant}'",
     ):
         recipe_settings(recipe, [f"{wrong}=0.3"])
+
+
+@pytest.mark.parametrize(
+    ("recipe", "assignment", "said"),
+    [
+        ("raw_ctc", "model.kernel=6", "kernel: even"),
+        ("raw_ctc", "model.width=17", "multiple of 2"),
+        ("raw_ctc", "model.effort=.inf", "finite"),
+        ("raw_ctc", "model.train_last=2", "train_last: needs init_from"),
+        ("raw_ctc", "model.noise_from=noises", "set noise_share"),
+        ("mfcc_hmm", "model.features.cepstra=30", "30 of 26 mel_bins"),
+        ("mfcc_hmm", "model.adaptation_frames=0", "greater than or equal to 1"),
+        ("raw_ctc", "tune_utterances=-5", "greater than or equal to 1"),
+        ("raw_ctc", "lm.order=0", "greater than or equal to 1"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(recipe: str, assignment: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        recipe_settings(recipe, [assignment])

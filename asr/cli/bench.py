@@ -162,10 +162,8 @@ def bench(
             name_unreadable(corpus, next(iter(lost.values())), list(lost))
         _tell(states, answer, folder, as_json)
         if others:
-            what = (
-                f"{others} other finished cells in {folder} are not in table and page: their options, recipe"
-            )
-            console.print(f"{what} or corpus are not those of this bench", markup=False, soft_wrap=True)
+            why = "their options, recipe or corpus are not those of this bench"
+            console.print(f"not in table and page: {others} finished cells; {why}", soft_wrap=True)
     if stopped:
         console.print(goes_on)
         raise typer.Exit(130)

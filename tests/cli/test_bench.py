@@ -126,6 +126,12 @@ def test_ctrl_c_leaves_a_report_of_what_is_finished(bench, monkeypatch, tmp_path
     assert "raw_ctc" in (out / "RESULTS.md").read_text()
 
 
+def test_cells_that_are_left_out_are_counted(bench, tmp_path):
+    assert "not in table and page" not in bench("--hours", "0.5,1").err
+    done = bench("--hours", "1")
+    assert done.code == 0 and "not in table and page: 3 finished cells; their options, " in done.err
+
+
 def test_stages_are_found_for_cells_that_lack_them(bench, monkeypatch, tmp_path):
     asked = []
     monkeypatch.setattr(stub, "STAGES", False)

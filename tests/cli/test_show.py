@@ -169,6 +169,13 @@ def test_the_steps_of_a_gmm_are_told_apart(run, finished):
     assert (found["log_likelihood of mono"]["first"], found["log_likelihood of mono"]["last"]) == (1.5, 2.5)
 
 
+def test_a_shared_training_is_shown_with_each_cell(run, finished):
+    own = shown(run, finished)["training"]
+    (finished / "checkpoints").rename(finished.parent / "other")
+    (finished / "checkpoints").symlink_to("../other", target_is_directory=True)
+    assert own and shown(run, finished)["training"] == own
+
+
 def test_damaged_metrics_name_the_file(run, finished):
     (finished / "checkpoints" / "metrics.csv").write_text("epoch,loss\n0,low\n")
     done = run("show", finished)

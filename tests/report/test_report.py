@@ -17,7 +17,7 @@ from asr.record import provenance
 from asr.report import write_report
 from asr.report.answer import answer
 from asr.report.figures import Findings, Point, Run, contest, hours_text
-from asr.report.plot import draw_cost, draw_stages, draw_texts
+from asr.report.plot import draw_cost, draw_curve, draw_stages, draw_texts, inline_svg
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))
 import stub
@@ -324,3 +324,8 @@ def test_same_runs_same_plot(folders, tmp_path):
         write_report(to, folders[:6], {}, provenance())
     assert (tmp_path / "1" / "curve.svg").read_bytes() == (tmp_path / "2" / "curve.svg").read_bytes()
     assert (tmp_path / "1" / "curve.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+def test_a_name_with_dollars_is_no_formula(found):
+    svg = inline_svg(draw_curve(found, r"us$\frac$eu"), "a-")
+    assert r"us$\frac$eu" in svg
