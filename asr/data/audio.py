@@ -250,7 +250,7 @@ def _promised(sound: soundfile.SoundFile, path: Path, found: int) -> float:
     stated, there = (int(size[1]), int(size[2] or path.stat().st_size)) if size else (0, 0)
     # programs that write to a pipe do not know the length: they leave the largest number, or nearly
     unknown = 0x7F000000 <= stated < 1 << 32
-    return sound.frames if unknown or stated <= there else found * stated / there
+    return sound.frames if unknown or stated <= there else found * stated / max(there, 1)
 
 
 def _tells_length(path: Path) -> bool:

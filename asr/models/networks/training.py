@@ -354,9 +354,12 @@ class EpochOf(Callback):
 def _go_on(metrics: CSVLogger, resume: Resume) -> None:
     """Keep what was logged up to the checkpoint: Lightning's logger begins by deleting the file."""
     earlier: list[dict[str, Any]] = []
-    path = resume.workdir / "metrics.csv"
+    path, taken = resume.workdir / "metrics.csv", resume.step
     with contextlib.suppress(FileNotFoundError), open(path, encoding="utf-8", newline="") as f:
-        earlier = [row for row in csv.DictReader(f) if int(row["step"]) < resume.step]
+        # a line that was being written when the training was killed may end before its step
+        earlier = [
+            row for row in csv.DictReader(f) if (row["step"] or "").isdigit() and int(row["step"]) < taken
+        ]
     metrics.experiment.metrics = earlier
     metrics.save()
 
