@@ -39,11 +39,12 @@ from asr.stages import attribute, stages_path
 PARTS = (8, 4, 2)  # of the train split, where no hours are given; then all of it
 
 Row = dict[str, Any]
+Hours = tuple[float | Literal["all"], ...]
 RunCell = Callable[[Cell, Path, Callable[[str], None]], Row]
 
 
 class CorpusSettings(Settings):
-    """The corpus of a bench file: prepared where it is absent."""
+    """A corpus of a bench file: prepared where it is absent."""
 
     # as for `asr prepare`
     name: str
@@ -53,6 +54,8 @@ class CorpusSettings(Settings):
     options: dict[str, Any] = pydantic.Field(default_factory=dict)
     # where it is prepared; by default below data/, other options in another folder
     folder: Path | None = None
+    # instead of the hours of the bench
+    hours: Hours | None = None
 
     def where(self) -> Path:
         """The folder it is, or is to be, prepared in."""
@@ -74,15 +77,26 @@ class CorpusSettings(Settings):
         return folder
 
 
+class Variant(Settings):
+    """A recipe with other settings, for a curve of its own: transfer, two tasks, another language model."""
+
+    # the recipe's name or path; what `set` of the bench says of it holds here, too
+    of: str
+    # `a.b=c` assignments
+    set: tuple[str, ...] = pydantic.Field(min_length=1)
+
+
 class BenchSettings(Settings):
     """A bench file: what is compared on what."""
 
-    # None where the command line says which prepared folder to use
-    corpus: CorpusSettings | None = None
-    # recipe names, or paths of recipe.yaml files
+    # each with table, page and answer of its own; none where the command line names prepared folders
+    corpora: tuple[CorpusSettings, ...] = ()
+    # recipe names, paths of recipe.yaml files, or names of `variants`
     recipes: tuple[str, ...]
+    # name → what it is
+    variants: dict[str, Variant] = pydantic.Field(default_factory=dict)
     # hours of training audio; "all" for the whole train split. None: an eighth, a quarter, half and all of it
-    hours: tuple[float | Literal["all"], ...] | None = None
+    hours: Hours | None = None
     seeds: tuple[int, ...] = (0,)
     # words of text for the language model; "all" for the whole lm.txt, or the corpus' own model
     texts: tuple[int | Literal["all"], ...] = ("all",)
@@ -93,19 +107,27 @@ class BenchSettings(Settings):
     # `a.b=c` overrides under the name of a recipe, or under `all`
     set: dict[str, tuple[str, ...]] = pydantic.Field(default_factory=dict)
 
-    def cells(self, corpus: Path) -> list[Cell]:
+    def cells(self, corpus: Path, hours: Hours | None = None) -> list[Cell]:
         """The cells on a prepared corpus: the cheap budgets first, so that a curve shows early.
+
+        Parameters
+        ----------
+        corpus
+            Its folder.
+        hours
+            Instead of those of the bench.
 
         Raises
         ------
         DataError
             If no hours are given and the corpus has no training audio.
         """
-        budgets = sorted(self.hours or _doubling(corpus), key=lambda h: math.inf if h == "all" else h)
+        wanted = hours or self.hours or _doubling(corpus)
+        budgets = sorted(wanted, key=lambda h: math.inf if h == "all" else h)
         return [
             Cell(
                 corpus,
-                recipe,
+                self.base(recipe),
                 None if hours == "all" else hours,
                 seed,
                 self.overrides(recipe),
@@ -118,12 +140,32 @@ class BenchSettings(Settings):
             for seed in self.seeds
         ]
 
-    def overrides(self, recipe: str) -> tuple[str, ...]:
-        """The assignments of `set` for one recipe."""
-        return self.set.get("all", ()) + self.set.get(recipe, ())
+    def base(self, name: str) -> str:
+        """Name or path of the recipe behind one of `recipes`."""
+        return self.variants[name].of if name in self.variants else name
+
+    def overrides(self, name: str) -> tuple[str, ...]:
+        """The assignments for one of `recipes`."""
+        given = [*self.set.get("all", ()), *self.set.get(self.base(name), ())]
+        if name in self.variants:
+            given += [f"recipe={name}", *self.variants[name].set, *self.set.get(name, ())]
+        return tuple(
+            reversed(dict.fromkeys(reversed(given)))
+        )  # what is said twice, as on the command line, once
+
+    def absolute(self) -> BenchSettings:
+        """The same with full paths of recipe files, for workers that have a directory of their own."""
+
+        def full(recipe: str) -> str:
+            return str(Path(recipe).resolve()) if Path(recipe).suffix in (".yaml", ".yml") else recipe
+
+        variants = {n: v.model_copy(update={"of": full(v.of)}) for n, v in self.variants.items()}
+        changes = {full(name): given for name, given in self.set.items()}
+        recipes = tuple(map(full, self.recipes))
+        return self.model_copy(update={"recipes": recipes, "variants": variants, "set": changes})
 
 
-def _doubling(corpus: Path) -> tuple[float | Literal["all"], ...]:
+def _doubling(corpus: Path) -> Hours:
     """Budgets that double up to all of the train split, with two digits; before it is prepared only all."""
     if not (corpus / "corpus.json").exists():
         return ("all",)
@@ -161,24 +203,29 @@ def load_bench(conf: str | Path, overrides: Sequence[str] | None = None, **chang
                 f"no bench {str(conf)!r}", fix=f"name one of {names}, or a .yaml file of your own"
             ) from e
     value = load_yaml(path) | {k: v for k, v in changes.items() if v is not None}
+    if changes.get("hours") is not None:
+        value["corpora"] = [{k: v for k, v in c.items() if k != "hours"} for c in value.get("corpora", ())]
     settings = parse(BenchSettings, value, path)
-    for name in ("recipes", "hours", "seeds", "texts"):
-        given = getattr(settings, name)
+    lists = {name: getattr(settings, name) for name in ("recipes", "hours", "seeds", "texts")}
+    own = {f"corpora.{n}.hours": c.hours for n, c in enumerate(settings.corpora)}
+    for name, given in (lists | own).items():
         where = path if changes.get(name) is None else None  # else from the command line
         if given is not None and (not given or len(set(given)) < len(given)):
             raise ConfigError(f"{name}: empty, or a value appears twice", path=where)
-        if name in ("hours", "texts") and any(x != "all" and not x > 0 for x in given or ()):
+        if name not in ("recipes", "seeds") and any(x != "all" and not x > 0 for x in given or ()):
             raise ConfigError(f"{name}: not above zero", path=where)
     if changes.get("recipes") is None:
-        unknown = next((name for name in settings.set if name not in (*settings.recipes, "all")), None)
-        if unknown is not None:
+        known = {"all", *settings.recipes, *map(settings.base, settings.recipes)}
+        if unknown := next((name for name in settings.set if name not in known), None):
             raise ConfigError(f"set: {unknown!r} is no recipe of this bench", path=path, fix="or write `all`")
+        if unknown := next((name for name in settings.variants if name not in settings.recipes), None):
+            raise ConfigError(f"variants: {unknown!r} is not among `recipes`", path=path, fix="list it there")
     if overrides:
         extended = {name: settings.set.get(name, ()) + tuple(overrides) for name in settings.recipes}
         settings = settings.model_copy(update={"set": dict(settings.set) | extended})
     named: dict[str, str] = {}
     for recipe in settings.recipes:
-        name = recipe_settings(recipe, settings.overrides(recipe)).recipe
+        name = recipe_settings(settings.base(recipe), settings.overrides(recipe)).recipe
         if name in named:  # table and curves know recipes by name: the two would be taken for seeds of one
             raise ConfigError(
                 f"recipes: {named[name]} and {recipe} are both named {name!r}",
@@ -195,6 +242,8 @@ class CellState:
 
     Attributes
     ----------
+    recipe
+        The name that tables and curves know it by.
     trained_in
         The run folder that holds its training: its own, or that of a cell before it which needs the same one.
     state
@@ -208,6 +257,7 @@ class CellState:
     """
 
     cell: Cell
+    recipe: str
     folder: Path
     trained_in: Path
     state: str = "waiting"
@@ -220,7 +270,7 @@ class CellState:
         """Recipe, hours, seed and text, for people."""
         hours = "all hours" if self.cell.hours is None else f"{self.cell.hours:g} h"
         text = "" if self.cell.words is None else f", {self.cell.words} words of text"
-        return f"{Path(self.cell.recipe).stem}, {hours}, seed {self.cell.seed}{text}"
+        return f"{self.recipe}, {hours}, seed {self.cell.seed}{text}"
 
 
 def plan(cells: Sequence[Cell], to: Path, *, stages: bool = False) -> list[CellState]:
@@ -242,7 +292,7 @@ def plan(cells: Sequence[Cell], to: Path, *, stages: bool = False) -> list[CellS
     for key, folder in ready + where:
         trainings.setdefault(key, folder)
     for cell, (key, folder) in zip(cells, where, strict=True):
-        state = CellState(cell, folder, trainings[key])
+        state = CellState(cell, cell.settings().recipe, folder, trainings[key])
         if (state.folder / "record.json").exists():
             try:
                 state.row = RunRecord.load(state.folder).row

@@ -54,13 +54,13 @@ def estimates(states: Sequence[CellState]) -> list[Cost | None]:
     for state in states:
         if state.row is not None:
             hours, seconds = float(state.row["hours"]), dict(RunRecord.load(state.folder).seconds)
-            training[state.cell.recipe].append((hours, seconds.pop("train", 0.0) / 60))
-            rest[state.cell.recipe].append((hours, sum(seconds.values()) / 60))
-            megabytes[state.cell.recipe].append(float(state.row.get("disk_mb") or 0.0))
+            training[state.recipe].append((hours, seconds.pop("train", 0.0) / 60))
+            rest[state.recipe].append((hours, sum(seconds.values()) / 60))
+            megabytes[state.recipe].append(float(state.row.get("disk_mb") or 0.0))
     laws = {r: (PowerLaw.through(training[r]), PowerLaw.through(rest[r])) for r in training}
     out: list[Cost | None] = []
     for state in states:
-        recipe, wanted = state.cell.recipe, _hours(state)
+        recipe, wanted = state.recipe, _hours(state)
         if (state.row is not None and state.state != "waiting") or not wanted or recipe not in laws:
             out.append(None)
             continue

@@ -105,9 +105,9 @@ class Cell:
         """Name of the run folder: recipe, hours, seed and a hash of everything that decides the outcome."""
         hours = "all" if self.hours is None else f"{self.hours:g}h"
         text = "" if self.words is None else f"-{self.words}w"
-        settings = self.settings().model_dump_json()
-        digest = content_hash(settings, corpus_digest(self.corpus))[:6]
-        return f"{Path(self.recipe).stem}-{hours}{text}-s{self.seed}-{digest}"
+        settings = self.settings()
+        digest = content_hash(settings.model_dump_json(), corpus_digest(self.corpus))[:6]
+        return f"{settings.recipe}-{hours}{text}-s{self.seed}-{digest}"
 
 
 def corpus_digest(folder: Path) -> str:

@@ -7,6 +7,8 @@ to say of its figures. References and audio stay in the corpus, weights in the r
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 import shutil
 import sys
@@ -21,7 +23,7 @@ from asr.config import parse
 from asr.data.budget import Budget
 from asr.data.corpus import Corpus
 from asr.errors import AsrError, ConfigError, DataError
-from asr.experiment import Cell, ExperimentSettings
+from asr.experiment import Cell, ExperimentSettings, recipe_names
 from asr.files import content_hash, write_text
 from asr.record import RunRecord, note_path
 from asr.score import score_texts
@@ -76,12 +78,15 @@ def cell_of(record: RunRecord, corpus: Path) -> Cell:
     row = record.row
     # a setting that came since then is at its default there
     settings = parse(ExperimentSettings, record.config)
+    overrides = tuple((row["setting"] or "").split())
+    # a variant is known by a name of its own, not by its recipe's
+    recipes = recipe_names() if f"recipe={row['recipe']}" in overrides else [row["recipe"]]
     # words of text are a part of the cell, or of its recipe
-    for words in dict.fromkeys((None, settings.lm.words)):
-        overrides = tuple((row["setting"] or "").split())
-        cell = Cell(corpus, row["recipe"], record.budget["hours"], row["seed"], overrides, words)
-        if cell.settings() == settings:
-            return cell
+    for recipe, words in itertools.product(recipes, dict.fromkeys((None, settings.lm.words))):
+        cell = Cell(corpus, recipe, record.budget["hours"], row["seed"], overrides, words)
+        with contextlib.suppress(ConfigError):  # a setting of another recipe
+            if cell.settings() == settings:
+                return cell
     raise ConfigError("the recipe has other settings by now", fix="run the cell again")
 
 

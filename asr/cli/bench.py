@@ -12,7 +12,7 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from asr.bench import CellState
+    from asr.bench import CellState, Hours
 
 
 def bench(
@@ -24,7 +24,11 @@ def bench(
         ),
     ] = None,
     data: Annotated[
-        Path | None, typer.Option("--data", help="A corpus folder made by `asr prepare`.")
+        list[Path] | None,
+        typer.Option(
+            "--data",
+            help="A corpus folder made by `asr prepare`; several by several --data, each with its own page.",
+        ),
     ] = None,
     recipes: Annotated[str | None, typer.Option(help="Recipes, as in mfcc_hmm,raw_ctc.")] = None,
     hours: Annotated[
@@ -51,7 +55,9 @@ def bench(
     to: Annotated[
         Path | None,
         typer.Option(
-            "--to", help="Folder of the results; runs/CONF, or runs/DATA without CONF, when left out."
+            "--to",
+            help="Folder of the results; runs/CONF, or runs/DATA without CONF, when left out. "
+            "Each of several corpora gets a folder in it.",
         ),
     ] = None,
     jobs: Annotated[
@@ -81,15 +87,11 @@ def bench(
     and the others go on; test audio that cannot be read is named and counts as deleted. The exit code is
     then 1.
     """
-    from asr.bench import apart, load_bench, plan, run_bench, run_cell, run_staged
-    from asr.cli.train import name_unreadable
+    from asr.bench import CorpusSettings, apart, load_bench, plan, run_bench, run_cell, run_staged
     from asr.cluster import connect
     from asr.data.corpus import Corpus
     from asr.errors import UsageError
-    from asr.estimate import estimates
     from asr.progress import console
-    from asr.record import provenance
-    from asr.report import write_report
     from asr.report.live import BenchDisplay
 
     # the settings of `quick` are those of its own corpus
@@ -104,71 +106,110 @@ def bench(
         stages=stages or None,
         overrides=settings,
     )
-    if data is None and wanted.corpus is None:
+    if not data and not wanted.corpora:
         raise UsageError("no corpus named", fix="give a prepared folder with --data")
-    # a dry run needs the corpus only for its budgets, and may come before the preparation
-    if data and not (dry_run and wanted.hours):
-        Corpus.open(data)  # one line about a folder that is not prepared, rather than one a cell
-    folder = to or Path("runs") / (data.resolve().name if data and not conf else Path(name).stem)
+    # a dry run needs a corpus only for its budgets, and may come before the preparation
+    for given in data or () if not (dry_run and wanted.hours) else ():
+        Corpus.open(given)  # one line about a folder that is not prepared, rather than one a cell
+    corpora: Sequence[Path | CorpusSettings] = data or wanted.corpora
+    alone = len(corpora) == 1
+    folder = to or Path("runs") / (data[0].resolve().name if data and alone and not conf else Path(name).stem)
+    places: list[tuple[Path | CorpusSettings, Path, Hours | None, Path]] = []
+    for one in corpora:
+        corpus, budgets = (one, None) if isinstance(one, Path) else (one.where(), one.hours)
+        results = folder if alone else folder / corpus.resolve().name
+        if any(results == other for *_, other in places):
+            raise UsageError(f"two corpora are named {results.name}", fix="rename the folder of one")
+        places.append((one, corpus, budgets, results))
     if dry_run:
-        planned = data or wanted.corpus.where()  # type: ignore[union-attr]
-        states = plan(wanted.cells(planned), folder, stages=wanted.stages)
-        costs = estimates(states)
-        for state, cost in zip(states, costs, strict=True):
-            about = f", about {cost.minutes:.1f} min and {cost.megabytes:.0f} MB" if cost else ""
-            typer.echo(f"{state.label}: {state.state}{about}, {state.folder}")
-        waiting = sum(s.state == "waiting" for s in states)
-        minutes = sum(c.minutes for c in costs if c) / min(wanted.jobs, max(1, waiting))
-        told = sum(c is not None for c in costs)
-        if told:
-            typer.echo(
-                f"{told} of {waiting} waiting cells: about {minutes:.0f} minutes, {wanted.jobs} at a time"
-            )
-        elif waiting:
-            typer.echo("no estimate: no cell of these recipes is finished here yet")
+        for _, corpus, budgets, results in places:
+            _foretell(plan(wanted.cells(corpus, budgets), results, stages=wanted.stages), wanted.jobs)
         return
-    corpus = data or wanted.corpus.prepared()  # type: ignore[union-attr]
     where: dict[str, Any] = {"jobs": wanted.jobs}
+    run = run_staged if wanted.stages else run_cell
     if cluster is not None:
         workers = connect(cluster)
         where = {"jobs": workers.number, "executor": workers.executor}
-        # workers have a directory of their own
-        corpus, folder = corpus.resolve(), folder.resolve()
-        own = {r: str(Path(r).resolve()) for r in wanted.recipes if Path(r).suffix in (".yaml", ".yml")}
-        recipes_there = tuple(own.get(r, r) for r in wanted.recipes)
-        changes_there = {own.get(r, r): changes for r, changes in wanted.set.items()}
-        wanted = wanted.model_copy(update={"recipes": recipes_there, "set": changes_there})
-    states = plan(wanted.cells(corpus), folder, stages=wanted.stages)
-    console.print(f"{len(states)} cells on {corpus}, results in {folder}", markup=False, soft_wrap=True)
-    stopped = False
-    try:
-        with BenchDisplay(states) as display:
-            run = run_staged if wanted.stages else run_cell
-            if cluster is not None:
-                run = functools.partial(apart, run)
-            run_bench(states, folder, display.change, run=run, **where)
-    except KeyboardInterrupt:
-        stopped = True
-    failed = {s.label: s.error for s in states if s.error is not None}
+        run = functools.partial(apart, run)
+        wanted = wanted.absolute()
+    said, code = {}, 0
+    for one, corpus, budgets, results in places:
+        if isinstance(one, CorpusSettings):
+            one.prepared()
+        if cluster is not None:  # workers have a directory of their own
+            corpus, results = corpus.resolve(), results.resolve()
+        states = plan(wanted.cells(corpus, budgets), results, stages=wanted.stages)
+        console.print(f"{len(states)} cells on {corpus}, results in {results}", markup=False, soft_wrap=True)
+        stopped = False
+        try:
+            with BenchDisplay(states) as display:
+                run_bench(states, results, display.change, run=run, **where)
+        except KeyboardInterrupt:
+            stopped = True
+        answer = _report(states, results, corpus, stopped)
+        if as_json:
+            said[corpus.name] = _found(states, answer)
+        elif answer is not None:
+            if not alone:
+                typer.echo(f"\n{corpus.name}")
+            _tell(states, answer, results)
+        _name_others(states, results)
+        if stopped:
+            done = sum(s.row is not None for s in states)
+            goes_on = "the same command goes on from here"
+            console.print(f"stopped with {done} of {len(states)} cells: {goes_on}", soft_wrap=True)
+            code = 130
+            break
+        if any(s.error is not None or (s.row or {}).get("unreadable") for s in states):
+            code = 1
+    if as_json:
+        typer.echo(json.dumps(next(iter(said.values())) if alone else said, indent=2, ensure_ascii=False))
+    if code:
+        raise typer.Exit(code)
+
+
+def _foretell(states: Sequence[CellState], jobs: int) -> None:
+    """Cells, and what the unfinished ones will probably take, to stdout."""
+    from asr.estimate import estimates
+
+    costs = estimates(states)
+    for state, cost in zip(states, costs, strict=True):
+        about = f", about {cost.minutes:.1f} min and {cost.megabytes:.0f} MB" if cost else ""
+        typer.echo(f"{state.label}: {state.state}{about}, {state.folder}")
+    waiting = sum(s.state == "waiting" for s in states)
+    minutes = sum(c.minutes for c in costs if c) / min(jobs, max(1, waiting))
+    told = sum(c is not None for c in costs)
+    if told:
+        typer.echo(f"{told} of {waiting} waiting cells: about {minutes:.0f} minutes, {jobs} at a time")
+    elif waiting:
+        typer.echo("no estimate: no cell of these recipes is finished here yet")
+
+
+def _report(states: Sequence[CellState], folder: Path, corpus: Path, stopped: bool) -> list[str] | None:
+    """Write table, page and plots; the answer, or None where the bench was stopped before its first cell."""
+    from asr.cli.train import name_unreadable
+    from asr.record import provenance
+    from asr.report import write_report
+
     finished = [s.folder for s in states if s.row is not None]
+    if stopped and not finished:
+        return None
+    failed = {s.label: s.error for s in states if s.error is not None}
+    answer = write_report(folder, finished, failed, provenance(), corpus)
+    # the cells name it in their log.txt alone; all of them score the same split
+    if lost := {s.folder: s.row["split"] for s in states if s.row is not None and s.row.get("unreadable")}:
+        name_unreadable(corpus, next(iter(lost.values())), list(lost))
+    return answer
+
+
+def _name_others(states: Sequence[CellState], folder: Path) -> None:
+    """Say how many finished cells of the folder are in neither table nor page."""
+    from asr.progress import console
+
     listed = {s.folder.resolve() for s in states}
-    others = sum(found.parent.resolve() not in listed for found in folder.glob("*/record.json"))
-    goes_on = f"stopped with {len(finished)} of {len(states)} cells: the same command goes on from here"
-    lost = {s.folder: s.row["split"] for s in states if s.row is not None and s.row.get("unreadable")}
-    if finished or not stopped:
-        answer = write_report(folder, finished, failed, provenance(), corpus)
-        if lost:
-            # the cells name it in their log.txt alone; all of them score the same split
-            name_unreadable(corpus, next(iter(lost.values())), list(lost))
-        _tell(states, answer, folder, as_json)
-        if others:
-            why = "their options, recipe or corpus are not those of this bench"
-            console.print(f"not in table and page: {others} finished cells; {why}", soft_wrap=True)
-    if stopped:
-        console.print(goes_on)
-        raise typer.Exit(130)
-    if failed or lost:
-        raise typer.Exit(1)
+    if others := sum(found.parent.resolve() not in listed for found in folder.glob("*/record.json")):
+        why = "their options, recipe or corpus are not those of this bench"
+        console.print(f"not in table and page: {others} finished cells; {why}", soft_wrap=True)
 
 
 def _items(text: str | None, kind: type = str, option: str = "", word: str | None = None) -> list[Any] | None:
@@ -193,15 +234,16 @@ def _best(states: Sequence[CellState]) -> Path | None:
     return min(tuned, default=(None, None))[1]
 
 
-def _tell(states: Sequence[CellState], answer: Sequence[str], folder: Path, as_json: bool) -> None:
+def _found(states: Sequence[CellState], answer: Sequence[str] | None) -> dict[str, Any]:
+    """Rows, failures and answer, as JSON has them."""
+    rows = [s.row for s in states if s.row is not None]
+    failed = {s.label: s.error for s in states if s.error is not None}
+    best = _best(states)
+    return {"rows": rows, "failed": failed, "answer": answer, "best": best and str(best)}
+
+
+def _tell(states: Sequence[CellState], answer: Sequence[str], folder: Path) -> None:
     """Rows, failures and answer, to stdout; the answer last."""
-    if as_json:
-        rows = [s.row for s in states if s.row is not None]
-        failed = {s.label: s.error for s in states if s.error is not None}
-        best = _best(states)
-        found = {"rows": rows, "failed": failed, "answer": answer, "best": best and str(best)}
-        typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
-        return
     from rich.console import Console
     from rich.table import Table
 

@@ -58,7 +58,7 @@ def run(cell, folder, stage):
         Losses(result.scores.reference, lost).save(stages_path(folder, "test"))
     scores = result.scores
     row = {
-        "corpus": "toy", "recipe": cell.recipe, "hours": cell.hours,
+        "corpus": "toy", "recipe": cell.settings().recipe, "hours": cell.hours,
         "text_words": cell.words or 1000, "seed": cell.seed, "setting": " ".join(cell.overrides),
         "split": "test", "utterances": 120, "words": scores.reference,
         "sub": scores.substitutions, "del": scores.deletions, "ins": scores.insertions,

@@ -244,6 +244,54 @@ def test_command_line_replaces_fields_and_adds_settings(tmp_path):
     ]
 
 
+def test_a_variant_is_a_curve_of_its_own_and_shares_what_it_can(tmp_path):
+    variants = {
+        "raw_unigram": {"of": "raw_ctc", "set": ["lm.order=1"]},
+        "raw_wide": {"of": "raw_ctc", "set": ["model.width=64"]},
+    }
+    changes = {"all": ["search.beam=9"], "raw_ctc": ["model.width=32"], "raw_wide": ["model.blocks=1"]}
+    fields = {"recipes": ["raw_ctc", *variants], "hours": [0.1], "variants": variants, "set": changes}
+    bench = load_bench(bench_file(tmp_path, **fields), overrides=["tune_utterances=3"])
+    plain, unigram, wide = bench.cells(tmp_path)
+    assert plain.overrides == ("search.beam=9", "model.width=32", "tune_utterances=3")
+    own = ("search.beam=9", "model.width=32", "recipe=raw_unigram", "lm.order=1", "tune_utterances=3")
+    assert (unigram.recipe, unigram.overrides) == ("raw_ctc", own)
+    settings = wide.settings()
+    assert (settings.model.width, settings.model.blocks, settings.tune_utterances) == (64, 1, 3)
+    states = plan([plain, unigram, wide], tmp_path)
+    assert [s.label for s in states] == [
+        f"{r}, 0.1 h, seed 0" for r in ("raw_ctc", "raw_unigram", "raw_wide")
+    ]
+    assert states[1].trained_in == states[0].folder and states[2].trained_in == states[2].folder
+    assert states[1].folder.name.startswith("raw_unigram-0.1h-s0-")
+
+
+def test_paths_of_recipes_are_made_whole_for_workers_elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("own.yaml").write_text("extends: recipes/raw_ctc/recipe.yaml\nrecipe: own\n")
+    fields = {
+        "recipes": ["mfcc_hmm", "own.yaml", "one"],
+        "variants": {"one": {"of": "own.yaml", "set": ["lm.order=1"]}},
+        "set": {"own.yaml": ["model.width=32"]},
+    }
+    bench = load_bench(bench_file(tmp_path, **fields)).absolute()
+    whole = str(tmp_path.resolve() / "own.yaml")
+    assert {c.recipe for c in bench.cells(Path("c"))} == {"mfcc_hmm", whole}
+    assert [bench.overrides(r)[0] for r in bench.recipes[1:]] == ["model.width=32"] * 2
+
+
+def test_a_corpus_may_have_hours_of_its_own(tmp_path):
+    corpora = [{"name": "synth", "hours": [1, "all"]}, {"name": "fsdd"}]
+    path = bench_file(tmp_path, corpora=corpora)
+    own, shared = load_bench(path).corpora
+    assert own.hours == (1.0, "all") and shared.hours is None
+    cells = load_bench(path, recipes=["raw_ctc"]).cells(Path("c"), own.hours)
+    assert [c.hours for c in cells] == [1.0, None]
+    assert [c.hours for c in load_bench(path, hours=[2.0]).corpora] == [None, None]
+    with pytest.raises(ConfigError, match=r"corpora\.0\.hours: not above zero"):
+        load_bench(bench_file(tmp_path, corpora=[{"name": "synth", "hours": [-1]}]))
+
+
 @pytest.mark.parametrize(
     ("fields", "says"),
     [
@@ -254,6 +302,9 @@ def test_command_line_replaces_fields_and_adds_settings(tmp_path):
         ({"hours": []}, "hours: empty"),
         ({"seeds": [1, 1]}, "seeds: empty, or a value appears twice"),
         ({"set": {"rawctc": ["a=b"]}}, "'rawctc' is no recipe of this bench"),
+        ({"variants": {"x": {"of": "raw_ctc", "set": ["lm.order=1"]}}}, "'x' is not among `recipes`"),
+        ({"recipes": ["x"], "variants": {"x": {"of": "raw", "set": ["lm.order=1"]}}}, "no recipe 'raw'"),
+        ({"recipes": ["x"], "variants": {"x": {"of": "raw_ctc", "set": []}}}, "variants.x.set"),
         ({"hours": ["most"]}, "hours"),
         ({"set": {"raw_ctc": ["recipe=mfcc_hmm"]}}, "mfcc_hmm and raw_ctc are both named 'mfcc_hmm'; give"),
     ],
@@ -298,7 +349,7 @@ def test_every_bench_file_can_be_planned(conf, tmp_path):
 
 def test_quick_bench_is_there_and_valid(tmp_path):
     bench = load_bench("quick")
-    assert len(bench.recipes) == 3 and len(bench.hours) == 4 and bench.corpus.name == "synth"
+    assert len(bench.recipes) == 3 and len(bench.hours) == 4 and [c.name for c in bench.corpora] == ["synth"]
     assert len(plan(bench.cells(tmp_path), tmp_path)) == 12
 
 
@@ -327,7 +378,7 @@ def a_corpus(folder, hours=0.29523):
 
 def test_a_corpus_of_the_user_has_the_recipes_own_settings(tmp_path):
     bench = load_bench("default")
-    assert len(bench.recipes) == 3 and bench.corpus is None and not bench.set
+    assert len(bench.recipes) == 3 and not bench.corpora and not bench.set
     cells = bench.cells(a_corpus(tmp_path / "mine"))
     assert [c.hours for c in cells[::3]] == [0.037, 0.074, 0.15, None]
     assert {c.overrides for c in cells} == {()}

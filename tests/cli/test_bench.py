@@ -1,6 +1,7 @@
 import functools
 import json
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -185,6 +186,36 @@ def test_a_corpus_of_the_user_is_no_quick_bench(bench, run, monkeypatch, tmp_pat
     assert ", runs/new/mfcc_hmm-0.5h-s0-" in done.out.splitlines()[0]
     done = run("bench", "--dry-run")
     assert ", runs/quick/mfcc_hmm-0.05h-s0-" in done.out.splitlines()[0]
+
+
+def test_each_of_several_corpora_has_its_own_answer(bench, tmp_path):
+    shutil.copytree(tmp_path / "toy", tmp_path / "other")
+    several = ("--data", tmp_path / "other", "--hours", "0.5", "--recipes", "raw_ctc,mfcc_hmm")
+    done = bench(*several)
+    assert done.code == 0, done.err
+    assert re.findall(r"^(toy|other|table .*)$", done.out, re.MULTILINE) == [
+        line
+        for name in ("toy", "other")
+        for line in (
+            name,
+            f"table {tmp_path / 'out' / name}/results.csv, page {tmp_path / 'out' / name}/report.html",
+        )
+    ]
+    assert done.out.count("0.5 h: ") == 2
+    found = bench(*several, "--json").out
+    assert list(json.loads(found[found.index("{") :])) == ["toy", "other"]
+    assert bench(*several, "--dry-run").out.count(": kept") == 4
+    (tmp_path / "x").mkdir()
+    shutil.copytree(tmp_path / "toy", tmp_path / "x" / "toy")
+    done = bench("--data", tmp_path / "x" / "toy", "--hours", "0.5")
+    assert done.code == 2 and "two corpora are named toy" in done.err
+
+
+def test_a_failure_in_the_first_corpus_does_not_stop_the_second(bench, tmp_path):
+    shutil.copytree(tmp_path / "toy", tmp_path / "other")
+    done = bench("--data", tmp_path / "other", "--hours", "0.666", "--json")
+    found = json.loads(done.out[done.out.index("{") :])
+    assert done.code == 1 and [len(f["failed"]) for f in found.values()] == [1, 1]
 
 
 @pytest.mark.parametrize("hours", [(), ("--hours", "0.5")])

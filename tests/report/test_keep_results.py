@@ -36,6 +36,7 @@ def bench(tmp_path):
     cells = [
         Cell(folder, "raw_ctc", 0.5, 3, ("model.width=32", "search.beam=9.5")),
         Cell(folder, "mfcc_hmm", 0.5, 3, words=500),
+        Cell(folder, "raw_ctc", 0.5, 3, ("recipe=raw_narrow", "model.width=16")),
     ]
     states = run_bench(plan(cells, tmp_path / "b"), tmp_path / "b", run=stub.run, executor=stub.thread)
     cuts = []
@@ -64,7 +65,7 @@ def test_a_bench_gets_back_what_it_had(bench, tmp_path):
     (states[1].folder / "note.txt").write_text("Alone.")
     kept = [results.keep_run(s.folder, tmp_path / "kept") for s in states]
     assert sorted(f.name for f in kept[0].iterdir()) == ["hyp.trn", "note.txt", "record.json", "stages.json"]
-    for folder, note in zip(kept, ("Not alone.", "Alone."), strict=True):
+    for folder, note in zip(kept, ("Not alone.", "Alone.", "Not alone."), strict=True):
         assert (results.give_back(folder, corpus, tmp_path / "c") / "note.txt").read_text() == note
     again = plan(cells, tmp_path / "c", stages=True)
     for old, new in zip(states, again, strict=True):
@@ -150,9 +151,9 @@ def test_what_fails_is_named_and_the_rest_goes_on(bench, tmp_path, monkeypatch):
     runner = CliRunner()
     assert runner.invoke(results.app, ["keep", str(tmp_path / "nosuch")]).exit_code == 1
     done = runner.invoke(results.app, ["keep", str(states[0].folder.parent)])
-    assert done.exit_code == 0 and len(list((tmp_path / "kept" / "toy").iterdir())) == 2
+    assert done.exit_code == 0 and len(list((tmp_path / "kept" / "toy").iterdir())) == 3
     broken = sorted((tmp_path / "kept" / "toy").iterdir())[0]
     (broken / "record.json").write_text("{")
     done = runner.invoke(results.app, ["restore", str(corpus.folder), str(tmp_path / "c")])
-    assert done.exit_code == 1 and len(list((tmp_path / "c").iterdir())) == 1
+    assert done.exit_code == 1 and len(list((tmp_path / "c").iterdir())) == 2
     assert str(broken) in done.output and "damaged" in done.output
