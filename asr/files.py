@@ -14,6 +14,11 @@ from pathlib import Path
 from typing import Any
 
 
+def system_folder(folder: Path) -> Path:
+    """The ``system`` folder of a run folder; any other folder as it is."""
+    return folder / "system" if (folder / "system" / "system.json").exists() else folder
+
+
 @contextlib.contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path that replaces `path` when the block ends without an error.

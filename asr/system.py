@@ -17,7 +17,7 @@ from asr.decode.hypothesis import Hypothesis
 from asr.decode.search import SearchSettings, beam_search, scaled, search
 from asr.emissions import Emissions
 from asr.errors import ConfigError, ModelError
-from asr.files import replacing, write_json
+from asr.files import replacing, system_folder, write_json
 from asr.models import factory
 from asr.models.base import AcousticModel
 from asr.text.lexicon import Lexicon
@@ -30,11 +30,6 @@ class Changeable(Settings):
     """What of a trained system's settings can still be changed, by the names that recipes have for them."""
 
     search: SearchSettings
-
-
-def system_folder(folder: Path) -> Path:
-    """The ``system`` folder of a run folder; any other folder as it is."""
-    return folder / "system" if (folder / "system" / "system.json").exists() else folder
 
 
 @dataclass

@@ -40,14 +40,14 @@ def align(
     """Find the times of the words of a text, and of their phonemes or characters, in a recording."""
     from asr.data.audio import read_audio
     from asr.decode.hypothesis import within
+    from asr.files import system_folder
     from asr.formats import FORMATS
-    from asr.system import system_folder
     from asr.text.normalize import normalize
 
-    said = _said(text)
+    said, path = _said(text)
     system = load_system(model, device, threads)
     if not normalize(said, system.language):
-        raise DataError("the text holds no words", fix="write down what is said")
+        raise DataError("the text holds no words", path=path, fix="write down what is said")
     waveform = read_audio(audio, system.sample_rate)
     try:
         alignment = system.align(waveform, system.sample_rate, said)
@@ -67,21 +67,17 @@ def align(
         write_text(output_dir / (audio.stem + FORMATS[output_format].suffix), document)
 
 
-def _said(text: str) -> str:
-    """The text itself, or what the .txt file of that name holds."""
-    if text.lower().endswith(".txt"):
-        path = Path(text)
-        try:
-            text = path.read_text(encoding="utf-8-sig")
-        except UnicodeDecodeError as e:
-            raise DataError("not UTF-8", path=path, fix="convert the file to UTF-8") from e
-        except OSError as e:
-            raise DataError(f"cannot be read ({e.strerror})", path=path, fix="check the path") from e
-        if not text.strip():
-            raise DataError("holds no words", path=path, fix="write down what is said")
-    elif not text.strip():
-        raise DataError("the text holds no words", fix="write down what is said")
-    return text
+def _said(text: str) -> tuple[str, Path | None]:
+    """The text itself, or what the .txt file of that name holds, and that file."""
+    if not text.lower().endswith(".txt"):
+        return text, None
+    path = Path(text)
+    try:
+        return path.read_text(encoding="utf-8-sig"), path
+    except UnicodeDecodeError as e:
+        raise DataError("not UTF-8", path=path, fix="convert the file to UTF-8") from e
+    except OSError as e:
+        raise DataError(f"cannot be read ({e.strerror})", path=path, fix="check the path") from e
 
 
 def _document(alignment: Alignment, output_format: OutputFormat, name: str, duration_s: float) -> str:

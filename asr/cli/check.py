@@ -84,7 +84,7 @@ def examine(thing: Path, language: str = "en") -> tuple[str, Findings]:
     from asr.data import check as data
     from asr.data.audio import SUFFIXES
     from asr.errors import UsageError
-    from asr.system import system_folder
+    from asr.files import system_folder
 
     if not thing.exists():
         raise UsageError("no such file or folder", path=thing, fix="give the path of what is to be checked")

@@ -100,7 +100,7 @@ def describe(thing: str) -> Facts:
     AsrError
         If there is nothing of that name, or it is damaged.
     """
-    from asr.system import system_folder
+    from asr.files import system_folder
 
     path = Path(thing)
     if path.is_dir():

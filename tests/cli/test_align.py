@@ -65,7 +65,7 @@ def test_text_from_a_file_and_output_in_a_folder(run, system, recording, tmp_pat
         ),
         (" ", "the text holds no words"),
         ("missing.txt", "missing.txt: cannot be read (No such file or directory)"),
-        ("empty.txt", "empty.txt: holds no words"),
+        ("empty.txt", "empty.txt: the text holds no words"),
         ("latin.txt", "latin.txt: not UTF-8"),
     ],
 )

@@ -25,6 +25,7 @@ def phonemes(tmp_path_factory) -> tuple[Ctc, Path]:
     folder = tmp_path_factory.mktemp("run")
     model = Ctc(CtcSettings(targets="phonemes", **SMALL), LEXICON, seed=7)
     model.save(folder / "system")
+    (folder / "system" / "system.json").touch()
     return model, folder
 
 

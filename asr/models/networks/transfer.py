@@ -9,16 +9,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from asr.errors import AsrError, ModelError
-from asr.files import content_hash
+from asr.files import content_hash, system_folder
 from asr.models.networks.network import Network
 from asr.progress import console
 from asr.text.units import Units
 
 PREFIX = "network."  # of the weights beside those of Gaussian mixtures
-
-
-def _folder(run: Path) -> Path:
-    return run / "system" if (run / "system").is_dir() else run
 
 
 def digest(run: str | Path) -> str:
@@ -29,7 +25,7 @@ def digest(run: str | Path) -> str:
     ModelError
         If there are none.
     """
-    path = _folder(Path(run)) / "model.safetensors"
+    path = system_folder(Path(run)) / "model.safetensors"
     if not path.exists():
         raise ModelError("no weights to begin from", path=path, fix="name a finished run")
     return content_hash(path)
@@ -67,7 +63,7 @@ def take_over(network: Network, units: Sequence[Units], run: str | Path) -> list
     ModelError
         If the run holds no network, or none of its encoder's layers has the shape of this one's.
     """
-    folder = _folder(Path(run))
+    folder = system_folder(Path(run))
     try:
         tensors = load_file(folder / "model.safetensors")
         theirs = Units.load(folder / "units.txt")
