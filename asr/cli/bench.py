@@ -90,7 +90,7 @@ def bench(
     from asr.bench import CorpusSettings, apart, load_bench, plan, run_bench, run_cell, run_staged
     from asr.cluster import connect
     from asr.data.corpus import Corpus
-    from asr.errors import UsageError
+    from asr.errors import AsrError, UsageError
     from asr.progress import console
     from asr.report.live import BenchDisplay
 
@@ -134,11 +134,18 @@ def bench(
         wanted = wanted.absolute()
     said, code = {}, 0
     for one, corpus, budgets, results in places:
-        if isinstance(one, CorpusSettings):
-            one.prepared()
         if cluster is not None:  # workers have a directory of their own
             corpus, results = corpus.resolve(), results.resolve()
-        states = plan(wanted.cells(corpus, budgets), results, stages=wanted.stages)
+        try:
+            if isinstance(one, CorpusSettings):
+                one.prepared()
+            states = plan(wanted.cells(corpus, budgets), results, stages=wanted.stages)
+        except AsrError as e:
+            if alone:
+                raise
+            console.print(str(e), style="red", markup=False, soft_wrap=True)
+            code = 1
+            continue
         console.print(f"{len(states)} cells on {corpus}, results in {results}", markup=False, soft_wrap=True)
         stopped = False
         try:

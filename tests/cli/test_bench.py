@@ -218,6 +218,15 @@ def test_a_failure_in_the_first_corpus_does_not_stop_the_second(bench, tmp_path)
     assert done.code == 1 and [len(f["failed"]) for f in found.values()] == [1, 1]
 
 
+def test_a_corpus_that_cannot_be_prepared_does_not_stop_the_others(bench, run, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    corpora = [{"name": "csv", "source": "none.csv"}, {"name": "csv", "folder": "toy"}]
+    fields = {"corpora": corpora, "recipes": ["raw_ctc"], "hours": [0.5]}
+    Path("own.yaml").write_text(json.dumps(fields))
+    done = run("bench", "own.yaml")
+    assert done.code == 1 and done.err.count("none.csv") == 1 and "0.5 h: raw_ctc reaches " in done.out
+
+
 @pytest.mark.parametrize("hours", [(), ("--hours", "0.5")])
 def test_a_wrong_folder_is_refused_in_one_line(bench, run, tmp_path, hours):
     for folder, says in (("new", "no such folder"), (".", "not a prepared corpus")):
