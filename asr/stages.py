@@ -107,7 +107,7 @@ def attribute(run: Path, corpus: Corpus, split: str = "test") -> Losses:
     Raises
     ------
     DataError
-        If the run did not decode the split.
+        If the run did not decode the split, or that of another corpus.
 
     Reference
     ---------
@@ -117,6 +117,12 @@ def attribute(run: Path, corpus: Corpus, split: str = "test") -> Losses:
     decoded = read_decoded(run, split)
     cuts = corpus.cuts(split).to_eager()
     references = decoded.references
+    if references != {c.id: c.supervisions[0].text for c in cuts}:
+        raise DataError(
+            f"{split} was decoded on another corpus, or another state of it",
+            path=run,
+            fix="name the corpus it was trained on, or run `asr evaluate` on this one",
+        )
     system = System.load(run)
     lexicon = full_lexicon(corpus, system.lm)
     scored = _errors(references, decoded.texts)
@@ -128,8 +134,6 @@ def attribute(run: Path, corpus: Corpus, split: str = "test") -> Losses:
         system.first = _wide(system.first)
     sure = system.settings.model_copy(update=SURE)
     for cut, emissions, _, _ in emissions_of(system, cuts, "stages"):
-        if cut.id not in references:
-            continue
         for found, graph in zip(texts, graphs, strict=True):
             found[cut.id] = _text(emissions, graph, wide, system.model.log_prior)
         spoken = (cut.supervisions[0].custom or {}).get("phones")
@@ -192,8 +196,11 @@ def _graphs(system: System, lexicon: Lexicon, texts: Sequence[str]) -> list[Grap
         added = {w: rare for w in sorted(words - unigrams.keys())}
         NGram([{**unigrams, **added}, *own.probabilities[1:]], own.backoffs).write(more)
         every = search_lexicon(system.model, lexicon, more)
-        # a loaded model no longer knows how words were said, the system does
-        every = Lexicon(every.entries, {**every.probabilities, **system.lexicon.probabilities})
+        # the system's own words are as it has them: corrected by hand, perhaps, and as probable as they were
+        # said in training, which a loaded model no longer knows
+        has = system.lexicon.restricted(every.entries)
+        chances = {w: p for w, p in every.probabilities.items() if w not in has}
+        every = Lexicon({**every.entries, **has.entries}, {**chances, **has.probabilities})
         NGram.estimate(texts, own.order, vocabulary=every.entries).write(best)
         return [
             system.graph,

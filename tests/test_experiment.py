@@ -237,6 +237,8 @@ def test_another_corpus_leaves_the_results_of_the_run_alone(
     assert stopped.value.code == 0
     assert (folder / "decode" / "test" / "hyp.jsonl").read_text() == before
     assert list(read_decoded(folder, f"test@{corpus.name}").texts) == [json.loads(first)["id"]]
+    with pytest.raises(DataError, match="was decoded on another corpus, or another state of it"):
+        attribute(folder, Corpus.open(tmp_path / "other"))
 
 
 def test_another_search_leaves_the_results_of_the_run_alone(finished, corpus, monkeypatch, capsys) -> None:
@@ -337,6 +339,19 @@ def test_stages_add_up_to_the_errors_as_scored(finished, corpus: Corpus) -> None
     (folder / "decode" / "test" / "stages.json").write_text('{"words": 1, "utterances": {"a": [1, 0]}}')
     with pytest.raises(DataError, match="run `asr stages` again"):
         Losses.load(stages_path(folder, "test"))
+
+
+def test_stages_take_a_lexicon_that_was_corrected_by_hand(finished, corpus: Corpus, tmp_path: Path) -> None:
+    _, folder, row = finished
+    shutil.copytree(folder / "system", tmp_path / "system")
+    shutil.copytree(folder / "decode", tmp_path / "decode")
+    lexicon = System.load(tmp_path).lexicon
+    word, (first, *_) = next(iter(lexicon.entries.items()))
+    entries = {**lexicon.entries, word: (first, first[::-1] * 2, first * 3), "QUAGGAS": (first * 2,)}
+    chances = {w: p for w, p in lexicon.probabilities.items() if w != word}
+    Lexicon(entries, chances).save(tmp_path / "system" / "lexicon.txt")
+    losses = attribute(tmp_path, corpus)
+    assert sum(losses.stages.values()) == losses.errors == row["sub"] + row["del"] + row["ins"]
 
 
 def test_words_that_the_lexicon_loses_are_put_down_to_vocabulary(

@@ -36,7 +36,7 @@ def evaluate(
     changes = sets or []
     system = System.load(run).changed(changes, one_pass)
     corpus = Corpus.open(data)
-    lexicon = full_lexicon(corpus, system.lm)
+    lexicon = full_lexicon(corpus)  # of what is said there, which is what phonemes are counted in
     where = split if _own(run, split, corpus) else f"{split}@{corpus.name}"
     name = ",".join([where, *(["one-pass"] if one_pass else []), *(c.strip() for c in changes)])
     figures = evaluate_split(system, corpus, lexicon, split, run / "decode" / name)

@@ -149,7 +149,9 @@ def grammar_fst(lm: Path, words: Sequence[str]) -> tuple[kaldifst.StdVectorFst, 
     with tempfile.TemporaryDirectory(prefix="asr-") as name:
         folder = Path(name)
         raw = lm.read_bytes()
-        (folder / "lm.arpa").write_bytes(gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw)
+        raw = gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
+        # with the line ends of Windows kaldilm drops the longest n-grams without a word
+        (folder / "lm.arpa").write_bytes(raw.replace(b"\r\n", b"\n"))
         table = [*words, "#0", "<s>", "</s>"]
         (folder / "words").write_text("".join(f"{w} {i}\n" for i, w in enumerate(table)), encoding="utf-8")
         code = (

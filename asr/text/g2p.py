@@ -14,7 +14,7 @@ from asr.errors import DataError, LexiconError
 from asr.espeak import phonemes
 from asr.progress import track
 from asr.text.lexicon import Lexicon, Pronunciation
-from asr.text.normalize import base_language
+from asr.text.normalize import base_language, lowercase
 
 LONGEST = 2  # most units that one espeak phoneme may stand for
 SHARED = 30  # fewest words from which a mapping is learned
@@ -113,7 +113,7 @@ def spoken(words: Sequence[str], language: str) -> list[str]:
     base = base_language(language)
     for voice in dict.fromkeys((_VOICES.get(code, code), _VOICES.get(base, base))):
         try:
-            return phonemes(words, voice)
+            return phonemes([lowercase(w, language) for w in words], voice)
         except DataError as e:
             if "unknown voice" not in e.what:
                 raise

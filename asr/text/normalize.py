@@ -12,6 +12,11 @@ from asr.text.numbers import spell_numbers
 # Before NFKC, which would turn the acute accent into a space and a combining mark.
 _APOSTROPHES = str.maketrans(dict.fromkeys("’‘‛ʼ`´′＇", "'"))
 _TURKISH = str.maketrans({"i": "İ", "ı": "I"})
+_TURKISH_LOWER = str.maketrans({"İ": "i", "I": "ı"})
+# Which picture or shape of the character before them is meant, as in emoji.
+_VARIATION = frozenset(
+    map(chr, (0x34F, *range(0x180B, 0x1810), *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)))
+)
 _OUTSIDE_ASCII = re.compile(r"[^A-Z0-9']+")
 
 
@@ -19,9 +24,10 @@ def normalize(text: str, language: str = "en") -> str:
     """Upper-cased words separated by one space; applying it twice changes nothing.
 
     NFKC; typographic apostrophes become ``'`` and stay only between two letters; format characters (soft
-    hyphen, joiners, byte order mark) vanish; letters, marks and digits of any script stay; everything else,
-    hyphens included, separates words. English numerals are spelled out (see `spell_numbers`); in other
-    languages they stay, so that the OOV report shows them instead of the text silently losing them.
+    hyphen, joiners, byte order mark, variation selectors) vanish; letters and digits of any script stay with
+    their marks; everything else, hyphens included, separates words. English numerals are spelled out (see
+    `spell_numbers`); in other languages they stay, so that the OOV report shows them instead of the text
+    silently losing them.
 
     Parameters
     ----------
@@ -36,7 +42,7 @@ def normalize(text: str, language: str = "en") -> str:
     if text.isascii():
         text = _OUTSIDE_ASCII.sub(" ", text)
     else:
-        text = "".join(map(_keep, text))
+        text = _words(text)
     if "'" in text:
         text = _inner_apostrophes(text)
     return " ".join(text.split())
@@ -44,14 +50,24 @@ def normalize(text: str, language: str = "en") -> str:
 
 def uppercase(text: str, language: str = "en") -> str:
     """Upper case in NFKC with plain apostrophes, as words are written in lexicons and language models."""
-    turkish = base_language(language) in ("tr", "az")
+    turkish = _dotless(language)
     if text.isascii() and not turkish:
         return text.replace("`", "'").upper()
     text = unicodedata.normalize("NFKC", text.translate(_APOSTROPHES))
     if turkish:
-        text = text.translate(_TURKISH)
+        # an i with a second dot is what lower-casing without knowing the language makes of İ
+        text = text.replace("i\N{COMBINING DOT ABOVE}", "i").translate(_TURKISH)
     # Upper-casing can decompose and un-compose (ŉ, ΐ, a combining iota), hence once more.
     return unicodedata.normalize("NFKC", text.upper()).translate(_APOSTROPHES)
+
+
+def lowercase(text: str, language: str = "en") -> str:
+    """Lower case of what `uppercase` made, with the dotless i of Turkish and Azerbaijani."""
+    return (text.translate(_TURKISH_LOWER) if _dotless(language) else text).lower()
+
+
+def _dotless(language: str) -> bool:
+    return base_language(language) in ("tr", "az")
 
 
 @cache
@@ -71,13 +87,27 @@ def unknown_characters(text: str, alphabet: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(c for c in text if c not in known and not c.isspace()))
 
 
+def _words(text: str) -> str:
+    """What is part of words, and spaces; a mark whose letter or digit is gone is not."""
+    kept = [" "]
+    for c in text:
+        if not (_is_mark(c) and kept[-1] in " '"):
+            kept += _keep(c)
+    return "".join(kept)
+
+
 @cache
 def _keep(c: str) -> str:
     """`c` if it is part of a word, nothing for format characters, else a space."""
     category = unicodedata.category(c)
-    if c == "'" or category[0] in "LM" or category == "Nd":
-        return c
-    return "" if category == "Cf" else " "
+    if category in ("Cf", "Me") or c in _VARIATION:
+        return ""
+    return c if c == "'" or category[0] in "LM" or category in ("Nd", "Nl") else " "
+
+
+@cache
+def _is_mark(c: str) -> bool:
+    return unicodedata.category(c)[0] == "M"
 
 
 def _inner_apostrophes(text: str) -> str:

@@ -237,3 +237,12 @@ def test_the_last_two_transducers_are_kept(lm):
     assert graph.fst(-1.0) is first and graph.fst(0.5) is second
     graph.fst(2.0)
     assert graph.fst(0.5) is second and graph.fst(-1.0) is not first
+
+
+def test_line_ends_of_windows_lose_no_n_gram(tmp_path):
+    language_model(np.random.default_rng(3), tmp_path / "lm.arpa", list(LEXICON.entries))
+    unix = Graph.build(ctc(), LEXICON, tmp_path / "lm.arpa")
+    text = (tmp_path / "lm.arpa").read_bytes()
+    (tmp_path / "lm.arpa").write_bytes(text.replace(b"\n", b"\r\n"))
+    windows = Graph.build(ctc(), LEXICON, tmp_path / "lm.arpa")
+    assert same(unix.arcs, windows.arcs)

@@ -7,6 +7,7 @@ from asr.espeak import phonemes
 from asr.text import g2p
 from asr.text.g2p import Mapping, complete, pronounce_unknown
 from asr.text.lexicon import Lexicon
+from asr.text.normalize import uppercase
 
 
 def edits(a, b):
@@ -104,6 +105,11 @@ def test_too_small_a_lexicon_says_so():
 def test_a_region_gets_its_own_voice_or_that_of_the_language(language, same):
     words = ["katt", "后来", "better", "gente", "dia"]
     assert g2p.spoken(words, language) == phonemes(words, same)
+
+
+def test_turkish_words_keep_their_two_letters_i():
+    said = g2p.spoken([uppercase(w, "tr") for w in ("ışık", "sıcak", "diş")], "tr-TR")
+    assert said == phonemes(["ışık", "sıcak", "diş"], "tr") and "ɯ" in said[0] and "ɯ" not in said[2]
 
 
 @pytest.mark.parametrize("language", ["rw", "rm-sursilv"])

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asr.text.normalize import base_language, characters, normalize, unknown_characters, uppercase
+from asr.text.normalize import base_language, characters, lowercase, normalize, unknown_characters, uppercase
 
 
 @pytest.mark.parametrize(
@@ -35,6 +35,10 @@ def test_english(text, expected):
         ("L\u2019\u00e9t\u00e9, aujourd\u2019hui", "fr", "L'ÉTÉ AUJOURD'HUI"),
         ("istanbul ılık", "tr-TR", "İSTANBUL ILIK"),
         ("istanbul `da", "tr", "İSTANBUL DA"),
+        ("i\u0307stanbul", "tr", "İSTANBUL"),
+        ("wir \u2764\ufe0f 1\ufe0f\u20e3 \u00a8 a", "de", "WIR 1 A"),
+        ("'\u0301a e\u0301", "fr", "A É"),
+        ("二〇〇八年", "zh", "二〇〇八年"),
         ("Bir iki", "az_AZ", "BİR İKİ"),
         ("Привет, мир!", "ru", "ПРИВЕТ МИР"),
         ("नमस्ते दुनिया।", "hi", "नमस्ते दुनिया"),
@@ -80,6 +84,13 @@ def test_uppercase_keeps_what_is_no_letter():
 def test_turkish_and_azeri_have_two_letters_i(language):
     assert uppercase("istanbul", language) == "İSTANBUL"
     assert uppercase("ılıca iki", language) == "ILICA İKİ"
+
+
+@pytest.mark.parametrize("language", ["tr", "az-AZ"])
+@pytest.mark.parametrize("word", ["ışık", "istanbul", "sıcak", "diyarbakır", "x"])
+def test_lower_case_undoes_upper_case(word, language):
+    assert lowercase(uppercase(word, language), language) == word
+    assert lowercase("IŞIK") == "işik"
 
 
 def test_a_language_without_its_region():
