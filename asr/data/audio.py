@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+import soxr
 import torch
 import torchaudio
 from lhotse.cut import Cut
@@ -21,6 +22,7 @@ from asr.errors import AsrError, AudioError
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".sph", ".aiff", ".aif", ".au", ".w64", ".caf")
 BLOCK = 1 << 18  # samples read at once: 16 s at 16 kHz, 1 MB
+UNEVEN = 2000  # samples that a resampling filter repeats after, above which soxr resamples without a table
 TOLERANCE_S = 0.1  # encoders pad, and mp3 headers are estimates: less than this missing is no damage
 
 
@@ -66,9 +68,10 @@ def load_cut(cut: Cut, sample_rate: int) -> np.ndarray:
         raise AudioError("has no recording", utterance=cut.id, fix="run `asr prepare` again")
     path = cut.recording.sources[0].source
     try:
-        if cut.sampling_rate != sample_rate:
-            cut = cut.resample(sample_rate)
-        samples = cut.load_audio()
+        if _uneven(cut.sampling_rate, sample_rate):
+            samples = soxr.resample(cut.load_audio().T, cut.sampling_rate, sample_rate).T
+        else:
+            samples = (cut.resample(sample_rate) if cut.sampling_rate != sample_rate else cut).load_audio()
     except Exception as e:  # lhotse wraps back-end errors of many kinds
         what, fix = "cannot be read", "run `asr check` on the corpus"
         try:
@@ -282,6 +285,11 @@ def _is_text(head: bytes) -> bool:
     return all(c.isprintable() or c.isspace() for c in text)
 
 
+def _uneven(source_rate: int, target_rate: int) -> bool:
+    """Whether two rates share so small a divisor that a filter for each phase takes gigabytes."""
+    return source_rate // math.gcd(source_rate, target_rate) > UNEVEN
+
+
 @functools.cache
 def _resampler(source_rate: int, target_rate: int) -> torchaudio.transforms.Resample:
     return torchaudio.transforms.Resample(source_rate, target_rate)
@@ -293,6 +301,11 @@ def _resampled(blocks: Iterator[np.ndarray], source_rate: int, target_rate: int)
     Input is handled in whole steps of source_rate / gcd samples, which become target_rate / gcd samples; each
     piece is computed with as much context as the filter is wide and only its inner part is kept.
     """
+    if _uneven(source_rate, target_rate):
+        stream = soxr.ResampleStream(source_rate, target_rate, 1, dtype="float32")
+        yield from map(stream.resample_chunk, blocks)
+        yield stream.resample_chunk(np.zeros(0, dtype=np.float32), last=True)
+        return
     transform = _resampler(source_rate, target_rate)
     step, made = (rate // math.gcd(source_rate, target_rate) for rate in (source_rate, target_rate))
     context = step * (transform.width // step + 1)

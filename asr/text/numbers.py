@@ -21,11 +21,12 @@ _ORDINALS = {
 }
 _CURRENCIES = {"$": "DOLLAR", "£": "POUND", "€": "EURO"}
 _NUMERAL = re.compile(
-    r"""(?:(?<!\S)(?P<minus>[-−])(?=[$£€]?\d))?     # a minus only where a word starts: 3-5 is no subtraction
+    r"""(?:(?<!\S)(?P<minus>[-−])(?=[$£€]?\.?\d))?     # only where a word starts: 3-5 is none
         (?P<currency>[$£€])?
-        (?P<whole>\d{1,3}(?:,\d{3})+(?!\d)|\d+)
+        (?:(?P<whole>\d{1,3}(?:,\d{3})+(?!\d)|\d+)|(?<![\w.])(?=\.\d))
         (?P<decimals>\.\d+)?
         (?P<suffix>(?:ST|ND|RD|TH|'?S)(?![^\W\d_]))?
+        (?(currency)(?P<scale>\s(?:HUNDRED|THOUSAND|(?:M|B|TR)ILLION)\b)?|(?P<behind>\s?[$£€](?!\s?[\d.]))?)
         (?P<percent>\s?%)?""",
     re.VERBOSE,
 )
@@ -35,9 +36,10 @@ def spell_numbers(text: str) -> str:
     """Upper-case English text with its numerals as words.
 
     Cardinals up to 10^15 (``1,234``), negatives, decimals digit by digit, ordinals (``21ST``), decades and
-    plurals (``1990S``), per cent, ``$`` ``£`` ``€`` and ``&``. Four digits from 1100 to 1999 and 2010 to 2099
-    read as years (``1984`` NINETEEN EIGHTY FOUR), for that is what they mostly are. A leading zero or more
-    than 15 digits read digit by digit. Dates, times and fractions are read as the numbers they are made of.
+    plurals (``1990S``), per cent, ``$`` ``£`` ``€`` before or behind (``$5 MILLION``) and ``&``. Four digits
+    from 1100 to 1999 and 2010 to 2099 read as years (``1984`` NINETEEN EIGHTY FOUR), for that is what they
+    mostly are. A leading zero or more than 15 digits read digit by digit. Dates, times and fractions are read
+    as the numbers they are made of.
     """
     if "&" in text:
         text = text.replace("&", " AND ")
@@ -46,21 +48,28 @@ def spell_numbers(text: str) -> str:
 
 def _spell(match: re.Match[str]) -> str:
     part = match.groupdict()
-    digits = part["whole"].replace(",", "")
-    bare = len(digits) == 4 and "," not in part["whole"] and not (part["decimals"] or part["currency"])
+    digits = (part["whole"] or "").replace(",", "")
+    currency = part["currency"] or (part["behind"] or "").strip()
+    bare = digits == part["whole"] and len(digits) == 4 and not (part["decimals"] or currency)
     words = _year(int(digits)) if bare else []
-    words = words or _integer(digits)
+    words = words or (_integer(digits) if digits else [])
     suffix = part["suffix"] or ""
     if part["decimals"]:
-        words = [*words, "POINT", *_one_by_one(part["decimals"][1:])]
-    if suffix.endswith("S"):
+        words = [
+            *words,
+            "POINT",
+            *_one_by_one(part["decimals"][1:]),
+            *([suffix.strip("'")] if suffix else []),
+        ]
+    elif suffix.endswith("S"):
         words[-1] = _plural(words[-1])
     elif suffix:
         words[-1] = _ordinal(words[-1])
+    words += (part["scale"] or "").split()
+    if currency:
+        words.append(_CURRENCIES[currency] + ("" if words == ["ONE"] else "S"))
     if part["minus"]:
         words = ["MINUS", *words]
-    if part["currency"]:
-        words.append(_CURRENCIES[part["currency"]] + ("" if words == ["ONE"] else "S"))
     if part["percent"]:
         words.append("PERCENT")
     return f" {' '.join(words)} "

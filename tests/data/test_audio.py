@@ -57,6 +57,22 @@ def test_resampling_by_blocks_equals_resampling_at_once(
     np.testing.assert_allclose(read_audio(tmp_path / "a.wav", RATE), whole, atol=1e-5)
 
 
+def test_a_rate_without_a_common_divisor_needs_no_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """torchaudio's would have 11127 · 16000 numbers."""
+    monkeypatch.setattr("asr.data.audio.BLOCK", 5000)
+    monkeypatch.setattr("asr.data.audio._resampler", None)
+    path = tmp_path / "a.wav"
+    soundfile.write(path, tone(2.0, 11127), 11127, subtype="FLOAT")
+    got = read_audio(path, RATE)
+    assert abs(got.size - 2 * RATE) <= 1
+    np.testing.assert_allclose(got[300:-300], tone(2.0)[300 : got.size - 300], atol=2e-3)
+    recording = Recording.from_file(path)
+    of_cut = load_cut(recording.to_cut(), RATE)
+    np.testing.assert_allclose(of_cut[300:-300], got[300 : of_cut.size - 300], atol=2e-3)
+
+
 def test_long_audio_needs_little_more_memory_than_its_result(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", np.zeros((48000 * 240, 2), dtype=np.int16), 48000)
     tracemalloc.start()
