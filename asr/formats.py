@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 from asr.decode.hypothesis import Word
 
@@ -141,7 +143,7 @@ def ctm(transcript: Transcript, layout: Layout) -> str:
 
     Reference: sclite's documentation, "ctm file format": fields cannot hold white space.
     """
-    name = "_".join(transcript.name.split())
+    name = re.sub(r"\s", lambda blank: quote(blank[0]), transcript.name)
     times = _apart([(w.start_s, _end(w)) for w in transcript.words])
     return "".join(
         f"{name} 1 {start / 1000:.3f} {(end - start) / 1000:.3f} {w.text} {w.confidence:.4f}\n"

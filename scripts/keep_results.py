@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import quote, unquote
 
 import typer
 
@@ -60,7 +61,8 @@ def keep_run(run: Path, to: Path) -> Path:
         if before < now:  # what the same run was kept with before, as a note, stays
             shutil.rmtree(kept)
     record.save(kept)
-    write_text(kept / "hyp.trn", "".join(f"{text} ({name})\n" for name, text in texts.items()))
+    # ids may hold blanks and brackets, which trn has no way to write
+    write_text(kept / "hyp.trn", "".join(f"{text} ({quote(name)})\n" for name, text in texts.items()))
     for also in (stages_path(run, row["split"]), note_path(run)):
         if also.exists():
             write_text(kept / also.name, also.read_text(encoding="utf-8"))
@@ -107,7 +109,7 @@ def give_back(kept: Path, corpus: Corpus, to: Path) -> Path:
     if (run / "record.json").exists():  # a bench's own run holds more than what is kept
         return run
     train = Budget(cell.hours, cell.seed).select(corpus.cuts("train").to_eager())
-    texts = read_transcripts(kept / "hyp.trn").texts
+    texts = {unquote(i): text for i, text in read_transcripts(kept / "hyp.trn").texts.items()}
     said = {cut.id: cut.supervisions[0] for cut in corpus.cuts(row["split"])}
     same = Budget.digest(train) == record.budget["sha256"] and said.keys() == texts.keys()
     if same:

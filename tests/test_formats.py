@@ -163,6 +163,12 @@ def test_textgrid_covers_the_recording_without_gap_or_overlap(talk):
     assert all(one[1] == two[0] for one, two in itertools.pairwise(rows))
 
 
+def test_ctm_names_with_blanks_stay_apart():
+    said = (Word("A", 0.0, 0.5, 1.0),)
+    talks = [Transcript(name, said, 1.0) for name in ("a b", "a_b", "a\tb")]
+    assert [write("ctm", talk).split()[0] for talk in talks] == ["a%20b", "a_b", "a%09b"]
+
+
 @given(talks)
 def test_ctm_has_six_columns_and_no_overlap(talk):
     at = 0.0

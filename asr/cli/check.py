@@ -82,9 +82,10 @@ def examine(thing: Path, language: str = "en") -> tuple[str, Findings]:
         If there is no such thing, or it is none that can be checked.
     """
     from asr.data import check as data
-    from asr.data.audio import SUFFIXES
+    from asr.data.audio import SUFFIXES, UNREADABLE
     from asr.errors import UsageError
     from asr.files import system_folder
+    from asr.text import ngram
 
     if not thing.exists():
         raise UsageError("no such file or folder", path=thing, fix="give the path of what is to be checked")
@@ -104,9 +105,9 @@ def examine(thing: Path, language: str = "en") -> tuple[str, Findings]:
         return "settings", _check_settings(thing)
     if name.endswith((".jsonl", ".json", ".csv", ".tsv")):
         return "manifest", data.check_manifest(thing, language)
-    if name.endswith((".arpa", ".arpa.gz", ".lm", ".lm.gz")):
+    if name.endswith(ngram.SUFFIXES):
         return "language model", data.check_lm(thing)
-    if name.endswith(SUFFIXES):
+    if name.endswith((*SUFFIXES, *UNREADABLE)):
         return "recording", data.check_audio(thing)
     return "lexicon", data.check_lexicon(thing)
 

@@ -9,6 +9,7 @@ import itertools
 import json
 import math
 import sys
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -101,6 +102,7 @@ def describe(thing: str) -> Facts:
         If there is nothing of that name, or it is damaged.
     """
     from asr.files import system_folder
+    from asr.text import ngram
 
     path = Path(thing)
     if path.is_dir():
@@ -116,7 +118,7 @@ def describe(thing: str) -> Facts:
     if path.is_file():
         if path.suffix in (".yaml", ".yml"):
             return {"kind": "settings", "path": thing, **_settings(thing)}
-        if path.name.endswith((".arpa", ".arpa.gz")):
+        if path.name.lower().endswith(ngram.SUFFIXES):
             return {"kind": "language model", "path": thing, **_language_model(path)}
         return {"kind": "lexicon", "path": thing, **_lexicon(path)}
     from asr.experiment import recipe_names
@@ -280,7 +282,7 @@ def _language_model(path: Path) -> Facts:
                     ngrams[f"{int(order)}-grams"] = int(count)
                 elif ngrams:
                     break
-    except (OSError, EOFError, UnicodeDecodeError, ValueError) as e:
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError, ValueError) as e:
         raise LanguageModelError(f"cannot be read ({e})", path=path) from e
     if not ngrams:
         raise LanguageModelError("no n-gram counts at its head", path=path, fix="give an ARPA file")

@@ -234,14 +234,15 @@ def recordings(audio: Iterable[Path], to_files: bool) -> tuple[list[Recording], 
     Files in a folder keep their place below it. Two that would have the same name keep their suffixes too.
     Where that does not help they are refused if transcripts go `to_files`, else called by their paths.
     """
-    from asr.data.audio import SUFFIXES
+    from asr.data.audio import SUFFIXES, UNREADABLE
 
+    sounds = (*SUFFIXES, *UNREADABLE)
     places: dict[Path, tuple[Path, Path]] = {}  # by real path, so that no file is done twice
     failed: list[AsrError] = []
     for path in audio:
         found = [Path(path.name)]
         if path.is_dir():
-            inside = (p.relative_to(path) for p in sorted(path.rglob("*")) if p.suffix.lower() in SUFFIXES)
+            inside = (p.relative_to(path) for p in sorted(path.rglob("*")) if p.suffix.lower() in sounds)
             found = [p for p in inside if not any(part.startswith(".") for part in p.parts)]
             if not found:
                 failed.append(AudioError("no recordings in this folder", path=path, fix="check the path"))

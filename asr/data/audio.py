@@ -21,6 +21,8 @@ from lhotse.cut import Cut
 from asr.errors import AsrError, AudioError
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".sph", ".aiff", ".aif", ".au", ".w64", ".caf")
+# libsndfile does not read these: whoever has them is told so
+UNREADABLE = (".m4a", ".mp4", ".aac", ".wma", ".webm", ".amr", ".3gp", ".mka")
 BLOCK = 1 << 18  # samples read at once: 16 s at 16 kHz, 1 MB
 UNEVEN = 2000  # samples that a resampling filter repeats after, above which soxr resamples without a table
 TOLERANCE_S = 0.1  # encoders pad, and mp3 headers are estimates: less than this missing is no damage

@@ -59,17 +59,20 @@ def count(pairs: Pairs) -> Scores:
 def _sclite(reference: Sequence[str], hypothesis: Sequence[str]) -> Pairs:
     """Alignment with sclite's weights; from the end, a match or substitution goes before an insertion."""
     rows, columns = len(reference), len(hypothesis)
-    cost = np.zeros((rows + 1, columns + 1), dtype=np.int64)
-    cost[0] = rising = 3 * np.arange(columns + 1)
-    same = np.array([[4 * (r != h) for h in hypothesis] for r in reference]).reshape(rows, columns)
+    cost = np.zeros((rows + 1, columns + 1), dtype=np.int32)
+    cost[0] = rising = 3 * np.arange(columns + 1, dtype=np.int32)
+    number = {word: n for n, word in enumerate({*reference, *hypothesis})}
+    heard = np.array([number[word] for word in hypothesis], dtype=np.int32)
     for i in range(rows):
         # without insertions first; then an insertion is worth 3 a column, a running minimum
-        row = np.minimum(cost[i] + 3, np.append(cost[i, 0] + 3, cost[i, :-1] + same[i]))
+        row = np.minimum(
+            cost[i] + 3, np.append(cost[i, 0] + 3, cost[i, :-1] + 4 * (heard != number[reference[i]]))
+        )
         cost[i + 1] = np.minimum.accumulate(row - rising) + rising
     i, j = rows, columns
     pairs: list[tuple[str | None, str | None]] = []
     while i or j:
-        if i and j and cost[i, j] == cost[i - 1, j - 1] + same[i - 1, j - 1]:
+        if i and j and cost[i, j] == cost[i - 1, j - 1] + 4 * (reference[i - 1] != hypothesis[j - 1]):
             i, j = i - 1, j - 1
             pairs.append((reference[i], hypothesis[j]))
         elif j and cost[i, j] == cost[i, j - 1] + 3:

@@ -15,6 +15,7 @@ from asr.errors import LanguageModelError
 from asr.files import replacing
 from asr.text.kneser_ney import BOS, EOS, UNKNOWN, Tables, estimate
 
+SUFFIXES = (".arpa", ".arpa.gz", ".lm", ".lm.gz")
 MISSING = -100.0  # log10 probability of an unknown word in a model without <unk>, as in kenlm
 _COUNT = re.compile(r"ngram\s+(\d+)\s*=\s*(\d+)$")
 _SECTION = re.compile(r"\\(\d+)-grams:$")

@@ -31,6 +31,14 @@ def test_lexicon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest
     assert value["kind"] == "lexicon" and "lexicon.txt:2:" in value["problems"][0]
 
 
+def test_audio_of_a_type_that_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "t.m4a").write_bytes(b"\0\0\0\x20ftypM4A " + bytes(range(256)))
+    assert run(str(tmp_path / "t.m4a"), monkeypatch=monkeypatch) == 1
+    assert "convert it to wav" in capsys.readouterr().out
+
+
 def test_settings_of_this_project_are_sound(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -103,6 +103,16 @@ def test_a_model(run, model):
     assert facts["model"]["settings"]["channels"] == 8
 
 
+def test_a_language_model(run, tmp_path):
+    head = "\\data\\\nngram 1=3\nngram 2=1\n\n"
+    (tmp_path / "own.LM").write_text(head)
+    assert shown(run, tmp_path / "own.LM")["2-grams"] == 1
+    packed = gzip.compress(head.encode() * 99)
+    (tmp_path / "x.arpa.gz").write_bytes(packed[:20] + bytes(9) + packed[29:])
+    done = run("show", tmp_path / "x.arpa.gz")
+    assert done.code == 1 and done.err.startswith("asr: error: ") and "x.arpa.gz: cannot be read" in done.err
+
+
 def test_a_lexicon(run, model):
     assert shown(run, model / "lexicon.txt") == {
         "kind": "lexicon",

@@ -156,6 +156,16 @@ def test_bad_recordings_are_named_and_the_rest_is_done(run, system, record, tmp_
     assert "Traceback" not in done.err
 
 
+def test_recordings_of_a_folder_that_cannot_be_read_are_named(run, system, record, tmp_path):
+    (tmp_path / "calls").mkdir()
+    record(tmp_path / "calls" / "a.wav")
+    (tmp_path / "calls" / "b.m4a").write_bytes(b"\0\0\0\x20ftypM4A " + bytes(range(256)))
+    (tmp_path / "calls" / "notes.txt").write_text("no sound")
+    done = run("transcribe", tmp_path / "calls", "--model", "m", "-o", tmp_path / "out")
+    assert done.code == 1 and [p.name for p in (tmp_path / "out").iterdir()] == ["a.txt"]
+    assert done.err.count("asr: error: ") == 1 and "b.m4a" in done.err and "convert it to wav" in done.err
+
+
 def test_a_search_that_fails_names_the_recording(run, system, record, tmp_path, monkeypatch):
     bad, good = record(tmp_path / "bad.wav", [], 1.0), record(tmp_path / "good.wav")
     really = system.transcribe

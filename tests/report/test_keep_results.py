@@ -75,6 +75,18 @@ def test_a_bench_gets_back_what_it_had(bench, tmp_path):
         assert one.result == other.result and one.losses == other.losses
 
 
+def test_ids_may_hold_what_trn_cannot_write(bench, tmp_path):
+    _, states, corpus = bench
+    hypotheses = states[0].folder / "decode" / "test" / "hyp.jsonl"
+    odd = "it's (1) [x] 100%/é"
+    hypotheses.write_text(hypotheses.read_text().replace('"u000"', json.dumps(odd)))
+    cuts = [c.with_id(odd) if c.id == "u000" else c for c in corpus.cuts("test")]
+    CutSet.from_cuts(cuts).to_file(corpus.folder / "cuts_test.jsonl.gz")
+    kept = results.keep_run(states[0].folder, tmp_path / "kept")
+    run = results.give_back(kept, Corpus.open(corpus.folder), tmp_path / "c")
+    assert odd in read_transcripts(run / "decode" / "test" / "hyp.jsonl").texts
+
+
 def test_hypotheses_are_trn_without_references(bench, tmp_path):
     _, states, _ = bench
     kept = results.keep_run(states[0].folder, tmp_path / "kept")
