@@ -160,7 +160,8 @@ class Curve:
 
     def interval(self, budget: int) -> tuple[float, float]:
         """95% interval of the rate at a budget, by its number."""
-        low, high = np.quantile(self.draws[:, budget], [LEVEL / 2, 1 - LEVEL / 2])
+        # the spread between seeds, which is added to few errors, knows no zero
+        low, high = np.quantile(self.draws[:, budget], [LEVEL / 2, 1 - LEVEL / 2]).clip(0)
         return float(low), float(high)
 
     def between(self, hours: np.ndarray, lines: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -191,7 +192,7 @@ class Curve:
         # the test set is the same, so what it adds to both goes out of the difference
         off = (rest.laws.at(last)[:, 0] - told) - (self.draws[:, -1] - self.rates[-1])
         low, high = np.quantile(off, [LEVEL / 2, 1 - LEVEL / 2])
-        return Forecast(float(last[0]), told, told + float(low), told + float(high))
+        return Forecast(float(last[0]), told, max(0.0, told + float(low)), max(0.0, told + float(high)))
 
 
 class Forecast(NamedTuple):

@@ -236,3 +236,13 @@ def test_holm_is_its_definition(p_values):
     for rank, i in enumerate(order):
         wanted = max(min(1.0, (len(p_values) - k) * p_values[j]) for k, j in enumerate(order[: rank + 1]))
         assert corrected[i] == pytest.approx(wanted)
+
+
+def test_no_interval_goes_below_zero():
+    """Few errors, and trainings that differ by as many."""
+    errors = [np.zeros((40, 3), dtype=int) for _ in range(4)]
+    for budget, made in zip(errors, (4, 2, 2, 1), strict=True):
+        budget[:made, 0] = 1
+    curve = curves({"a": Cells((0.1, 0.2, 0.4, 0.8), tuple(errors))}, np.full(40, 5))["a"]
+    assert np.quantile(curve.draws[:, -1], 0.025) < 0
+    assert [curve.interval(n)[0] for n in range(4)] == [0] * 4 and curve.hidden().low == 0
