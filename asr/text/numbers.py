@@ -26,7 +26,8 @@ _NUMERAL = re.compile(
         (?:(?P<whole>\d{1,3}(?:,\d{3})+(?!\d)|\d+)|(?<![\w.])(?=\.\d))
         (?P<decimals>\.\d+)?
         (?P<suffix>(?:ST|ND|RD|TH|'?S)(?![^\W\d_]))?
-        (?(currency)(?P<scale>\s(?:HUNDRED|THOUSAND|(?:M|B|TR)ILLION)\b)?|(?P<behind>\s?[$£€](?!\s?[\d.]))?)
+        (?(currency)(?P<scale>\s(?:HUNDRED|THOUSAND|(?:M|B|TR)ILLION)\b)?(?P<named>\s(?:DOLLAR|POUND|EURO)S?\b)?
+                   |(?P<behind>\s?[$£€](?!\s?[\d.]))?)
         (?P<percent>\s?%)?""",
     re.VERBOSE,
 )
@@ -53,7 +54,7 @@ def _spell(match: re.Match[str]) -> str:
     bare = digits == part["whole"] and len(digits) == 4 and not (part["decimals"] or currency)
     words = _year(int(digits)) if bare else []
     words = words or (_integer(digits) if digits else [])
-    suffix = part["suffix"] or ""
+    suffix = "" if currency else part["suffix"] or ""  # $5S are five dollars
     if part["decimals"]:
         words = [
             *words,
@@ -67,7 +68,10 @@ def _spell(match: re.Match[str]) -> str:
         words[-1] = _ordinal(words[-1])
     words += (part["scale"] or "").split()
     if currency:
-        words.append(_CURRENCIES[currency] + ("" if words == ["ONE"] else "S"))
+        name, named = _CURRENCIES[currency], (part["named"] or "").strip()
+        if named.rstrip("S") != name:  # $3 MILLION DOLLARS has its dollars
+            words.append(name + ("" if words == ["ONE"] else "S"))
+        words += named.split()
     if part["minus"]:
         words = ["MINUS", *words]
     if part["percent"]:
