@@ -16,7 +16,7 @@ from asr.errors import ConfigError
 class Settings(pydantic.BaseModel):
     """Base of every settings class: frozen, no unknown keys."""
 
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 S = TypeVar("S", bound=Settings)

@@ -127,6 +127,7 @@ def test_unknown_key_of_an_override_is_compared_with_those_of_the_recipe(recipe:
         ("raw_ctc", "model.kernel=6", "kernel: even"),
         ("raw_ctc", "model.width=17", "multiple of 2"),
         ("raw_ctc", "model.effort=.inf", "finite"),
+        ("mfcc_hmm", "search.word_penalty=.nan", "finite"),
         ("raw_ctc", "model.train_last=2", "train_last: needs init_from"),
         ("raw_ctc", "model.noise_from=noises", "set noise_share"),
         ("mfcc_hmm", "model.features.cepstra=30", "30 of 26 mel_bins"),

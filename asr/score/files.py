@@ -111,8 +111,8 @@ def _read_jsonl(path: Path, lines: list[tuple[int, str]]) -> Transcripts:
         if not isinstance(entry.get("text"), str):
             raise DataError('no "text"', path=path, line=n, utterance=str(entry["id"]), fix=FIX)
         _add(found, str(entry["id"]), entry["text"], path, n)
-        if isinstance(entry.get("speaker"), str):
-            found.speakers[str(entry["id"])] = entry["speaker"]
+        if isinstance(entry.get("speaker"), str | int):
+            found.speakers[str(entry["id"])] = str(entry["speaker"])
         if isinstance(entry.get("reference"), str):
             found.references[str(entry["id"])] = entry["reference"]
     return found

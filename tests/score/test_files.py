@@ -13,7 +13,7 @@ def written(tmp_path, name, text):
 
 
 TRN = ";; a comment\nTHE CAT (ann-1)\n(ann-2)\n\nA (HM) B (bob_1)\r\n"
-JSONL = '{"id": "ann-1", "text": "THE CAT", "speaker": "ann"}\n{"id": 2, "text": ""}\n'
+JSONL = '{"id": "ann-1", "text": "THE CAT", "speaker": "ann"}\n{"id": 2, "text": "", "speaker": 7}\n'
 CTM = ";; late words first\nf1 1 1.50 0.2 CAT 0.9\nf1 1 0.10 0.2 THE\nf2 A 0 1 A\nf2 B 0.5 1 B\n"
 
 
@@ -28,7 +28,7 @@ def test_trn(tmp_path, name):
 def test_jsonl(tmp_path, name):
     read = read_transcripts(written(tmp_path, name, JSONL))
     assert read.texts == {"ann-1": "THE CAT", "2": ""}
-    assert read.speakers == {"ann-1": "ann"}
+    assert read.speakers == {"ann-1": "ann", "2": "7"}
 
 
 @pytest.mark.parametrize("name", ["x.ctm", "x.words"])

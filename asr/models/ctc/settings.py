@@ -43,9 +43,7 @@ class CtcSettings(NetworkSettings):
     """Share of the training utterances of each pass that are heard in a random room."""
     processes: int = Field(1, ge=1)
     """That share each batch (DistributedDataParallel); the figures are those of one."""
-    speeds: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...] = Field(
-        (0.9, 1.0, 1.1), min_length=1
-    )
+    speeds: tuple[Annotated[float, Field(gt=0)], ...] = Field((0.9, 1.0, 1.1), min_length=1)
     """Speed factors drawn for each utterance of a pass; (1.0,) for none."""
 
     @model_validator(mode="after")

@@ -32,7 +32,7 @@ class NetworkSettings(Settings):
     # training
     epochs: int | None = Field(None, ge=1)
     """Passes over the training set; None: by the rule of `training.epochs_for`, scaled by `effort`."""
-    effort: float = Field(1.0, gt=0, allow_inf_nan=False)
+    effort: float = Field(1.0, gt=0)
     """Factor on the rule's number of epochs."""
     dropout: float | None = Field(None, ge=0, lt=1)
     """Share of the encoder's numbers a step does without; None: by the rule of `training.dropout_for`."""
@@ -42,7 +42,7 @@ class NetworkSettings(Settings):
     """Seconds of audio in a batch; fewer hours than 1.3 get smaller ones, by `training.batch_for`."""
     accumulate: int = Field(1, ge=1)
     """Batches whose gradients make one step: where a GPU or the memory holds only a part of `batch_s`."""
-    learning_rate: float = Field(2e-3, gt=0, allow_inf_nan=False)
+    learning_rate: float = Field(2e-3, gt=0)
     """Peak of the one-cycle schedule."""
     weight_decay: float = Field(1e-2, ge=0)
     filter_rate: float = Field(0.03, ge=0)
