@@ -58,7 +58,8 @@ def uppercase(text: str, language: str = "en") -> str:
         # an i with a second dot is what lower-casing without knowing the language makes of İ
         text = text.replace("i\N{COMBINING DOT ABOVE}", "i").translate(_TURKISH)
     # Upper-casing can decompose and un-compose (ŉ, ΐ, a combining iota), hence once more.
-    return unicodedata.normalize("NFKC", text.upper()).translate(_APOSTROPHES)
+    # ß stays one letter, for the vowel before it is longer than before SS.
+    return unicodedata.normalize("NFKC", text.replace("ß", "ẞ").upper()).translate(_APOSTROPHES)
 
 
 def lowercase(text: str, language: str = "en") -> str:

@@ -31,7 +31,7 @@ def test_english(text, expected):
 @pytest.mark.parametrize(
     ("text", "language", "expected"),
     [
-        ("Größe: 5 Straßen", "de", "GRÖSSE 5 STRASSEN"),
+        ("Größe: 5 Straßen", "de", "GRÖẞE 5 STRAẞEN"),
         ("L\u2019\u00e9t\u00e9, aujourd\u2019hui", "fr", "L'ÉTÉ AUJOURD'HUI"),
         ("istanbul ılık", "tr-TR", "İSTANBUL ILIK"),
         ("istanbul `da", "tr", "İSTANBUL DA"),
