@@ -11,6 +11,7 @@ import math
 import multiprocessing
 import multiprocessing.connection
 import os
+import re
 import sys
 import threading
 import time
@@ -38,6 +39,7 @@ from asr.stages import attribute, stages_path
 
 PARTS = (8, 4, 2)  # of the train split, where no hours are given; then all of it
 
+VARIANT = re.compile(r"[^\W\d][\w.+-]*")  # names of variants, and of their folders
 Row = dict[str, Any]
 Hours = tuple[float | Literal["all"], ...]
 RunCell = Callable[[Cell, Path, Callable[[str], None]], Row]
@@ -62,18 +64,31 @@ class CorpusSettings(Settings):
         digest = content_hash(json.dumps([str(self.source), self.options], sort_keys=True))
         return self.folder or Path("data") / f"{self.name}-{digest[:6]}"
 
+    def check(self) -> None:
+        """Raise what can be told before anything is prepared or trained.
+
+        Raises
+        ------
+        ConfigError
+            If it does not take one of the options.
+        UsageError
+            If no such corpus is known, or it needs raw data and none are named.
+        """
+        if (self.where() / "corpus.json").exists():
+            return
+        entry = preparer(self.name)
+        if unknown := sorted(set(self.options) - set(entry.options)):
+            takes = ", ".join(entry.options) or "none"
+            raise ConfigError(f"corpus.options: {unknown[0]!r} is unknown", fix=f"{self.name} takes: {takes}")
+        if self.source is None and not entry.embedded:
+            raise UsageError(f"corpora: no source of {self.name} named", fix="add `source:`, its raw data")
+
     def prepared(self) -> Path:
-        """The prepared folder, made now if need be; ConfigError names an option the corpus does not take."""
+        """The prepared folder, made now if need be."""
+        self.check()
         folder = self.where()
         if not (folder / "corpus.json").exists():
-            entry = preparer(self.name)
-            unknown = sorted(set(self.options) - set(entry.options))
-            if unknown:
-                takes = ", ".join(entry.options) or "none"
-                raise ConfigError(
-                    f"corpus.options: {unknown[0]!r} is unknown", fix=f"{self.name} takes: {takes}"
-                )
-            entry.prepare(self.source, folder, **self.options)
+            preparer(self.name).prepare(self.source, folder, **self.options)
         return folder
 
 
@@ -203,9 +218,10 @@ def load_bench(conf: str | Path, overrides: Sequence[str] | None = None, **chang
                 f"no bench {str(conf)!r}", fix=f"name one of {names}, or a .yaml file of your own"
             ) from e
     value = load_yaml(path) | {k: v for k, v in changes.items() if v is not None}
-    if changes.get("hours") is not None:
-        value["corpora"] = [{k: v for k, v in c.items() if k != "hours"} for c in value.get("corpora", ())]
     settings = parse(BenchSettings, value, path)
+    if changes.get("hours") is not None:
+        corpora = tuple(c.model_copy(update={"hours": None}) for c in settings.corpora)
+        settings = settings.model_copy(update={"corpora": corpora})
     lists = {name: getattr(settings, name) for name in ("recipes", "hours", "seeds", "texts")}
     own = {f"corpora.{n}.hours": c.hours for n, c in enumerate(settings.corpora)}
     for name, given in (lists | own).items():
@@ -218,6 +234,9 @@ def load_bench(conf: str | Path, overrides: Sequence[str] | None = None, **chang
         known = {"all", *settings.recipes, *map(settings.base, settings.recipes)}
         if unknown := next((name for name in settings.set if name not in known), None):
             raise ConfigError(f"set: {unknown!r} is no recipe of this bench", path=path, fix="or write `all`")
+        if odd := next((name for name in settings.variants if not VARIANT.fullmatch(name)), None):
+            fix = "begin with a letter and use letters, digits and _ . + - only: folders are named after it"
+            raise ConfigError(f"variants: {odd!r} cannot be a name", path=path, fix=fix)
         if unknown := next((name for name in settings.variants if name not in settings.recipes), None):
             raise ConfigError(f"variants: {unknown!r} is not among `recipes`", path=path, fix="list it there")
     if overrides:
@@ -226,6 +245,8 @@ def load_bench(conf: str | Path, overrides: Sequence[str] | None = None, **chang
     named: dict[str, str] = {}
     for recipe in settings.recipes:
         name = recipe_settings(settings.base(recipe), settings.overrides(recipe)).recipe
+        if recipe in settings.variants and name != recipe:
+            raise ConfigError(f"variants: {recipe!r} is given another name, {name!r}", path=path)
         if name in named:  # table and curves know recipes by name: the two would be taken for seeds of one
             raise ConfigError(
                 f"recipes: {named[name]} and {recipe} are both named {name!r}",

@@ -121,12 +121,14 @@ def attribute(run: Path, corpus: Corpus, split: str = "test") -> Losses:
         raise DataError(
             f"{split} was decoded on another corpus, or another state of it",
             path=run,
-            fix="name the corpus it was trained on, or run `asr evaluate` on this one",
+            fix="name the corpus it was trained on, as it was then",
         )
     system = System.load(run)
     lexicon = full_lexicon(corpus, system.lm)
     scored = _errors(references, decoded.texts)
     graphs = _graphs(system, lexicon, list(references.values()))
+    # a word corrected by hand is said as the system has it
+    says = Lexicon({**lexicon.entries, **system.lexicon.restricted(lexicon.entries).entries})
     wide = _wide(system.settings)
     texts: list[dict[str, str]] = [{} for _ in graphs]
     truth: dict[str, str] = dict(references)
@@ -137,7 +139,7 @@ def attribute(run: Path, corpus: Corpus, split: str = "test") -> Losses:
         for found, graph in zip(texts, graphs, strict=True):
             found[cut.id] = _text(emissions, graph, wide, system.model.log_prior)
         spoken = (cut.supervisions[0].custom or {}).get("phones")
-        tokens = _tokens(system.model.topology, lexicon, references[cut.id], spoken)
+        tokens = _tokens(system.model.topology, says, references[cut.id], spoken)
         ideal = certain(system.model.topology, tokens, emissions)
         truth[cut.id] = _text(ideal, graphs[-1], sure, None)
     counts = [scored, *(_errors(references, found) for found in texts), _errors(references, truth)]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import re
 import shutil
 import sys
 from collections.abc import Callable, Sequence
@@ -80,7 +81,8 @@ def cell_of(record: RunRecord, corpus: Path) -> Cell:
     row = record.row
     # a setting that came since then is at its default there
     settings = parse(ExperimentSettings, record.config)
-    overrides = tuple((row["setting"] or "").split())
+    # assignments with a blank between them, and perhaps some in their values
+    overrides = tuple(re.split(r"\s(?=[\w.]+=)", row["setting"])) if row["setting"] else ()
     # a variant is known by a name of its own, not by its recipe's
     recipes = recipe_names() if f"recipe={row['recipe']}" in overrides else [row["recipe"]]
     # words of text are a part of the cell, or of its recipe

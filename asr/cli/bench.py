@@ -116,11 +116,16 @@ def bench(
     folder = to or Path("runs") / (data[0].resolve().name if data and alone and not conf else Path(name).stem)
     places: list[tuple[Path | CorpusSettings, Path, Hours | None, Path]] = []
     for one in corpora:
+        if isinstance(one, CorpusSettings):
+            one.check()  # of all of them, before the first is trained on
         corpus, budgets = (one, None) if isinstance(one, Path) else (one.where(), one.hours)
         results = folder if alone else folder / corpus.resolve().name
         if any(results == other for *_, other in places):
             raise UsageError(f"two corpora are named {results.name}", fix="rename the folder of one")
         places.append((one, corpus, budgets, results))
+    if not alone and any(folder.glob("*/record.json")):
+        there = f"{folder} holds cells of a bench of one corpus; with several each has a folder there"
+        console.print(f"{there}: to go on from them move them to its own", soft_wrap=True)
     if dry_run:
         for _, corpus, budgets, results in places:
             _foretell(plan(wanted.cells(corpus, budgets), results, stages=wanted.stages), wanted.jobs)
@@ -136,26 +141,31 @@ def bench(
     for one, corpus, budgets, results in places:
         if cluster is not None:  # workers have a directory of their own
             corpus, results = corpus.resolve(), results.resolve()
+        states: list[CellState] | None = None
+        stopped = False
         try:
             if isinstance(one, CorpusSettings):
                 one.prepared()
             states = plan(wanted.cells(corpus, budgets), results, stages=wanted.stages)
-        except AsrError as e:
+            console.print(
+                f"{len(states)} cells on {corpus}, results in {results}", markup=False, soft_wrap=True
+            )
+            with BenchDisplay(states) as display:
+                run_bench(states, results, display.change, run=run, **where)
+        except KeyboardInterrupt:
+            stopped = True
+            if states is None:
+                code = 130
+                break
+        except (AsrError, OSError) as e:
             if alone:
                 raise
             console.print(str(e), style="red", markup=False, soft_wrap=True)
             code = 1
             continue
-        console.print(f"{len(states)} cells on {corpus}, results in {results}", markup=False, soft_wrap=True)
-        stopped = False
-        try:
-            with BenchDisplay(states) as display:
-                run_bench(states, results, display.change, run=run, **where)
-        except KeyboardInterrupt:
-            stopped = True
         answer = _report(states, results, corpus, stopped)
         if as_json:
-            said[corpus.name] = _found(states, answer)
+            said[results.name] = _found(states, answer)
         elif answer is not None:
             if not alone:
                 typer.echo(f"\n{corpus.name}")
@@ -170,7 +180,7 @@ def bench(
         if any(s.error is not None or (s.row or {}).get("unreadable") for s in states):
             code = 1
     if as_json:
-        typer.echo(json.dumps(next(iter(said.values())) if alone else said, indent=2, ensure_ascii=False))
+        typer.echo(json.dumps(next(iter(said.values()), {}) if alone else said, indent=2, ensure_ascii=False))
     if code:
         raise typer.Exit(code)
 

@@ -249,6 +249,13 @@ def recordings(audio: Iterable[Path], to_files: bool) -> tuple[list[Recording], 
         for place in found:
             file = path / place if path.is_dir() else path
             places.setdefault(file.resolve(), (file, place))
+    readable = {place.with_suffix("") for _, place in places.values() if place.suffix.lower() in SUFFIXES}
+    # what was converted, as advised, is done
+    places = {
+        k: (file, place)
+        for k, (file, place) in places.items()
+        if file in audio or place.suffix.lower() not in UNREADABLE or place.with_suffix("") not in readable
+    }
     stems = Counter(place.with_suffix("") for _, place in places.values())
     listed: dict[str, Recording] = {}
     for file, place in places.values():

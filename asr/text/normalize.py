@@ -42,7 +42,8 @@ def normalize(text: str, language: str = "en") -> str:
     if text.isascii():
         text = _OUTSIDE_ASCII.sub(" ", text)
     else:
-        text = _words(text)
+        # letters meet their marks where a format character stood between them
+        text = unicodedata.normalize("NFKC", _words(text))
     if "'" in text:
         text = _inner_apostrophes(text)
     return " ".join(text.split())

@@ -27,7 +27,7 @@ _NUMERAL = re.compile(
         (?P<decimals>\.\d+)?
         (?P<suffix>(?:ST|ND|RD|TH|'?S)(?![^\W\d_]))?
         (?(currency)(?P<scale>\s(?:HUNDRED|THOUSAND|(?:M|B|TR)ILLION)\b)?(?P<named>\s(?:DOLLAR|POUND|EURO)S?\b)?
-                   |(?P<behind>\s?[$£€](?!\s?[\d.]))?)
+                   |(?(suffix)|(?P<behind>\s?[$£€](?!\.?\d))?))
         (?P<percent>\s?%)?""",
     re.VERBOSE,
 )
