@@ -352,6 +352,7 @@ def test_stages_take_a_lexicon_that_was_corrected_by_hand(finished, corpus: Corp
     Lexicon(entries, chances).save(tmp_path / "system" / "lexicon.txt")
     losses = attribute(tmp_path, corpus)
     assert sum(losses.stages.values()) == losses.errors == row["sub"] + row["del"] + row["ins"]
+    assert losses.stages["pronunciation"] == 0  # said as the corrected lexicon has it
 
 
 def test_words_that_the_lexicon_loses_are_put_down_to_vocabulary(

@@ -305,6 +305,15 @@ def test_a_corpus_may_have_hours_of_its_own(tmp_path):
         ({"variants": {"x": {"of": "raw_ctc", "set": ["lm.order=1"]}}}, "'x' is not among `recipes`"),
         ({"recipes": ["x"], "variants": {"x": {"of": "raw", "set": ["lm.order=1"]}}}, "no recipe 'raw'"),
         ({"recipes": ["x"], "variants": {"x": {"of": "raw_ctc", "set": []}}}, "variants.x.set"),
+        (
+            {"recipes": ["a/b"], "variants": {"a/b": {"of": "raw_ctc", "set": ["lm.order=1"]}}},
+            "cannot be a name",
+        ),
+        (
+            {"recipes": ["20"], "variants": {"20": {"of": "raw_ctc", "set": ["lm.order=1"]}}},
+            "cannot be a name",
+        ),
+        ({"recipes": ["x"], "variants": {"x": {"of": "raw_ctc", "set": ["recipe=y"]}}}, "another name, 'y'"),
         ({"hours": ["most"]}, "hours"),
         ({"set": {"raw_ctc": ["recipe=mfcc_hmm"]}}, "mfcc_hmm and raw_ctc are both named 'mfcc_hmm'; give"),
     ],
@@ -312,6 +321,12 @@ def test_a_corpus_may_have_hours_of_its_own(tmp_path):
 def test_bad_bench_file_is_refused(tmp_path, fields, says):
     with pytest.raises(ConfigError, match=says):
         load_bench(bench_file(tmp_path, **fields))
+
+
+@pytest.mark.parametrize("corpora", [["fsdd"], None, {"name": "synth"}])
+def test_malformed_corpora_are_refused_with_hours_of_the_command_line_too(tmp_path, corpora):
+    with pytest.raises(ConfigError, match="corpora"):
+        load_bench(bench_file(tmp_path, corpora=corpora), hours=[1.0])
 
 
 def test_unknown_recipe_is_refused_before_anything_runs(tmp_path):

@@ -14,6 +14,7 @@ from asr import bench as module
 from asr import experiment
 from asr.data.corpus import Corpus
 from asr.experiment import Cell
+from asr.files import alone
 from asr.report import page
 from asr.score import score_texts
 
@@ -225,6 +226,40 @@ def test_a_corpus_that_cannot_be_prepared_does_not_stop_the_others(bench, run, m
     Path("own.yaml").write_text(json.dumps(fields))
     done = run("bench", "own.yaml")
     assert done.code == 1 and done.err.count("none.csv") == 1 and "0.5 h: raw_ctc reaches " in done.out
+
+
+@pytest.mark.parametrize(
+    ("second", "says"),
+    [
+        ({"name": "fsd"}, "did you mean 'fsdd'"),
+        ({"name": "csv"}, "no source of csv named"),
+        ({"name": "synth", "options": {"hour": 1}}, "'hour' is unknown"),
+    ],
+)
+@pytest.mark.parametrize("dry", [(), ("--dry-run",)])
+def test_wrong_use_of_a_later_corpus_is_told_before_the_first_is_run(
+    bench, run, monkeypatch, tmp_path, second, says, dry
+):
+    monkeypatch.chdir(tmp_path)
+    fields = {"corpora": [{"name": "csv", "folder": "toy"}, second], "recipes": ["raw_ctc"], "hours": [0.5]}
+    Path("own.yaml").write_text(json.dumps(fields))
+    done = run("bench", "own.yaml", *dry)
+    assert done.code == 2 and says in done.err and not Path("runs").exists()
+
+
+def test_a_locked_folder_does_not_stop_the_other_corpora(bench, tmp_path):
+    shutil.copytree(tmp_path / "toy", tmp_path / "other")
+    with alone(tmp_path / "out" / "toy", pytest.fail):
+        done = bench("--data", tmp_path / "other", "--hours", "0.5", "--recipes", "raw_ctc", "--json")
+    assert done.code == 1 and "another bench is running here" in done.err
+    assert list(json.loads(done.out[done.out.index("{") :])) == ["other"]
+
+
+def test_cells_of_one_corpus_are_spoken_of_when_there_are_several(bench, tmp_path):
+    shutil.copytree(tmp_path / "toy", tmp_path / "other")
+    assert bench("--hours", "0.5", "--recipes", "raw_ctc").code == 0
+    done = bench("--data", tmp_path / "other", "--hours", "0.5", "--recipes", "raw_ctc", "--dry-run")
+    assert "holds cells of a bench of one corpus" in done.err
 
 
 @pytest.mark.parametrize("hours", [(), ("--hours", "0.5")])

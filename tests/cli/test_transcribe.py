@@ -164,6 +164,10 @@ def test_recordings_of_a_folder_that_cannot_be_read_are_named(run, system, recor
     done = run("transcribe", tmp_path / "calls", "--model", "m", "-o", tmp_path / "out")
     assert done.code == 1 and [p.name for p in (tmp_path / "out").iterdir()] == ["a.txt"]
     assert done.err.count("asr: error: ") == 1 and "b.m4a" in done.err and "convert it to wav" in done.err
+    record(tmp_path / "calls" / "b.wav")  # converted, as advised
+    done = run("transcribe", tmp_path / "calls", "--model", "m", "-o", tmp_path / "out")
+    assert done.code == 0, done.err
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a.txt", "b.txt"]
 
 
 def test_a_search_that_fails_names_the_recording(run, system, record, tmp_path, monkeypatch):

@@ -36,7 +36,7 @@ def bench(tmp_path):
     cells = [
         Cell(folder, "raw_ctc", 0.5, 3, ("model.width=32", "search.beam=9.5")),
         Cell(folder, "mfcc_hmm", 0.5, 3, words=500),
-        Cell(folder, "raw_ctc", 0.5, 3, ("recipe=raw_narrow", "model.width=16")),
+        Cell(folder, "raw_ctc", 0.5, 3, ("recipe=raw_narrow", "model.speeds=[0.9, 1.0]")),
     ]
     states = run_bench(plan(cells, tmp_path / "b"), tmp_path / "b", run=stub.run, executor=stub.thread)
     cuts = []
