@@ -338,7 +338,7 @@ def test_train_tells_what_an_older_run_knows(run, trained, tmp_path):
         (["--seeds", "0,x"], "--seeds: 'x' is no number"),
         (["--recipes", "mfcc"], "no recipe 'mfcc'"),
         (["--set", "search.beem=3"], "did you mean 'search.beam'"),
-        (["slow"], "no bench 'slow'; name one of default"),
+        (["slow"], "no bench 'slow'; name one of both, default"),
     ],
 )
 def test_wrong_use(bench, arguments, says):
