@@ -265,6 +265,7 @@ def run_cell(cell: Cell, folder: Path, stage: Callable[[str], None] = lambda _: 
         tuning=done["tuning"],
         steps=done.get("steps", []),
         provenance=record.provenance(),
+        training=cell.training(),
     ).save(folder)
     return row
 

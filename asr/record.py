@@ -53,6 +53,9 @@ class RunRecord:
         Word errors on a part of dev after each step of the training, where there are several.
     provenance
         Command line, git commit, package versions, hardware and date.
+    training
+        Hash of all that its acoustic training depends on, the same for cells that share one; empty in a run
+        from before it was kept.
     """
 
     row: dict[str, Any]
@@ -62,6 +65,7 @@ class RunRecord:
     tuning: list[dict[str, Any]] = field(default_factory=list)
     steps: list[dict[str, Any]] = field(default_factory=list)
     provenance: dict[str, Any] = field(default_factory=dict)
+    training: str = ""
 
     def save(self, folder: Path) -> None:
         """Write record.json; its presence means the run is finished."""

@@ -290,6 +290,7 @@ def _curves(found: Sequence[Point]) -> tuple[dict[str, Curve], bool]:
         recipe: Cells(
             np.array([p.hours for p in line]),
             tuple(np.array([[tables[id(r)][i].scores.errors for r in p.runs] for i in shared]) for p in line),
+            tuple(tuple(r.record.training or str(r.folder) for r in p.runs) for p in line),
         )
         for recipe, line in lines.items()
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, NamedTuple
@@ -31,10 +31,19 @@ class Cells:
         (budgets,) ascending.
     errors
         For each budget (utterances, seeds) errors; budgets may have different numbers of seeds.
+    trainings
+        For each budget a name of each seed's training, where recipes may share them: two searches of one
+        network have the luck of its training in common. Empty where none are shared.
     """
 
     hours: np.ndarray
     errors: tuple[np.ndarray, ...]
+    trainings: tuple[tuple[str, ...], ...] = ()
+
+    def shared(self, other: Cells) -> list[tuple[int, int]]:
+        """Budgets whose trainings are those of a budget of `other`, by their numbers in both."""
+        at = {names: k for k, names in enumerate(other.trainings)}
+        return [(k, at[names]) for k, names in enumerate(self.trainings) if names in at]
 
 
 class PowerLaw(NamedTuple):
@@ -217,7 +226,8 @@ def curves(
     The utterances are resampled. The spread between seeds, as a share of the rate, is pooled over a recipe's
     budgets after what chance errors on the same utterances add to it is taken off; each draw has its own
     estimate of it (scaled inverse chi-square), since few seeds tell it badly. A recipe with one seed
-    everywhere is given the spread of the others.
+    everywhere is given the spread of the others. A recipe that shares trainings with one before it has their
+    luck, and in its place its own spread is that of the differences between the two, seed by seed.
 
     Parameters
     ----------
@@ -246,17 +256,37 @@ def curves(
     sampled = 100.0 * totals[:, 1:] / np.maximum(totals[:, :1], 1)
     rates = 100.0 * table[:, 1:].sum(axis=0) / table[:, 0].sum()
     rng = np.random.default_rng((seed, 1))
-    spreads = {name: _Spread.of(c, words) for name, c in cells.items()}
+    spreads = {name: _Spread.of(map(_shares, c.errors), words) for name, c in cells.items()}
     everyone = _Spread(*map(sum, zip(*spreads.values(), strict=True)))
-    found = {}
+    found: dict[str, Curve] = {}
+    luck: dict[str, np.ndarray] = {}
     for name, c in cells.items():
         own = np.array([k == name for k, _ in columns])
         counts = np.array([e.shape[1] for e in c.errors])
-        spread = (spreads[name] if spreads[name].freedom else everyone).drawn(draws, rng)
-        noise = rng.standard_normal((draws, len(counts))) * spread[:, None] / np.sqrt(counts)
-        drawn = sampled[:, own] + rates[own] * noise
+        size = np.repeat(
+            (spreads[name] if spreads[name].freedom else everyone).drawn(draws, rng), len(counts)
+        )
+        size = size.reshape(draws, -1) / np.sqrt(counts)
+        common = np.zeros_like(size)
+        for base in luck:
+            both = c.shared(cells[base])
+            apart = _Spread.of(
+                (_shares(c.errors[k]) - _shares(cells[base].errors[j]) for k, j in both), words
+            )
+            if apart.freedom:
+                here, there = map(list, zip(*both, strict=True))
+                common[:, here] = luck[base][:, there]
+                size[:, here] = apart.drawn(draws, rng)[:, None] / np.sqrt(counts[here])
+                break
+        luck[name] = common + rng.standard_normal(size.shape) * size
+        drawn = sampled[:, own] + rates[own] * luck[name]
         found[name] = Curve(c.hours, rates[own], drawn, int(counts.min()), everyone.freedom > 0)
     return found
+
+
+def _shares(errors: np.ndarray) -> np.ndarray:
+    """(utterances, seeds) errors as shares of a seed's errors, on average."""
+    return errors / max(1.0, errors.sum(axis=0).mean())
 
 
 class _Spread(NamedTuple):
@@ -277,17 +307,17 @@ class _Spread(NamedTuple):
     freedom: float
 
     @classmethod
-    def of(cls, cells: Cells, words: np.ndarray) -> _Spread:
-        """Of a recipe, over its budgets."""
+    def of(cls, budgets: Iterable[np.ndarray], words: np.ndarray) -> _Spread:
+        """Of a recipe, over its budgets' (utterances, seeds) shares; or of the difference of two recipes'."""
         between = within = freedom = 0.0
-        for errors in cells.errors:
-            seeds = errors.shape[1]
-            rates = errors.sum(axis=0) / words.sum()
-            if seeds < 2 or not rates.any():
+        for shares in budgets:
+            seeds = shares.shape[1]
+            totals = shares.sum(axis=0)
+            if seeds < 2 or not shares.any():
                 continue
-            residual = (errors - words[:, None] * rates) / words.sum()
-            between += (seeds - 1) * rates.var(ddof=1) / rates.mean() ** 2
-            within += (seeds - 1) * residual.var(axis=1, ddof=1).sum() / rates.mean() ** 2
+            residual = shares - words[:, None] * totals / words.sum()
+            between += (seeds - 1) * totals.var(ddof=1)
+            within += (seeds - 1) * residual.var(axis=1, ddof=1).sum()
             freedom += seeds - 1
         return cls(between, within, freedom)
 

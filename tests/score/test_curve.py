@@ -129,6 +129,54 @@ def test_lucky_trainings_are_not_taken_for_a_better_recipe(seeds):
     assert claimed <= 24 and fixed > 2 * claimed
 
 
+def shared(seed, gain, seeds=3, spread=0.1, utterances=400):
+    """Two searches of the same trainings, the second with `gain` of the errors of the first, on average."""
+    rng = np.random.default_rng(seed)
+    words = rng.poisson(5, utterances) + 1
+    names = tuple(tuple(f"{h}-{s}" for s in range(seeds)) for h in HOURS)
+    errors = {"a": [], "b": []}
+    for rate in law(SLOW, HOURS) / 100:
+        luck = np.exp(spread * rng.standard_normal(seeds) - spread**2 / 2)
+        for name, factor in (("a", 1.0), ("b", gain)):
+            errors[name].append(rng.binomial(words[:, None], np.minimum(1.0, rate * factor * luck)))
+    return {k: Cells(HOURS, tuple(e), names) for k, e in errors.items()}, words
+
+
+def budget_p(cells, words, seed, budget=2):
+    a, b = (curves(cells, words, draws=400, seed=seed)[k] for k in "ab")
+    return paired(float(a.rates[budget] - b.rates[budget]), a.draws[:, budget] - b.draws[:, budget]).p
+
+
+def test_the_luck_of_a_training_that_two_recipes_share_is_not_counted_between_them():
+    found = apart = equal = 0
+    for seed in range(100):
+        cells, words = shared(seed, 0.85)
+        found += budget_p(cells, words, seed) < 0.05
+        named = {k: Cells(c.hours, c.errors) for k, c in cells.items()}
+        apart += budget_p(named, words, seed) < 0.05
+        equal += budget_p(*shared(seed, 1.0), seed) < 0.05
+    assert found >= 90 and apart <= 50 and equal <= 9
+
+
+def test_a_shared_training_leaves_each_curve_its_own_interval():
+    told = []
+    for seed in range(40):
+        cells, words = shared(seed, 0.85)
+        both, alone = curves(cells, words, seed=seed), curves({"b": cells["b"]}, words, seed=seed)
+        told.append((both["b"].draws[:, 2].std(), alone["b"].draws[:, 2].std()))
+    together, alone = np.mean(told, axis=0)
+    assert together == pytest.approx(alone, rel=0.15)
+    # part of the budgets, and a single seed: nothing tells how the two differ
+    cells, words = shared(0, 0.85)
+    part = Cells(HOURS[1:3], cells["b"].errors[1:3], cells["b"].trainings[1:3])
+    assert part.shared(cells["a"]) == [(0, 1), (1, 2)]
+    single = {
+        k: Cells(c.hours, tuple(e[:, :1] for e in c.errors), tuple(t[:1] for t in c.trainings))
+        for k, c in cells.items()
+    }
+    assert not curves(single, words)["b"].nested
+
+
 def test_one_seed_borrows_the_spread_of_the_other_recipe():
     cells, words = simulate(0, (SLOW, FAST), between=(0.2, 0.2))
     single = {"a": Cells(HOURS, tuple(e[:, :1] for e in cells["a"].errors)), "b": cells["b"]}
