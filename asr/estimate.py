@@ -46,7 +46,8 @@ def estimates(states: Sequence[CellState]) -> list[Cost | None]:
     """What each unfinished cell will cost; None for finished ones and where no cell of its recipe is.
 
     Power laws through the finished cells of a recipe, one for training and one for the rest. Cells with other
-    settings are taken for the same: the estimate is a rough one.
+    settings are taken for the same, and a variant that has no finished cell for its recipe: the estimate is a
+    rough one.
     """
     training: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
     rest: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
@@ -60,7 +61,8 @@ def estimates(states: Sequence[CellState]) -> list[Cost | None]:
     laws = {r: (PowerLaw.through(training[r]), PowerLaw.through(rest[r])) for r in training}
     out: list[Cost | None] = []
     for state in states:
-        recipe, wanted = state.recipe, _hours(state)
+        wanted = _hours(state)
+        recipe = state.recipe if state.recipe in laws else state.cell.recipe
         if (state.row is not None and state.state != "waiting") or not wanted or recipe not in laws:
             out.append(None)
             continue

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import gzip
 import hashlib
+import itertools
 import json
+import re
 import time
 import zlib
 from collections.abc import Callable, Sequence
@@ -90,6 +93,30 @@ class Cell:
     seed: int = 0
     overrides: tuple[str, ...] = ()
     words: int | None = None
+
+    @classmethod
+    def of(cls, found: record.RunRecord, corpus: Path) -> Cell:
+        """The cell of a bench on a prepared corpus that a record is of.
+
+        Raises
+        ------
+        ConfigError
+            If that cell has other settings by now.
+        """
+        row = found.row
+        # a setting that came since then is at its default there
+        settings = parse(ExperimentSettings, found.config)
+        # assignments with a blank between them, and perhaps some in their values
+        overrides = tuple(re.split(r"\s(?=[\w.]+=)", row["setting"])) if row["setting"] else ()
+        # a variant is known by a name of its own, not by its recipe's
+        recipes = recipe_names() if f"recipe={row['recipe']}" in overrides else [row["recipe"]]
+        # words of text are a part of the cell, or of its recipe
+        for recipe, words in itertools.product(recipes, dict.fromkeys((None, settings.lm.words))):
+            cell = cls(corpus, recipe, found.budget["hours"], row["seed"], overrides, words)
+            with contextlib.suppress(ConfigError):  # a setting of another recipe
+                if cell.settings() == settings:
+                    return cell
+        raise ConfigError("the recipe has other settings by now", fix="run the cell again")
 
     def settings(self) -> ExperimentSettings:
         """The resolved settings; ConfigError names an unknown recipe or key."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from asr.errors import AsrError, DataError, UsageError
-from asr.experiment import recipe_names
+from asr.experiment import Cell, recipe_names
 from asr.files import write_text
 from asr.record import RunRecord
 from asr.report.figures import Run
@@ -53,10 +53,10 @@ def runs_of(bench: Path) -> list[Run]:
 
 
 def sections(benches: Sequence[Sequence[Run]], recipe: str) -> dict[str, str]:
-    """Corpus → the runs of one recipe: a table a bench and how to make it again."""
+    """Corpus → the runs of one recipe and its variants: a table a bench and how to make it again."""
     corpora: dict[str, list[list[Run]]] = {}
     for bench in benches:
-        if some := [run for run in bench if run.row["recipe"] == recipe]:
+        if some := [run for run in bench if _recipe(run) == recipe]:
             corpora.setdefault(some[0].row["corpus"], []).append(some)
     found = {}
     for corpus, groups in corpora.items():
@@ -68,6 +68,13 @@ def sections(benches: Sequence[Sequence[Run]], recipe: str) -> dict[str, str]:
             lines += _group(group, head, own)
         found[corpus] = "\n".join(lines)
     return found
+
+
+def _recipe(run: Run) -> str:
+    """The recipe of a run, of a variant the one that it changes."""
+    name = run.row["recipe"]
+    variant = f"recipe={name}" in run.row["setting"].split()
+    return Cell.of(run.record, run.folder).recipe if variant else name
 
 
 def replaced(text: str, new: Mapping[str, str]) -> str:

@@ -7,10 +7,7 @@ to say of its figures. References and audio stay in the corpus, weights in the r
 
 from __future__ import annotations
 
-import contextlib
-import itertools
 import json
-import re
 import shutil
 import sys
 from collections.abc import Callable, Sequence
@@ -21,11 +18,10 @@ from urllib.parse import quote, unquote
 
 import typer
 
-from asr.config import parse
 from asr.data.budget import Budget
 from asr.data.corpus import Corpus
-from asr.errors import AsrError, ConfigError, DataError
-from asr.experiment import Cell, ExperimentSettings, recipe_names
+from asr.errors import AsrError, DataError
+from asr.experiment import Cell
 from asr.files import content_hash, write_text
 from asr.record import RunRecord, note_path
 from asr.score import score_texts
@@ -70,30 +66,6 @@ def keep_run(run: Path, to: Path) -> Path:
     return kept
 
 
-def cell_of(record: RunRecord, corpus: Path) -> Cell:
-    """The cell of a bench on a prepared corpus that a record is of.
-
-    Raises
-    ------
-    ConfigError
-        If that cell has other settings by now.
-    """
-    row = record.row
-    # a setting that came since then is at its default there
-    settings = parse(ExperimentSettings, record.config)
-    # assignments with a blank between them, and perhaps some in their values
-    overrides = tuple(re.split(r"\s(?=[\w.]+=)", row["setting"])) if row["setting"] else ()
-    # a variant is known by a name of its own, not by its recipe's
-    recipes = recipe_names() if f"recipe={row['recipe']}" in overrides else [row["recipe"]]
-    # words of text are a part of the cell, or of its recipe
-    for recipe, words in itertools.product(recipes, dict.fromkeys((None, settings.lm.words))):
-        cell = Cell(corpus, recipe, record.budget["hours"], row["seed"], overrides, words)
-        with contextlib.suppress(ConfigError):  # a setting of another recipe
-            if cell.settings() == settings:
-                return cell
-    raise ConfigError("the recipe has other settings by now", fix="run the cell again")
-
-
 def give_back(kept: Path, corpus: Corpus, to: Path) -> Path:
     """A run folder below `to` that a bench takes for finished; the inverse of `keep_run`.
 
@@ -105,7 +77,7 @@ def give_back(kept: Path, corpus: Corpus, to: Path) -> Path:
         If the corpus is not the one that the cell was trained and scored on.
     """
     record = RunRecord.load(kept)
-    cell = cell_of(record, corpus.folder)
+    cell = Cell.of(record, corpus.folder)
     row = record.row
     run = to / cell.folder_name()
     if (run / "record.json").exists():  # a bench's own run holds more than what is kept

@@ -64,7 +64,9 @@ def table(runs: Sequence[Run]) -> tuple[list[str], list[list[str]]]:
         cells += [str(row["seed"]), _figure(row["wer"], 1), interval]
         cells += [str(row[k]) for k in ("sub", "del", "ins")]
         cells += [_figure(row.get(column), decimals) for _, column, decimals in shown]
-        rows.append([*cells, row["setting"] or ""] if settings else cells)
+        # the name of a variant is told already
+        setting = (row["setting"] or "").removeprefix(f"recipe={row['recipe']}").strip()
+        rows.append([*cells, setting] if settings else cells)
     return [*head, *(f[0] for f in shown), *(["setting"] if settings else [])], rows
 
 

@@ -67,9 +67,8 @@ def run(cell, folder, stage):
         "greedy_cer": 1.0, "train_s": 1.0, "train_cpu_s": 100 * cell.hours, "decode_rtf": 0.01,
         "peak_mb": 100, "disk_mb": 1.5, "params": 1234,
     }  # fmt: skip
-    record = RunRecord(
-        row, {"recipe": cell.recipe}, {"hours": cell.hours}, {"train": spent}, [], [], provenance()
-    )
+    settings = cell.settings().model_dump(mode="json")
+    record = RunRecord(row, settings, {"hours": cell.hours}, {"train": spent}, [], [], provenance())
     record.save(folder)
     return row
 

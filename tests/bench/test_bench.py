@@ -513,6 +513,10 @@ def test_estimates_follow_the_finished_cells(tmp_path):
     assert [e.minutes for e in estimates(plan(stub.cells(hours=(1.0,)), tmp_path, stages=True))] == (
         pytest.approx([20 / 60] * 3)
     )
+    # a variant of a measured recipe costs what the recipe does, until a cell of its own is finished
+    variant = plan([Cell(Path("toy"), "raw_ctc", 4.0, overrides=("recipe=fast",))], tmp_path)
+    (cost,) = estimates([*states, *variant])[-1:]
+    assert variant[0].recipe == "fast" and cost.minutes == pytest.approx(32)
     # one budget: proportional to the hours
     one = [s for s in states if s.cell.hours != 0.5]
     assert estimates(one)[3].minutes == pytest.approx(8)

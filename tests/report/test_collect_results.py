@@ -89,6 +89,20 @@ def test_one_heading_a_corpus_and_a_table_a_bench(two, tmp_path, monkeypatch):
     assert (said / "RESULTS.md").exists()
 
 
+def test_a_variant_stands_with_the_recipe_that_it_changes(tmp_path):
+    to = tmp_path / "b"
+    cell = replace(stub.cells(hours=(0.5,))[0], recipe="raw_ctc")
+    fast = replace(cell, overrides=("recipe=raw_ctc_fast", "model.effort=0.5"))
+    run_bench(plan([cell, fast], to), to, run=stub.run, executor=stub.thread)
+    (text,) = collect.sections([collect.runs_of(to)], "raw_ctc").values()
+    rows = [line for line in text.splitlines() if line.startswith("| raw_ctc")]
+    assert [(row.split(" | ")[0], row.rsplit(" | ")[-1]) for row in rows] == [
+        ("| raw_ctc", " |"),
+        ("| raw_ctc_fast", "model.effort=0.5 |"),
+    ]
+    assert not collect.sections([collect.runs_of(to)], "phoneme_ctc")
+
+
 def test_cells_made_in_different_ways_are_told_apart(tmp_path):
     to = bench(tmp_path / "b", "asr bench")
     run = next(to.glob("raw_ctc-1h*"))
