@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import copy
 import itertools
-import json
 import sys
 import time
 from collections.abc import Sequence
@@ -34,6 +33,7 @@ from speechbrain.nnet.schedulers import NewBobScheduler, update_learning_rate
 from speechbrain.processing.features import InputNormalization
 from speechbrain.utils.metric_stats import ErrorRateStats
 
+from asr.config import parse
 from asr.data.audio import load_cut
 from asr.data.budget import Budget
 from asr.data.corpus import Corpus
@@ -51,7 +51,9 @@ from asr.experiment import (
     tune_on,
 )
 from asr.files import write_json
+from asr.models.ctc.settings import CtcSettings
 from asr.models.ctc.targets import Targets
+from asr.models.networks.training import scheduled
 from asr.record import RunRecord, provenance
 from asr.system import System
 
@@ -199,7 +201,7 @@ def main(
     minutes: Annotated[float | None, typer.Option(help="Of training; by default those of --ours.")] = None,
     hours: Annotated[float | None, typer.Option(help="Hours of training audio; all when left out.")] = None,
     seed: Annotated[int, typer.Option(help="Of budget and training.")] = 0,
-    ours: Annotated[Path | None, typer.Option(help="A run folder of ours to set beside it.")] = None,
+    ours: Annotated[Path | None, typer.Option(help="A run of ours, or what is kept of one.")] = None,
     threads: Annotated[int, typer.Option(help="CPU threads.")] = 1,
 ) -> None:
     """Train and score SpeechBrain's CTC network as our recipes are: same hours, compute, lexicon and LM."""
@@ -210,7 +212,10 @@ def main(
             raise UsageError(
                 f"--ours {ours} is not {OURS[targets]} of these hours and this seed", fix="give another"
             )
-        passes = json.loads((ours / "checkpoints" / "training.json").read_text())["epochs"]
+        settings = parse(CtcSettings, beside.config["model"])
+        passes = sum(
+            scheduled(beside.budget["seconds"], settings, settings.crf_passes if settings.crf else 0)
+        )
     if minutes is None:
         if beside is None:
             raise UsageError("how long to train?", fix="give --minutes, or --ours with a run of ours")
