@@ -35,7 +35,8 @@ def prepare(
     text: Annotated[
         Path | None,
         typer.Option(
-            help="More text for the language model of commonvoice and your own data, a sentence a line."
+            help="More text for the language model of commonvoice and your own data, a sentence a line; or "
+            "what synth shall speak."
         ),
     ] = None,
     hours: Annotated[float | None, typer.Option(help="Hours of training audio of synth.")] = None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,6 +13,7 @@ from asr.data import augment
 from asr.data.events import Span, times
 from asr.data.grammar import sentence, vocabulary
 from asr.data.voices import SPEAKERS, Voice, voices
+from asr.errors import DataError
 from asr.espeak import Espeak
 
 SAMPLE_RATE = 16000
@@ -26,6 +28,8 @@ SILENCE_S = (0.05, 0.25)
 PEAK = 0.95
 TALKERS = 24
 """Sentences that babble is mixed from."""
+TRIES = 20
+"""Sentences of a given text that are tried in turn, if espeak-ng runs words of one into each other."""
 _STREAMS = {split: i for i, split in enumerate((*SPEAKERS, "talkers", "lm"))}
 
 
@@ -70,17 +74,29 @@ class Synthesiser:
         Chooses sentences, voices, rooms and noises.
     clean
         Without rooms and noises; sentences, voices and times stay the same.
+    texts
+        Sentences to choose from, lower case; those of the grammar where there are none.
     """
 
-    def __init__(self, espeak: Espeak, split: str, seed: int, clean: bool = False) -> None:
+    def __init__(
+        self, espeak: Espeak, split: str, seed: int, clean: bool = False, texts: Sequence[str] = ()
+    ) -> None:
         self.espeak, self.split, self.seed, self.clean = espeak, split, seed, clean
+        self.texts = texts
+        self.words = tuple(dict.fromkeys(word for text in texts for word in text.split())) or vocabulary()
         self.voices = voices(split, seed)
 
     def utterance(self, i: int) -> Spoken:
-        """The i-th utterance."""
+        """The i-th utterance.
+
+        Raises
+        ------
+        DataError
+            If espeak-ng's times fit none of many sentences of a given text.
+        """
         random = np.random.default_rng([self.seed, _STREAMS[self.split], i])
-        text, voice = sentence(random), self.voices[i % len(self.voices)]
-        samples, words, phones = self._speak(text, voice, random)
+        voice = self.voices[i % len(self.voices)]
+        text, (samples, words, phones) = self._some_sentence(voice, random)
         lead, tail = (int(s * SAMPLE_RATE) for s in random.uniform(*SILENCE_S, size=2))
         samples = np.pad(samples, (lead, tail))
         words, phones = (
@@ -96,6 +112,22 @@ class Synthesiser:
             samples = augment.add_noise(samples, noise, snr, active)
         samples *= min(1.0, PEAK / np.abs(samples).max())
         return Spoken(text.upper(), voice.name, samples, words, phones, kind, snr, t60)
+
+    def _some_sentence(
+        self, voice: Voice, random: np.random.Generator
+    ) -> tuple[str, tuple[np.ndarray, list[Span], list[Span]]]:
+        """A sentence, and what `_speak` makes of it."""
+        if not self.texts:
+            text = sentence(random)
+            return text, self._speak(text, voice, random)
+        for tried in range(1, TRIES + 1):
+            text = self.texts[int(random.integers(len(self.texts)))]
+            try:
+                return text, self._speak(text, voice, random)
+            except DataError:
+                if tried == TRIES:
+                    raise
+        raise AssertionError
 
     def _speak(
         self, text: str, voice: Voice, random: np.random.Generator
@@ -117,8 +149,8 @@ class Synthesiser:
         """How many phones each word has in the accent of a voice."""
         accent = voice.espeak.partition("+")[0]
         if accent not in self._lengths:
-            spoken = self.espeak.phonemes(vocabulary(), accent)
-            self._lengths[accent] = {w: len(p.split()) for w, p in zip(vocabulary(), spoken, strict=True)}
+            spoken = self.espeak.phonemes(self.words, accent)
+            self._lengths[accent] = {w: len(p.split()) for w, p in zip(self.words, spoken, strict=True)}
         return self._lengths[accent]
 
     @cached_property
@@ -131,7 +163,8 @@ class Synthesiser:
         drawn = []
         for i in range(TALKERS):
             random = np.random.default_rng([self.seed, _STREAMS["talkers"], _STREAMS[self.split], i])
-            drawn.append(self._speak(sentence(random), self.voices[i % len(self.voices)], random)[0])
+            _, (samples, _, _) = self._some_sentence(self.voices[i % len(self.voices)], random)
+            drawn.append(samples)
         return drawn
 
 

@@ -9,6 +9,7 @@ from asr.data import synth
 from asr.data.events import STOPS
 from asr.data.synth import SAMPLE_RATE, Synthesiser
 from asr.data.voices import SPEAKERS, voices
+from asr.errors import DataError
 from asr.espeak import Espeak
 from asr.text.lexicon import Lexicon
 
@@ -129,3 +130,18 @@ def test_fifty_times_faster_than_real_time_on_one_core(tmp_path):
     audio = 3600 * sum(numbers["hours"] for numbers in corpus.splits.values())
     print(f"{audio / spent:.0f} x real time, {audio / (time.perf_counter() - started):.0f} x by the clock")
     assert audio > 50 * spent
+
+
+def test_a_sentence_that_espeak_runs_together_gives_way_to_another(espeak, monkeypatch):
+    times = synth.times
+
+    def picky(speech, words, isolated):
+        if "bad" in words:
+            raise DataError("the events do not fit the words")
+        return times(speech, words, isolated)
+
+    monkeypatch.setattr(synth, "times", picky)
+    speaker = Synthesiser(espeak, "train", 0, True, ["a bad one", "a good one"])
+    assert {speaker.utterance(i).text for i in range(6)} == {"A GOOD ONE"}
+    with pytest.raises(DataError, match="do not fit"):
+        Synthesiser(espeak, "train", 0, True, ["a bad one"]).utterance(0)

@@ -64,9 +64,9 @@ class Preparer:
 OWN = ("language", "lexicon", "text")
 PREPARERS = {
     "synth": Preparer(
-        "embedded: sentences of a grammar spoken by espeak-ng in noisy rooms, any number of hours",
+        "embedded: sentences of a grammar or yours, by espeak-ng in noisy rooms, any number of hours",
         "synth",
-        options=("hours", "seed", "clean", "dev_hours", "test_hours"),
+        options=("hours", "seed", "clean", "text", "dev_hours", "test_hours"),
         embedded=True,
     ),
     "speechocean762": Preparer("English read by Mandarin speakers, 5.6 h (OpenSLR 101)", "speechocean762"),

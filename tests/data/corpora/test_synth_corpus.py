@@ -12,7 +12,7 @@ import soundfile
 from asr.data.audio import load_cut
 from asr.data.corpora import synth
 from asr.data.corpus import Corpus
-from asr.errors import ConfigError
+from asr.errors import ConfigError, DataError
 from asr.text.lexicon import Lexicon
 
 
@@ -75,6 +75,43 @@ def test_fewer_hours_are_the_beginning_of_more(corpus, tmp_path):
     grown = synth.prepare(tmp_path, hours=0.02, dev_hours=0.005, test_hours=0.005)
     assert listed(grown, "train") == many
     assert all(path.stat().st_mtime_ns == then for path, then in kept.items())
+
+
+@pytest.fixture
+def own_text(tmp_path):
+    lines = [
+        f"The {what} is over there." for what in "cat dog tree house river bridge tower garden lake".split()
+    ]
+    lines += ["it's ten o'clock", "THE CAT IS OVER THERE", "wir sagen Grüße", "Good-bye, Blorptastic!"]
+    path = tmp_path / "own.txt"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_a_text_is_spoken_in_place_of_the_grammar(own_text, tmp_path):
+    made = synth.prepare(tmp_path / "c", hours=0.01, dev_hours=0.003, test_hours=0.003, text=own_text)
+    spoken = {split: {cut.supervisions[0].text for cut in made.cuts(split)} for split in made.splits}
+    # the ninth and the tenth of ten different sentences
+    assert spoken["dev"] == {"THE LAKE IS OVER THERE"} and spoken["test"] == {"IT'S TEN O'CLOCK"}
+    lm = made.lm_text_path.read_text().splitlines()
+    assert spoken["train"] <= set(lm) and len(lm) == len(set(lm)) == 9
+    assert "GOOD BYE BLORPTASTIC" in lm and "BLORPTASTIC" in Lexicon.load(made.lexicon_path)
+    (problem,) = made.problems
+    assert "own.txt:12" in problem
+    for cut in made.cuts("train"):
+        assert [item.symbol for item in cut.supervisions[0].alignment["word"]] == cut.supervisions[
+            0
+        ].text.split()
+    # its audio has a place of its own, beside the grammar's
+    synth.prepare(tmp_path / "c", hours=0.003, dev_hours=0.003, test_hours=0.003)
+    assert len(list((tmp_path / "c" / "audio").iterdir())) == 2
+
+
+def test_a_text_of_few_sentences_is_refused(tmp_path):
+    few = tmp_path / "few.txt"
+    few.write_text("one two\n\none two\nthree\n")
+    with pytest.raises(DataError, match=r"few.txt: 2 different sentences; give 10 or more"):
+        synth.prepare(tmp_path / "c", hours=0.01, text=few)
 
 
 def test_seed_and_clean_make_another_corpus_in_the_same_folder(corpus, tmp_path):
