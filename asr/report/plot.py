@@ -13,6 +13,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from matplotlib.transforms import Bbox
 
 from asr.files import replacing
 from asr.report.figures import Findings, hours_text, words_text
@@ -148,7 +149,7 @@ def draw_cost(
 ) -> Figure | None:
     """Draw word error rate against the CPU seconds of training, a line per recipe; None where unknown.
 
-    Each point is labelled with its hours of audio.
+    Points are labelled with their hours of audio, but where one label would cover another.
     """
     costs = {
         recipe: [(p, [float(r.row.get("train_cpu_s") or 0) for r in p.runs]) for p in findings.line(recipe)]
@@ -159,14 +160,17 @@ def draw_cost(
     with rc_context(_axes_in(ink)):
         figure = Figure(figsize=size, layout="constrained")
         axes = figure.subplots()
+        labels = []
         for (recipe, line), (colour, marker, dash) in zip(costs.items(), itertools.cycle(STYLES)):
             x = [float(np.mean(seconds)) for _, seconds in line]
             y = [p.wer for p, _ in line]
             axes.plot(x, y, color=colour, marker=marker, linestyle=dash, linewidth=1.8, label=recipe)
             for at, p in zip(x, (p for p, _ in line), strict=True):
-                axes.annotate(
-                    f"{hours_text(p.hours)} h", (at, p.wer), (4, 5), textcoords="offset points", fontsize=8,
-                    color=ink,
+                labels.append(
+                    axes.annotate(
+                        f"{hours_text(p.hours)} h", (at, p.wer), (4, 5), textcoords="offset points",
+                        fontsize=8, color=ink,
+                    )
                 )  # fmt: skip
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7)))
@@ -177,6 +181,12 @@ def draw_cost(
         axes.set_ylabel("word error rate, %")
         axes.grid(axis="y", alpha=0.25, linewidth=0.7)
         axes.legend(frameon=False)
+        figure.draw_without_rendering()  # places everything
+        shown: list[Bbox] = []
+        for label in labels:
+            box = label.get_window_extent()
+            label.set_visible(not any(box.overlaps(other) for other in shown))
+            shown += [box] if label.get_visible() else []
     return figure
 
 
