@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Literal, NamedTuple
 
 import numpy as np
+from scipy.stats import chi2
 
 from asr.errors import DataError
 from asr.score.bootstrap import grouped, resample
@@ -226,8 +227,9 @@ def curves(
     The utterances are resampled. The spread between seeds, as a share of the rate, is pooled over a recipe's
     budgets after what chance errors on the same utterances add to it is taken off; each draw has its own
     estimate of it (scaled inverse chi-square), since few seeds tell it badly. A recipe with one seed
-    everywhere is given the spread of the others. A recipe that shares trainings with one before it has their
-    luck, and in its place its own spread is that of the differences between the two, seed by seed.
+    everywhere is given the spread of the others. Where a recipe shares all trainings of a budget with one
+    before it (the first such), their luck is correlated as the differences between the two, seed by seed,
+    have it.
 
     Parameters
     ----------
@@ -256,37 +258,60 @@ def curves(
     sampled = 100.0 * totals[:, 1:] / np.maximum(totals[:, :1], 1)
     rates = 100.0 * table[:, 1:].sum(axis=0) / table[:, 0].sum()
     rng = np.random.default_rng((seed, 1))
-    spreads = {name: _Spread.of(map(_shares, c.errors), words) for name, c in cells.items()}
+    spreads = {
+        name: _Spread.of((_shares(e) for e in c.errors if e.any()), words) for name, c in cells.items()
+    }
     everyone = _Spread(*map(sum, zip(*spreads.values(), strict=True)))
     found: dict[str, Curve] = {}
-    luck: dict[str, np.ndarray] = {}
+    luck: dict[str, _Luck] = {}
     for name, c in cells.items():
         own = np.array([k == name for k, _ in columns])
         counts = np.array([e.shape[1] for e in c.errors])
-        size = np.repeat(
-            (spreads[name] if spreads[name].freedom else everyone).drawn(draws, rng), len(counts)
-        )
-        size = size.reshape(draws, -1) / np.sqrt(counts)
-        common = np.zeros_like(size)
+        spread = spreads[name] if spreads[name].freedom else everyone
+        normal = rng.standard_normal((draws, len(counts)))
+        quantile = rng.random(draws)
+        size = spread.drawn(quantile)
         for base in luck:
             both = c.shared(cells[base])
-            apart = _Spread.of(
-                (_shares(c.errors[k]) - _shares(cells[base].errors[j]) for k, j in both), words
-            )
+            tables = [(c.errors[k], cells[base].errors[j]) for k, j in both]
+            apart = _Spread.of((_shares(x) - _shares(y) for x, y in tables if x.any() or y.any()), words)
             if apart.freedom:
                 here, there = map(list, zip(*both, strict=True))
-                common[:, here] = luck[base][:, there]
-                size[:, here] = apart.drawn(draws, rng)[:, None] / np.sqrt(counts[here])
+                # both spreads are as large or as small as chance may have them: only their ratio is to count
+                quantile, other = luck[base].quantile, luck[base].size
+                size, gap = spread.drawn(quantile), apart.drawn(rng.random(draws))
+                alike = (size**2 + other**2 - gap**2) / np.maximum(2 * size * other, 1e-12)
+                alike = alike.clip(0.0, 1.0)[:, None]
+                shared = luck[base].normal[:, there]
+                normal[:, here] = alike * shared + np.sqrt(1.0 - alike**2) * normal[:, here]
                 break
-        luck[name] = common + rng.standard_normal(size.shape) * size
-        drawn = sampled[:, own] + rates[own] * luck[name]
+        luck[name] = _Luck(quantile, size, normal)
+        drawn = sampled[:, own] + rates[own] * normal * size[:, None] / np.sqrt(counts)
         found[name] = Curve(c.hours, rates[own], drawn, int(counts.min()), everyone.freedom > 0)
     return found
 
 
+class _Luck(NamedTuple):
+    """What the trainings of a recipe may have done, in each draw.
+
+    Attributes
+    ----------
+    quantile
+        (draws,) which of all spreads that the estimate allows.
+    size
+        (draws,) that spread, as a share of the rate.
+    normal
+        (draws, budgets) how many spreads off the rate is.
+    """
+
+    quantile: np.ndarray
+    size: np.ndarray
+    normal: np.ndarray
+
+
 def _shares(errors: np.ndarray) -> np.ndarray:
     """(utterances, seeds) errors as shares of a seed's errors, on average."""
-    return errors / max(1.0, errors.sum(axis=0).mean())
+    return errors / (errors.sum(axis=0).mean() or 1.0)
 
 
 class _Spread(NamedTuple):
@@ -313,7 +338,7 @@ class _Spread(NamedTuple):
         for shares in budgets:
             seeds = shares.shape[1]
             totals = shares.sum(axis=0)
-            if seeds < 2 or not shares.any():
+            if seeds < 2:
                 continue
             residual = shares - words[:, None] * totals / words.sum()
             between += (seeds - 1) * totals.var(ddof=1)
@@ -321,11 +346,11 @@ class _Spread(NamedTuple):
             freedom += seeds - 1
         return cls(between, within, freedom)
 
-    def drawn(self, draws: int, rng: np.random.Generator) -> np.ndarray:
+    def drawn(self, quantiles: np.ndarray) -> np.ndarray:
         """(draws,) standard deviations that it may really be; zero where no budget has two seeds."""
         if not self.freedom:
-            return np.zeros(draws)
-        drawn = self.between / rng.chisquare(self.freedom, draws) - self.within / self.freedom
+            return np.zeros(len(quantiles))
+        drawn = self.between / chi2.ppf(quantiles, self.freedom) - self.within / self.freedom
         return np.sqrt(np.maximum(drawn, 0.0))
 
 

@@ -68,7 +68,9 @@ def run(cell, folder, stage):
         "peak_mb": 100, "disk_mb": 1.5, "params": 1234,
     }  # fmt: skip
     settings = cell.settings().model_dump(mode="json")
-    record = RunRecord(row, settings, {"hours": cell.hours}, {"train": spent}, [], [], provenance())
+    record = RunRecord(
+        row, settings, {"hours": cell.hours}, {"train": spent}, [], [], provenance(), cell.training()
+    )
     record.save(folder)
     return row
 
