@@ -36,7 +36,7 @@ def prepare(
         Path | None,
         typer.Option(
             help="More text for the language model of commonvoice and your own data, a sentence a line; or "
-            "what synth shall speak."
+            "English that synth shall speak."
         ),
     ] = None,
     hours: Annotated[float | None, typer.Option(help="Hours of training audio of synth.")] = None,

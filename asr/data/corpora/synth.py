@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections import Counter
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -78,7 +79,7 @@ def prepare(
     if seed < 0:
         raise ConfigError(f"seed {seed}", fix="use 0 or more")
     problems: list[AsrError] = []
-    lexicon, texts = (_lexicon(), {}) if text is None else _own(Path(text), problems)
+    lexicon, texts, guessed = (_lexicon(), {}, Counter()) if text is None else _own(Path(text), problems)
     of = f"-{content_hash(*itertools.chain(*texts.values()))[:8]}" if texts else ""
     kept = target / "audio" / f"v{VERSION}-s{seed}{'-clean' if clean else ''}{of}"
     with Espeak() as espeak, bar() as progress:
@@ -105,6 +106,7 @@ def prepare(
         "".join(sentence + "\n" for sentence in texts.get("train") or lm_sentences(seed, LM_SENTENCES)),
         licence="Apache-2.0 (texts and mixing); speech by espeak-ng, a GPL-3.0 program whose output is free",
         source=f"asr prepare synth, version {VERSION}, seed {seed}" + (", clean" if clean else "") + said,
+        oov=guessed,
         problems=[str(problem) for problem in problems],
     )
 
@@ -114,12 +116,12 @@ def _lexicon() -> Lexicon:
     return Lexicon.cmudict().restricted([word.upper() for word in vocabulary()])
 
 
-def _own(path: Path, problems: list[AsrError]) -> tuple[Lexicon, dict[str, list[str]]]:
-    """A lexicon for a text, and its sentences, each once, in the split that speaks them."""
+def _own(path: Path, problems: list[AsrError]) -> tuple[Lexicon, dict[str, list[str]], Counter[str]]:
+    """A lexicon for a text; its sentences, each once, in the split that speaks them; words it guessed at."""
     first = {sentence: i for i, sentence in reversed(list(sentences_of(path, "en", problems)))}
     sentences = sorted((i, sentence) for sentence, i in first.items())
     words = [word for _, sentence in sentences for word in sentence.split() if ENGLISH.issuperset(word)]
-    lexicon, _ = complete(Lexicon({}), words)
+    lexicon, guessed = complete(Lexicon({}), words)
     kept = sayable(sentences, lexicon, path, problems)
     if len(kept) < SHARES:
         raise DataError(
@@ -128,7 +130,8 @@ def _own(path: Path, problems: list[AsrError]) -> tuple[Lexicon, dict[str, list[
     texts: dict[str, list[str]] = {"train": [], "dev": [], "test": []}
     for k, sentence in enumerate(kept):
         texts[OTHERS.get(k % SHARES, "train")].append(sentence)
-    return lexicon, texts
+    many = Counter(word for sentence in kept for word in sentence.split())
+    return lexicon.restricted(many), texts, Counter({word: many[word] for word in guessed if word in many})
 
 
 def _part(folder: Path, number: int, synthesiser: Synthesiser) -> list[dict[str, Any]]:

@@ -96,6 +96,7 @@ def test_a_text_is_spoken_in_place_of_the_grammar(own_text, tmp_path):
     lm = made.lm_text_path.read_text().splitlines()
     assert spoken["train"] <= set(lm) and len(lm) == len(set(lm)) == 9
     assert "GOOD BYE BLORPTASTIC" in lm and "BLORPTASTIC" in Lexicon.load(made.lexicon_path)
+    assert (made.folder / "oov.txt").read_text() == "BLORPTASTIC\t1\n"
     (problem,) = made.problems
     assert "own.txt:12" in problem
     for cut in made.cuts("train"):
