@@ -8,6 +8,7 @@ import math
 import threading
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -130,6 +131,46 @@ def test_one_encoder_learns_phonemes_and_characters(tmp_path: Path) -> None:
         "output.weight",
         "output.bias",
     ]
+
+
+@pytest.mark.parametrize(
+    ("settings", "share"),
+    [
+        ({"targets": "phonemes"}, 0.5),
+        ({"targets": "phonemes", "phoneme_share": 1.0}, 1.0),
+        ({"targets": "phonemes", "phoneme_share": 0.3}, 0.3),
+        ({"targets": "characters"}, 0.0),
+    ],
+)
+def test_many_hours_of_phonemes_are_taught_characters_too(
+    settings: dict[str, Any], share: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "BOTH_FROM_H", 1e-4)
+    seen = []
+    train = training.train
+
+    def watched(network: Network, *arguments: Any) -> None:
+        seen.append(len(network.heads))
+        train(network, *arguments)
+
+    monkeypatch.setattr(training, "train", watched)
+    cuts = tone_cuts(tmp_path / "wav", 4)
+    model = Ctc(CtcSettings(**SMALL | settings | {"epochs": 1}), LEXICON)
+    model.fit(cuts, cuts, tmp_path)
+    assert seen == [2 if 0 < share < 1 else 1]
+    assert (
+        model.emit(waves_of(cuts), RATE)[0].units.symbols
+        == Targets(settings["targets"], LEXICON).units.symbols
+    )
+    few = share if "phoneme_share" in settings or not share else 1.0
+    assert training.phoneme_share_for(1.9e-4, CtcSettings(**settings)) == share
+    assert training.phoneme_share_for(0.5e-4, CtcSettings(**settings)) == few
+
+
+@pytest.mark.parametrize(("targets", "share"), [("phonemes", 0.0), ("characters", 1.0)])
+def test_what_is_searched_must_be_taught(targets: str, share: float) -> None:
+    with pytest.raises(ConfigError, match=f"teaches no {targets}"):
+        parse(CtcSettings, {"targets": targets, "phoneme_share": share})
 
 
 def test_tasks_are_weighed_by_their_shares() -> None:

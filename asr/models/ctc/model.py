@@ -86,8 +86,10 @@ class Ctc:
         from asr.models.ctc.surroundings import Surroundings, noise_files
         from asr.models.networks.resume import Resume, key_of
 
+        hours = sum(cut.duration for cut in train) / 3600
+        share = training.phoneme_share_for(hours, self.settings)
         tasks = [self.targets]
-        if self.settings.phoneme_share is not None:
+        if 0 < share < 1:
             tasks = [Targets(kind, self.targets.lexicon) for kind in ("phonemes", "characters")]
         cache = workdir / "audio"
         cache.mkdir(parents=True, exist_ok=True)
@@ -103,8 +105,9 @@ class Ctc:
                 )
         if not sets["train"].voices:  # it cannot learn what knowing the voice is good for
             self._build(self.settings.model_copy(update={"alone": 1.0}), self.units, self.seed)
-        settings, network = self.settings.trained, self.network
+        settings, network = self.settings, self.network
         if len(tasks) > 1:
+            settings = settings.model_copy(update={"phoneme_share": share}).trained
             first, second = (len(task.units) for task in tasks)
             network = Network.seeded(self.seed, settings, first, second=second)
         key = key_of(settings, tasks[0].units, self.seed, *sets.values())

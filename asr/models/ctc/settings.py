@@ -15,9 +15,10 @@ class CtcSettings(NetworkSettings):
     type: Literal["ctc"] = "ctc"
     targets: Literal["phonemes", "characters"] = "characters"
     """What the network writes: the lexicon's phonemes, or letters and a word end."""
-    phoneme_share: float | None = Field(None, gt=0, lt=1)
+    phoneme_share: float | None = Field(None, ge=0, le=1)
     """Teach one encoder phonemes and characters, with an output layer for each: the phonemes' share of the
-    loss. `targets` says which of them is searched; None: it alone is taught."""
+    loss. `targets` says which of them is searched; 1: phonemes alone are taught, 0: characters alone; None:
+    by the rule of `training.phoneme_share_for`."""
 
     flat_start: float = Field(0.08, ge=0, le=1)
     """Share of the steps over which the loss moves from labels spread evenly to CTC; 0: CTC at once."""
@@ -47,12 +48,25 @@ class CtcSettings(NetworkSettings):
     """Speed factors drawn for each utterance of a pass; (1.0,) for none."""
 
     @model_validator(mode="after")
+    def _is_taught(self) -> Self:
+        if self.phoneme_share == (0.0 if self.targets == "phonemes" else 1.0):
+            raise ValueError(f"phoneme_share: {self.phoneme_share:g} teaches no {self.targets}, the targets")
+        return self
+
+    @model_validator(mode="after")
     def _has_noise(self) -> Self:
         if self.noise_from is not None and not self.noise_share:
             raise ValueError("noise_from: no utterance gets noise; set noise_share")
         return self
 
     @property
+    def again(self) -> float:
+        """Passes of the second cycle, as a share of those before it."""
+        return self.crf_passes if self.crf else 0.0
+
+    @property
     def trained(self) -> CtcSettings:
         """What decides the training: of one encoder for both targets, not which of them is searched."""
-        return self if self.phoneme_share is None else self.model_copy(update={"targets": "phonemes"})
+        if self.phoneme_share in (None, 0.0, 1.0):
+            return self
+        return self.model_copy(update={"targets": "phonemes"})
