@@ -61,7 +61,9 @@ class CorpusSettings(Settings):
 
     def where(self) -> Path:
         """The folder it is, or is to be, prepared in."""
-        digest = content_hash(json.dumps([str(self.source), self.options], sort_keys=True))
+        # what is read of a text or a lexicon that they name counts, not only its path
+        files = [Path(o) for o in self.options.values() if isinstance(o, str) and Path(o).is_file()]
+        digest = content_hash(json.dumps([str(self.source), self.options], sort_keys=True), *files)
         return self.folder or Path("data") / f"{self.name}-{digest[:6]}"
 
     def check(self) -> None:

@@ -73,7 +73,7 @@ def sections(benches: Sequence[Sequence[Run]], recipe: str) -> dict[str, str]:
 def _recipe(run: Run) -> str:
     """The recipe of a run, of a variant the one that it changes."""
     name = run.row["recipe"]
-    variant = f"recipe={name}" in run.row["setting"].split()
+    variant = f"recipe={name}" in (run.row["setting"] or "").split()
     return Cell.of(run.record, run.folder).recipe if variant else name
 
 
@@ -114,14 +114,16 @@ def main() -> None:
     if not folders:
         raise UsageError("no bench is named", fix="scripts/collect-results BENCH_FOLDER...")
     benches = [runs_of(folder) for folder in folders]
+    # whatever is wrong with a run is said before anything is written
+    new = {recipe: sections(benches, recipe) for recipe in recipe_names()}
     for folder, runs in reversed(list(zip(folders, benches, strict=True))):
         for name in SAID:
             text = (folder / name).read_text(encoding="utf-8")
             write_text(RECIPES / "results" / runs[0].row["corpus"] / name, text)
-    for recipe in recipe_names():
+    for recipe, by_corpus in new.items():
         path = RECIPES / recipe / "RESULTS.md"
         before = path.read_text(encoding="utf-8") if path.exists() else HEAD.format(recipe=recipe)
-        write_text(path, replaced(before, sections(benches, recipe)))
+        write_text(path, replaced(before, by_corpus))
 
 
 if __name__ == "__main__":

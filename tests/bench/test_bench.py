@@ -348,6 +348,11 @@ def test_corpus_is_prepared_once_and_per_options(tmp_path, monkeypatch):
     other = CorpusSettings(name="synth", options={"hours": 0.2})
     assert some.prepared() == some.prepared() == some.where() != other.prepared()
     assert calls == [(None, {"hours": 0.1}), (None, {"hours": 0.2})]
+    Path("some.txt").write_text("one\n")
+    spoken = CorpusSettings(name="synth", options={"text": "some.txt"})
+    before = spoken.where()
+    Path("some.txt").write_text("two\n")
+    assert spoken.where() != before
     with pytest.raises(ConfigError, match="'hour' is unknown; synth takes: hours, seed"):
         CorpusSettings(name="synth", options={"hour": 1}).prepared()
 

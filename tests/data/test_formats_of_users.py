@@ -344,7 +344,7 @@ def test_a_lexicon_and_more_text_of_the_user(tmp_path: Path, record: Record, kin
     assert (corpus.folder / "oov.txt").read_text() == "FRIMBLE\t1\n"
     assert corpus.problems == [
         f"{text}:4: 3 of 5 sentences left out, this one first: no pronunciation for КОТ, СКАЗАЛ, NAÏVE; "
-        "add them to the lexicon or remove the sentences"
+        "add them to the lexicon, if you gave one, or remove the sentences"
     ]
 
 

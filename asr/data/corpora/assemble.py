@@ -254,7 +254,7 @@ def sayable(
             f"{len(sentences) - len(kept)} of {len(sentences)} sentences left out, this one first: "
             f"no pronunciation for {some}{', ...' if len(missing) > 5 else ''}"
         )
-        fix = "add them to the lexicon or remove the sentences"
+        fix = "add them to the lexicon, if you gave one, or remove the sentences"
         problems.append(DataError(what, path=path, line=first, fix=fix))
     return kept
 

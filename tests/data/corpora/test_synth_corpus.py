@@ -103,9 +103,13 @@ def test_a_text_is_spoken_in_place_of_the_grammar(own_text, tmp_path):
         assert [item.symbol for item in cut.supervisions[0].alignment["word"]] == cut.supervisions[
             0
         ].text.split()
-    # its audio has a place of its own, beside the grammar's
-    synth.prepare(tmp_path / "c", hours=0.003, dev_hours=0.003, test_hours=0.003)
-    assert len(list((tmp_path / "c" / "audio").iterdir())) == 2
+    # its audio has a place of its own, beside another text's and the grammar's
+    own_text.write_text(own_text.read_text().replace("over there", "right here"))
+    few = {"hours": 0.003, "dev_hours": 0.003, "test_hours": 0.003}
+    again = synth.prepare(tmp_path / "c", text=own_text, **few)
+    assert {cut.supervisions[0].text for cut in again.cuts("dev")} == {"THE LAKE IS RIGHT HERE"}
+    synth.prepare(tmp_path / "c", **few)
+    assert len(list((tmp_path / "c" / "audio").iterdir())) == 3
 
 
 def test_a_text_of_few_sentences_is_refused(tmp_path):
