@@ -280,8 +280,11 @@ def test_only_the_search_of_a_trained_system_can_change(finished, change, said) 
 
 
 def test_record_holds_what_repeating_needs(finished) -> None:
-    _, folder, row = finished
+    cell, folder, row = finished
     record = RunRecord.load(folder)
+    # words of text have no part in the training, its seed has
+    assert record.training == cell.training() == replace(cell, words=40).training()
+    assert record.training != replace(cell, seed=2).training()
     assert record.row == {**row, **{k: record.row[k] for k in ("decode_rtf", "peak_mb")}}
     assert len(record.budget["sha256"]) == 64
     assert record.budget["seconds"] == pytest.approx(0.04 * 3600, abs=10)
