@@ -117,9 +117,11 @@ class BenchSettings(Settings):
     seeds: tuple[int, ...] = (0,)
     # words of text for the language model; "all" for the whole lm.txt, or the corpus' own model
     texts: tuple[int | Literal["all"], ...] = ("all",)
+    # what is scored; dev to choose between settings, so that test stays unseen
+    split: Literal["dev", "test"] = "test"
     # cells at a time; each gets its share of the cores
     jobs: int = pydantic.Field(1, ge=1)
-    # whether to find out which stage lost the words, by more searches of the test split
+    # whether to find out which stage lost the words, by more searches of that split
     stages: bool = False
     # `a.b=c` overrides under the name of a recipe, or under `all`
     set: dict[str, tuple[str, ...]] = pydantic.Field(default_factory=dict)
@@ -149,6 +151,7 @@ class BenchSettings(Settings):
                 seed,
                 self.overrides(recipe),
                 None if words == "all" else words,
+                self.split,
             )
             for hours in budgets
             # cells that share a training lie apart: side by side, one would wait for the other
@@ -328,7 +331,7 @@ def plan(cells: Sequence[Cell], to: Path, *, stages: bool = False) -> list[CellS
 
 
 def run_staged(cell: Cell, folder: Path, stage: Callable[[str], None] = lambda _: None) -> Row:
-    """`run_cell`, and which stage lost the words of its test split."""
+    """`run_cell`, and which stage lost the words of its split."""
     row = run_cell(cell, folder, stage)
     if not stages_path(folder, row["split"]).exists():
         stage("finding the stages that lost words")

@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import lhotse
 import yaml
@@ -85,6 +85,8 @@ class Cell:
         ``a.b=c`` assignments.
     words
         Of text for the language model; None for what the recipe says, usually all.
+    split
+        What is scored: ``test``, or ``dev`` to choose between settings without a look at test.
     """
 
     corpus: Path
@@ -93,6 +95,7 @@ class Cell:
     seed: int = 0
     overrides: tuple[str, ...] = ()
     words: int | None = None
+    split: Literal["dev", "test"] = "test"
 
     @classmethod
     def of(cls, found: record.RunRecord, corpus: Path) -> Cell:
@@ -112,7 +115,7 @@ class Cell:
         recipes = recipe_names() if f"recipe={row['recipe']}" in overrides else [row["recipe"]]
         # words of text are a part of the cell, or of its recipe
         for recipe, words in itertools.product(recipes, dict.fromkeys((None, settings.lm.words))):
-            cell = cls(corpus, recipe, found.budget["hours"], row["seed"], overrides, words)
+            cell = cls(corpus, recipe, found.budget["hours"], row["seed"], overrides, words, row["split"])
             with contextlib.suppress(ConfigError):  # a setting of another recipe
                 if cell.settings() == settings:
                     return cell
@@ -129,12 +132,13 @@ class Cell:
         return content_hash(model, corpus_digest(self.corpus), str(self.hours), str(self.seed))
 
     def folder_name(self) -> str:
-        """Name of the run folder: recipe, hours, seed and a hash of everything that decides the outcome."""
+        """Name of the run folder: what the cell is, and a hash of everything that decides the outcome."""
         hours = "all" if self.hours is None else f"{self.hours:g}h"
         text = "" if self.words is None else f"-{self.words}w"
+        split = "" if self.split == "test" else f"-{self.split}"
         settings = self.settings()
         digest = content_hash(settings.model_dump_json(), corpus_digest(self.corpus))[:6]
-        return f"{settings.recipe}-{hours}{text}-s{self.seed}-{digest}"
+        return f"{settings.recipe}-{hours}{text}{split}-s{self.seed}-{digest}"
 
 
 def corpus_digest(folder: Path) -> str:
@@ -254,9 +258,9 @@ def run_cell(cell: Cell, folder: Path, stage: Callable[[str], None] = lambda _: 
         write_json(progress, done)
         system.save(folder / "system")
 
-    stage("scoring test")
+    stage(f"scoring {cell.split}")
     began = time.perf_counter()
-    figures = evaluate_split(system, corpus, lexicon, "test", folder / "decode" / "test")
+    figures = evaluate_split(system, corpus, lexicon, cell.split, folder / "decode" / cell.split)
     row = {
         "corpus": corpus.name,
         "recipe": settings.recipe,
@@ -264,7 +268,7 @@ def run_cell(cell: Cell, folder: Path, stage: Callable[[str], None] = lambda _: 
         "text_words": text_words(corpus, settings.lm),
         "seed": cell.seed,
         "setting": " ".join(cell.overrides),
-        "split": "test",
+        "split": cell.split,
         **figures,
         "train_s": round(done["train_s"], 1),
         # a run that was begun before it was measured does not know

@@ -53,11 +53,13 @@ def runs_of(bench: Path) -> list[Run]:
 
 
 def sections(benches: Sequence[Sequence[Run]], recipe: str) -> dict[str, str]:
-    """Corpus → the runs of one recipe and its variants: a table a bench and how to make it again."""
+    """Corpus, and dev if that was scored → the runs of a recipe and its variants: how to make them again."""
     corpora: dict[str, list[list[Run]]] = {}
     for bench in benches:
         if some := [run for run in bench if _recipe(run) == recipe]:
-            corpora.setdefault(some[0].row["corpus"], []).append(some)
+            row = some[0].row
+            heading = row["corpus"] if row["split"] == "test" else f"{row['corpus']}, {row['split']}"
+            corpora.setdefault(heading, []).append(some)
     found = {}
     for corpus, groups in corpora.items():
         lines = []
@@ -89,8 +91,10 @@ def replaced(text: str, new: Mapping[str, str]) -> str:
 
 def _group(runs: Sequence[Run], head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     row = runs[0].row
+    once = "scored once; dev tuned scales" if row["split"] == "test" else "some of which tuned scales"
+    said = f"{row['split'].capitalize()} split: {row['utterances']} utterances, {row['words']} words, {once}."
     return [
-        f"Test split: {row['utterances']} utterances, {row['words']} words, scored once; dev tuned scales.",
+        said,
         "",
         *grid(head, rows),
         "",
@@ -117,7 +121,7 @@ def main() -> None:
     # whatever is wrong with a run is said before anything is written
     new = {recipe: sections(benches, recipe) for recipe in recipe_names()}
     for folder, runs in reversed(list(zip(folders, benches, strict=True))):
-        for name in SAID:
+        for name in SAID if runs[0].row["split"] == "test" else ():
             text = (folder / name).read_text(encoding="utf-8")
             write_text(RECIPES / "results" / runs[0].row["corpus"] / name, text)
     for recipe, by_corpus in new.items():

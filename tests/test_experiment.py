@@ -164,6 +164,18 @@ def test_cells_of_other_text_take_the_training(finished, corpus: Corpus, tmp_pat
     assert System.load(second.folder).lm.read_bytes() != System.load(folder).lm.read_bytes()
 
 
+def test_a_choice_between_settings_leaves_test_unseen(finished, corpus: Corpus, tmp_path: Path) -> None:
+    cell, trained, _ = finished
+    chosen = replace(cell, split="dev")
+    folder = tmp_path / chosen.folder_name()
+    assert "-dev-s1-" in folder.name
+    shutil.copytree(trained / "checkpoints", folder / "checkpoints")
+    row = run_cell(chosen, folder, lambda _: None)
+    assert (row["split"], row["utterances"]) == ("dev", len(corpus.cuts("dev").to_eager()))
+    assert [p.name for p in (folder / "decode").iterdir()] == ["dev"]
+    assert Cell.of(RunRecord.load(folder), corpus.folder) == chosen
+
+
 def test_decoding_uses_one_core(finished, corpus: Corpus, tmp_path: Path, monkeypatch) -> None:
     _, folder, _ = finished
     system = System.load(folder)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -46,6 +46,10 @@ def bench(
             "all of the corpus' text, or its own model, when left out."
         ),
     ] = None,
+    split: Annotated[
+        Literal["dev", "test"] | None,
+        typer.Option(help="What is scored; dev to choose between settings, so that test stays unseen."),
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option(
@@ -84,8 +88,8 @@ def bench(
 
     With nothing but `asr bench` a small corpus is synthesised first, and small networks are trained on it.
     Ctrl-C leaves table and page of what is finished; the same command then goes on. A failed cell is named
-    and the others go on; test audio that cannot be read is named and counts as deleted. The exit code is
-    then 1.
+    and the others go on; audio that cannot be read for scoring is named and counts as deleted. The exit
+    code is then 1.
     """
     from asr.bench import CorpusSettings, apart, load_bench, plan, run_bench, run_cell, run_staged
     from asr.cluster import connect
@@ -102,6 +106,7 @@ def bench(
         hours=_items(hours, float, "--hours", "all"),
         seeds=_items(seeds, int, "--seeds"),
         texts=_items(texts, int, "--texts", "all"),
+        split=split,
         jobs=jobs,
         stages=stages or None,
         overrides=settings,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 import yaml
@@ -22,6 +22,10 @@ def train(
     seed: Annotated[
         int, typer.Option(help="Seed of the budget, the initial weights and the batch order.")
     ] = 0,
+    split: Annotated[
+        Literal["dev", "test"],
+        typer.Option(help="What is scored; dev to choose between settings, so that test stays unseen."),
+    ] = "test",
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change one setting, as in model.dropout=0.2."),
@@ -38,16 +42,17 @@ def train(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved settings and stop.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Train a recipe, tune its scales on dev, score test once.
+    """Train a recipe, tune its scales on dev, score test once, or dev.
 
     The same command after an interruption goes on from the last checkpoint; after the end it prints the
-    result again. Test audio that cannot be read is named and counts as deleted; the exit code is then 1.
+    result again. Audio that cannot be read for scoring is named and counts as deleted; the exit code is
+    then 1.
     """
     from asr.experiment import Cell, run_cell
     from asr.progress import console
 
     begun = () if init_from is None else (f"model.init_from={json.dumps(str(init_from))}",)
-    cell = Cell(data, recipe, hours, seed, (*(settings or ()), *begun))
+    cell = Cell(data, recipe, hours, seed, (*(settings or ()), *begun), split=split)
     folder = to / cell.folder_name()
     if dry_run:
         typer.echo(f"# {folder}")

@@ -52,15 +52,15 @@ def run(cell, folder, stage):
     for i, text in hypotheses.items():
         entry = {"id": i, "text": text, "reference": references[i], "speaker": speakers[i]}
         lines.append(json.dumps(entry) + "\n")
-    write_text(folder / "decode" / "test" / "hyp.jsonl", "".join(lines))
+    write_text(folder / "decode" / cell.split / "hyp.jsonl", "".join(lines))
     if STAGES:
         lost = {u.id: (e := u.scores.errors, e, e - e // 4, e // 2, e // 8, 0) for u in result.utterances}
-        Losses(result.scores.reference, lost).save(stages_path(folder, "test"))
+        Losses(result.scores.reference, lost).save(stages_path(folder, cell.split))
     scores = result.scores
     row = {
         "corpus": "toy", "recipe": cell.settings().recipe, "hours": cell.hours,
         "text_words": cell.words or 1000, "seed": cell.seed, "setting": " ".join(cell.overrides),
-        "split": "test", "utterances": 120, "words": scores.reference,
+        "split": cell.split, "utterances": 120, "words": scores.reference,
         "sub": scores.substitutions, "del": scores.deletions, "ins": scores.insertions,
         "wer": round(scores.rate, 3), "wer_low": round(result.interval[0], 3),
         "wer_high": round(result.interval[1], 3), "cer": 12.345, "per": None, "greedy_wer": None,

@@ -103,6 +103,22 @@ def test_a_variant_stands_with_the_recipe_that_it_changes(tmp_path):
     assert not collect.sections([collect.runs_of(to)], "phoneme_ctc")
 
 
+def test_what_was_scored_on_dev_stands_apart(tmp_path, monkeypatch):
+    to = tmp_path / "b"
+    run_bench(
+        plan([replace(c, split="dev") for c in stub.cells()], to), to, run=stub.run, executor=stub.thread
+    )
+    assert all("-dev-s0-" in record.parent.name for record in to.glob("*/record.json"))
+    monkeypatch.setattr(collect, "RECIPES", tmp_path / "recipes")
+    monkeypatch.setattr(sys, "argv", ["collect_results.py", str(to)])
+    collect.main()
+    text = (tmp_path / "recipes" / "raw_ctc" / "RESULTS.md").read_text()
+    assert "## toy, dev" in text and "## toy\n" not in text
+    assert "Dev split: 120 utterances" in text and "scored once" not in text
+    # what a bench says of its corpus is what test says
+    assert not (tmp_path / "recipes" / "results").exists()
+
+
 def test_cells_made_in_different_ways_are_told_apart(tmp_path):
     to = bench(tmp_path / "b", "asr bench")
     run = next(to.glob("raw_ctc-1h*"))
