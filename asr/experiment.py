@@ -273,7 +273,7 @@ def run_cell(cell: Cell, folder: Path, stage: Callable[[str], None] = lambda _: 
         "train_s": round(done["train_s"], 1),
         # a run that was begun before it was measured does not know
         "train_cpu_s": round(done["train_cpu_s"], 1) if "train_cpu_s" in done else None,
-        "peak_mb": round(record.peak_megabytes()),
+        "peak_mb": round(max(record.peak_megabytes(), done.get("peak_mb", 0.0))),
         "disk_mb": round(sum(f.stat().st_size for f in (folder / "system").iterdir()) / 1e6, 1),
         "params": system.model.parameters_count(),
     }
@@ -304,7 +304,7 @@ def run_cell(cell: Cell, folder: Path, stage: Callable[[str], None] = lambda _: 
 def _trained(
     model: AcousticModel, train: CutSet, dev: CutSet, workdir: Path, stage: Callable[[str], None]
 ) -> dict[str, float]:
-    """Train `model` in `workdir`, or take what another cell trained there; the seconds that training took."""
+    """Train `model` in `workdir`, or take what another cell trained there; what that training took."""
     with alone(workdir, lambda: stage("waiting for the training of another run")):
         stage("training")
         spent = workdir / Path(TRAINED).name
@@ -313,8 +313,8 @@ def _trained(
         else:
             with record.Stopwatch(workdir / "training_time.json") as watch:
                 model.fit(train, dev, workdir)
-                seconds = {"train_s": watch.seconds, "train_cpu_s": watch.cpu_seconds}
-            write_json(spent, seconds)
+                took = {"train_s": watch.seconds, "train_cpu_s": watch.cpu_seconds}
+            write_json(spent, took | {"peak_mb": record.peak_megabytes()})
         found: dict[str, float] = json.loads(spent.read_text())
     return found
 

@@ -170,9 +170,12 @@ def test_a_choice_between_settings_leaves_test_unseen(finished, corpus: Corpus, 
     folder = tmp_path / chosen.folder_name()
     assert "-dev-s1-" in folder.name
     shutil.copytree(trained / "checkpoints", folder / "checkpoints")
+    spent = folder / "checkpoints" / "trained.json"
+    spent.write_text(json.dumps(json.loads(spent.read_text()) | {"peak_mb": 99999.4}))
     row = run_cell(chosen, folder, lambda _: None)
     assert (row["split"], row["utterances"]) == ("dev", len(corpus.cuts("dev").to_eager()))
     assert [p.name for p in (folder / "decode").iterdir()] == ["dev"]
+    assert row["peak_mb"] == 99999  # that of a training elsewhere counts
     assert Cell.of(RunRecord.load(folder), corpus.folder) == chosen
 
 
