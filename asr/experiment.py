@@ -122,9 +122,18 @@ class Cell:
         raise ConfigError("the recipe has other settings by now", fix="run the cell again")
 
     def settings(self) -> ExperimentSettings:
-        """The resolved settings; ConfigError names an unknown recipe or key."""
+        """The resolved settings; ConfigError names an unknown recipe or key.
+
+        What a recipe leaves to the hours is decided, but for all hours of a corpus that is not prepared yet.
+        """
         text = () if self.words is None else (f"lm.words={self.words}",)
-        return recipe_settings(self.recipe, (*self.overrides, *text))
+        settings = recipe_settings(self.recipe, (*self.overrides, *text))
+        hours = self.hours
+        if hours is None and (self.corpus / "corpus.json").exists():
+            hours = Corpus.open(self.corpus).splits.get("train", {}).get("hours")
+        if hours is None:
+            return settings
+        return settings.model_copy(update={"model": settings.model.for_hours(hours)})
 
     def training(self) -> str:
         """Hash of everything that its acoustic training depends on."""

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -171,6 +172,22 @@ def test_texts_are_an_axis_of_their_own(tmp_path):
     assert labels == ["mfcc_hmm, 0.1 h, seed 0, 500 words of text", "mfcc_hmm, 0.1 h, seed 0"]
 
 
+def test_what_the_hours_decide_is_part_of_a_cell(tmp_path):
+    """Another rule then makes other cells; all hours are those of the corpus, once it is there."""
+
+    def share(cell):
+        return cell.settings().model.phoneme_share
+
+    some, all_hours = Cell(tmp_path, "phoneme_ctc", 2), Cell(tmp_path, "phoneme_ctc")
+    assert (share(some), share(replace(some, hours=1.9)), share(all_hours)) == (0.5, 1.0, None)
+    splits = {"train": {"hours": 1.99}}
+    (tmp_path / "corpus.json").write_text(json.dumps({"name": "mine", "splits": splits}))
+    assert share(all_hours) == 0.5
+    alone = replace(all_hours, overrides=("model.phoneme_share=1",))
+    assert all_hours.training() != alone.training()
+    assert all_hours.folder_name() != alone.folder_name()
+
+
 def test_cells_of_one_training_share_it(tmp_path):
     """Fewer words of text, or the other output of one encoder; the folder of the first holds it."""
     both = ("model.phoneme_share=0.5",)
@@ -181,9 +198,12 @@ def test_cells_of_one_training_share_it(tmp_path):
         Cell(Path("c"), "raw_ctc", 0.1, overrides=both),
         Cell(Path("c"), "phoneme_ctc", 0.1, overrides=both),
         Cell(Path("c"), "phoneme_ctc", 0.1),
+        Cell(Path("c"), "phoneme_ctc", 3),  # by rule what the next one is by setting
+        Cell(Path("c"), "raw_ctc", 3, overrides=both),
+        Cell(Path("c"), "raw_ctc", 3),
     ]
     states = plan(cells, tmp_path)
-    assert [[s.folder for s in states].index(s.trained_in) for s in states] == [0, 0, 2, 3, 3, 5]
+    assert [[s.folder for s in states].index(s.trained_in) for s in states] == [0, 0, 2, 3, 3, 5, 6, 6, 8]
 
     seen = {}
 

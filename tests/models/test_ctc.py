@@ -19,6 +19,7 @@ from torch.utils.data import Dataset
 
 from asr.config import parse
 from asr.errors import ConfigError, DataError, ModelError, UsageError
+from asr.models.ctc import settings as ctc_settings
 from asr.models.ctc import training
 from asr.models.ctc.model import Ctc
 from asr.models.ctc.settings import CtcSettings
@@ -145,31 +146,57 @@ def test_one_encoder_learns_phonemes_and_characters(tmp_path: Path) -> None:
 def test_many_hours_of_phonemes_are_taught_characters_too(
     settings: dict[str, Any], share: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training, "BOTH_FROM_H", 1e-4)
+    monkeypatch.setattr(ctc_settings, "MANY_H", 1e-4)
     seen = []
     train = training.train
 
     def watched(network: Network, *arguments: Any) -> None:
-        seen.append(len(network.heads))
+        seen.append((len(network.heads), arguments[2].phoneme_share))
         train(network, *arguments)
 
     monkeypatch.setattr(training, "train", watched)
     cuts = tone_cuts(tmp_path / "wav", 4)
     model = Ctc(CtcSettings(**SMALL | settings | {"epochs": 1}), LEXICON)
     model.fit(cuts, cuts, tmp_path)
-    assert seen == [2 if 0 < share < 1 else 1]
+    assert seen == [(2 if 0 < share < 1 else 1, share)]
+    assert model.settings.phoneme_share == share and model.settings.targets == settings["targets"]
     assert (
         model.emit(waves_of(cuts), RATE)[0].units.symbols
         == Targets(settings["targets"], LEXICON).units.symbols
     )
-    few = share if "phoneme_share" in settings or not share else 1.0
-    assert training.phoneme_share_for(1.9e-4, CtcSettings(**settings)) == share
-    assert training.phoneme_share_for(0.5e-4, CtcSettings(**settings)) == few
+
+
+@pytest.mark.parametrize(
+    ("settings", "few", "many"),
+    [
+        ({"targets": "phonemes"}, (0.0, 1.0), (0.2, 0.5)),
+        ({"targets": "characters"}, (0.0, 0.0), (0.2, 0.0)),
+        ({"targets": "phonemes", "phoneme_share": 1.0}, (0.0, 1.0), (0.2, 1.0)),
+        ({"targets": "characters", "phoneme_share": 0.3}, (0.0, 0.3), (0.2, 0.3)),
+        ({"targets": "phonemes", "consistency": 0.5}, (0.5, 1.0), (0.5, 0.5)),
+        ({"targets": "phonemes", "consistency": 0.0}, (0.0, 1.0), (0.0, 0.5)),
+    ],
+)
+def test_the_hours_decide_what_was_left_to_them(
+    settings: dict[str, Any], few: tuple[float, float], many: tuple[float, float]
+) -> None:
+    """A budget of two hours comes as close to them as its utterances allow: all its seeds train alike."""
+    for hours, expected in (
+        (0.1, few),
+        (1.9, few),
+        (1.9996, many),
+        (2.0, many),
+        (2.0004, many),
+        (30.0, many),
+    ):
+        decided = CtcSettings(**settings).for_hours(hours)
+        assert (decided.consistency, decided.phoneme_share) == expected
+        assert decided.for_hours(0.1) == decided.for_hours(30.0) == decided
 
 
 @pytest.mark.parametrize(("targets", "share"), [("phonemes", 0.0), ("characters", 1.0)])
 def test_what_is_searched_must_be_taught(targets: str, share: float) -> None:
-    with pytest.raises(ConfigError, match=f"teaches no {targets}"):
+    with pytest.raises(ConfigError, match=f"no {targets} are learned"):
         parse(CtcSettings, {"targets": targets, "phoneme_share": share})
 
 
@@ -434,7 +461,7 @@ class Killed(Exception):
 def test_many_hours_are_masked_twice_and_with_more_masks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, float], factor: float
 ) -> None:
-    monkeypatch.setattr(training, "CONSISTENT_FROM_H", 1e-4)
+    monkeypatch.setattr(ctc_settings, "MANY_H", 1e-4)
     seen = []
     encode = Network.encode
 
@@ -446,8 +473,6 @@ def test_many_hours_are_masked_twice_and_with_more_masks(
     cuts = tone_cuts(tmp_path / "wav", 4)
     Ctc(CtcSettings(**SMALL | settings | {"epochs": 2, "time_masks": 2}), LEXICON).fit(cuts, cuts, tmp_path)
     assert max(seen) == ((2, 5) if factor else (1, 2))
-    assert training.consistency_for(1.9e-4, CtcSettings(**settings)) == factor
-    assert training.consistency_for(0.5e-4, CtcSettings(**settings)) == (factor if settings else 0.0)
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])

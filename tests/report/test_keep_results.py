@@ -48,7 +48,9 @@ def bench(tmp_path):
     said = SupervisionSegment("t", "r", 0, 3600, text="A CAT", speaker="s")
     train = CutSet.from_cuts([MonoCut("t", 0, 3600, 0, supervisions=[said])])
     train.to_file(folder / "cuts_train.jsonl.gz")
-    (folder / "corpus.json").write_text(json.dumps({"name": "toy", "splits": {"test": {}, "train": {}}}))
+    (folder / "corpus.json").write_text(
+        json.dumps({"name": "toy", "splits": {"test": {}, "train": {"hours": 1}}})
+    )
     # the corpus is there now, so cells have other names: as on another machine
     for cell, state in zip(cells, states, strict=True):
         path = state.folder / "record.json"

@@ -86,11 +86,8 @@ class Ctc:
         from asr.models.ctc.surroundings import Surroundings, noise_files
         from asr.models.networks.resume import Resume, key_of
 
-        hours = sum(cut.duration for cut in train) / 3600
-        share = training.phoneme_share_for(hours, self.settings)
-        tasks = [self.targets]
-        if 0 < share < 1:
-            tasks = [Targets(kind, self.targets.lexicon) for kind in ("phonemes", "characters")]
+        self.settings = self.settings.for_hours(sum(cut.duration for cut in train) / 3600)
+        tasks = [Targets(kind, self.targets.lexicon) for kind in self.settings.tasks]
         cache = workdir / "audio"
         cache.mkdir(parents=True, exist_ok=True)
         encode = [task.encode for task in tasks]
@@ -105,9 +102,8 @@ class Ctc:
                 )
         if not sets["train"].voices:  # it cannot learn what knowing the voice is good for
             self._build(self.settings.model_copy(update={"alone": 1.0}), self.units, self.seed)
-        settings, network = self.settings, self.network
+        settings, network = self.settings.trained, self.network
         if len(tasks) > 1:
-            settings = settings.model_copy(update={"phoneme_share": share}).trained
             first, second = (len(task.units) for task in tasks)
             network = Network.seeded(self.seed, settings, first, second=second)
         key = key_of(settings, tasks[0].units, self.seed, *sets.values())
@@ -121,7 +117,7 @@ class Ctc:
             training.train(network, sets["train"], sets["dev"], settings, self.seed, resume, taken)
         resume.load_final(network)
         if network.second is not None:
-            network.output = network.heads[[t.kind for t in tasks].index(self.settings.targets)]
+            network.output = network.heads[self.settings.tasks.index(self.settings.targets)]
             network.second = None
         self.network = network.eval()
         usable = set(sets["train"].ids)

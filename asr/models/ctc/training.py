@@ -23,8 +23,6 @@ from asr.models.networks.speakers import by_speaker, others
 from asr.models.networks.training import Training, batch_for, dropout_for, fit, scheduled, steps_of
 from asr.progress import console
 
-CONSISTENT_FROM_H = 2.0
-BOTH_FROM_H = 2.0
 TIME_MASKS = 2.5  # times as many where each batch is masked twice
 QUIET = 1e-3  # frames 30 dB below the loudest of their utterance hold no speech, says the flat start
 
@@ -102,39 +100,6 @@ def written(log_probs: torch.Tensor, frames: torch.Tensor, batch: Batch) -> tupl
     spoken = (paths != 0) & inside
     begins = spoken & (paths != nn.functional.pad(paths, (1, 0))[:, :-1])
     return 1.0 - float(spoken.sum() / inside.sum()), float(begins.sum() / batch.target_lengths.sum())
-
-
-def consistency_for(hours: float, settings: CtcSettings) -> float:
-    """Factor on the divergence of two maskings for a training set of `hours`: 0.2 from two hours on, else 0.
-
-    With 2.27 h of speechocean762 it took dev from 39.0 to 36.9% phoneme errors for 1.7 times the seconds,
-    with 0.5 h from 51.4 to 51.3%.
-
-    Reference
-    ---------
-    Yao et al. 2024, "CR-CTC: Consistency regularization on CTC for improved speech recognition", section 3.
-    """
-    if settings.consistency is not None:
-        return settings.consistency
-    return 0.2 if hours >= CONSISTENT_FROM_H else 0.0
-
-
-def phoneme_share_for(hours: float, settings: CtcSettings) -> float:
-    """The phonemes' share of the loss for a training set of `hours`: half from two hours on for phonemes.
-
-    One encoder then learns characters too. On dev of speechocean762 (seed 0) that took words by phonemes from
-    42.2 to 41.1% with 2.27 h, and from 51.8 to 51.6% with 1 h. Characters are taught alone, end to end means
-    without phonemes.
-
-    Reference
-    ---------
-    Caruana 1997, "Multitask learning".
-    """
-    if settings.phoneme_share is not None:
-        return settings.phoneme_share
-    if settings.targets == "characters":
-        return 0.0
-    return 0.5 if hours >= BOTH_FROM_H else 1.0
 
 
 class CtcTraining(Training):
@@ -293,11 +258,10 @@ def train(
 ) -> None:
     """Train `network` in place, and leave its weights in `resume.final`; see `fit`.
 
-    `taken` names the weights that another training has left.
+    `settings` are those `for_hours`; `taken` names the weights that another training has left.
     """
     total_s = float(np.maximum(train.seconds, MINIMUM_FRAMES * FRAME_SHIFT_S).sum())
     network.drop(dropout_for(total_s / 3600, settings))
-    settings = settings.model_copy(update={"consistency": consistency_for(total_s / 3600, settings)})
     if settings.consistency:
         more = {"time_masks": round(TIME_MASKS * settings.time_masks)}
         network.mask.settings = settings.model_copy(update=more)

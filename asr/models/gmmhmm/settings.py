@@ -94,6 +94,10 @@ class GmmHmmSettings(Settings):
 
     mixture_share: float = Field(default=0.33, ge=0, le=1)
 
+    def for_hours(self, hours: float) -> GmmHmmSettings:
+        """Nothing here changes at some number of hours."""
+        return self
+
     @property
     def trained(self) -> GmmHmmSettings:
         """What decides the training: everything."""
