@@ -303,7 +303,8 @@ def plan(cells: Sequence[Cell], to: Path, *, stages: bool = False) -> list[CellS
     """Each cell with its run folder below `to`; finished ones carry their row.
 
     With `stages`, a cell is finished when its losses are known, too. Cells that need the same training
-    share it: those that differ in text alone, and those that search the two outputs of one encoder.
+    share it: those that differ in text or in the split alone, and those that search the two outputs of one
+    encoder. A training is taken from any finished cell below `to`.
 
     Raises
     ------
@@ -312,8 +313,16 @@ def plan(cells: Sequence[Cell], to: Path, *, stages: bool = False) -> list[CellS
     """
     states = []
     where = [(cell.training(), to / cell.folder_name()) for cell in cells]
+    finished = []
+    for path in sorted(to.glob("*/record.json")):
+        with contextlib.suppress(AsrError):
+            finished.append((RunRecord.load(path.parent).training, path.parent))
     # a finished training is shared before one that the first cell would begin
-    ready = [(key, f) for key, f in where if (f / TRAINED).exists() and not (f / CHECKPOINTS).is_symlink()]
+    ready = [
+        (key, folder)
+        for key, folder in where + finished
+        if (folder / TRAINED).exists() and not (folder / CHECKPOINTS).is_symlink()
+    ]
     trainings: dict[str, Path] = {}
     for key, folder in ready + where:
         trainings.setdefault(key, folder)
@@ -328,6 +337,11 @@ def plan(cells: Sequence[Cell], to: Path, *, stages: bool = False) -> list[CellS
                 state.state, state.error = "failed", str(e)
         states.append(state)
     return states
+
+
+def report_folder(to: Path, split: str) -> Path:
+    """Where table and page of a bench below `to` go: those of dev leave those of test as they are."""
+    return to if split == "test" else to / split
 
 
 def run_staged(cell: Cell, folder: Path, stage: Callable[[str], None] = lambda _: None) -> Row:
@@ -366,7 +380,7 @@ def run_bench(
     states
         From `plan`.
     to
-        Folder of results.csv and the run folders.
+        Folder of the run folders, and by `report_folder` of results.csv.
     on_change
         Called about twice a second, and on each change, with a running cell; never twice at a time.
     jobs
@@ -383,6 +397,7 @@ def run_bench(
     """
     make = executor or functools.partial(process, max(1, cores() // jobs))
     turn, stop = threading.Lock(), threading.Event()
+    table = report_folder(to, states[0].cell.split) / "results.csv"
 
     def changed(state: CellState) -> None:
         with turn:
@@ -393,10 +408,10 @@ def run_bench(
             _run_one(state, changed, run, make, stop)
         changed(state)
         with turn:
-            write_results(states, to / "results.csv")
+            write_results(states, table)
 
     with _only_one(to):
-        write_results(states, to / "results.csv")
+        write_results(states, table)
         pool = ThreadPoolExecutor(jobs)
         try:
             for future in [pool.submit(work, state) for state in states]:

@@ -113,11 +113,13 @@ class Cell:
         overrides = tuple(re.split(r"\s(?=[\w.]+=)", row["setting"])) if row["setting"] else ()
         # a variant is known by a name of its own, not by its recipe's
         recipes = recipe_names() if f"recipe={row['recipe']}" in overrides else [row["recipe"]]
+        hours = found.budget["hours"]
         # words of text are a part of the cell, or of its recipe
         for recipe, words in itertools.product(recipes, dict.fromkeys((None, settings.lm.words))):
-            cell = cls(corpus, recipe, found.budget["hours"], row["seed"], overrides, words, row["split"])
+            cell = cls(corpus, recipe, hours, row["seed"], overrides, words, row["split"])
+            measured = cell if hours is not None else replace(cell, hours=found.budget["seconds"] / 3600)
             with contextlib.suppress(ConfigError):  # a setting of another recipe
-                if cell.settings() == settings:
+                if measured.settings() == settings:
                     return cell
         raise ConfigError("the recipe has other settings by now", fix="run the cell again")
 
@@ -209,7 +211,7 @@ def recipe_names() -> list[str]:
 
 
 def run_cell(cell: Cell, folder: Path, stage: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
-    """Train, tune on dev, score test once; return the cell's row of results.csv.
+    """Train, tune on dev, score test once, or dev; return the cell's row of results.csv.
 
     A finished run is not run again, an interrupted one goes on from its last checkpoint.
 
@@ -316,16 +318,23 @@ def _trained(
     """Train `model` in `workdir`, or take what another cell trained there; what that training took."""
     with alone(workdir, lambda: stage("waiting for the training of another run")):
         stage("training")
-        spent = workdir / Path(TRAINED).name
-        if spent.exists():
+        spent, clock = workdir / Path(TRAINED).name, workdir / "training_time.json"
+        before = _weights(workdir) if spent.exists() else None
+        if before is not None:  # what a finished training took is known
+            clock.unlink(missing_ok=True)
+        with record.Stopwatch(clock) as watch:
             model.fit(train, dev, workdir)
-        else:
-            with record.Stopwatch(workdir / "training_time.json") as watch:
-                model.fit(train, dev, workdir)
-                took = {"train_s": watch.seconds, "train_cpu_s": watch.cpu_seconds}
+            took = {"train_s": watch.seconds, "train_cpu_s": watch.cpu_seconds}
+        if _weights(workdir) != before:  # or else `fit` took what it found
             write_json(spent, took | {"peak_mb": record.peak_megabytes()})
         found: dict[str, float] = json.loads(spent.read_text())
     return found
+
+
+def _weights(workdir: Path) -> dict[Path, int]:
+    """The files of weights below a folder, and when each was written."""
+    files = [f for f in workdir.rglob("*") if f.suffix in (".ckpt", ".safetensors")]
+    return {f: f.stat().st_mtime_ns for f in files}
 
 
 def evaluate_split(system: System, corpus: Corpus, lexicon: Lexicon, split: str, to: Path) -> dict[str, Any]:

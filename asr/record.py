@@ -84,6 +84,11 @@ class RunRecord:
             raise ModelError(f"damaged ({e})", path=path, fix="remove the run folder and run again") from e
 
 
+def scored_split(run: Path) -> str:
+    """The split that a run's own results are of; test for a folder without a record."""
+    return RunRecord.load(run).row["split"] if (run / "record.json").exists() else "test"
+
+
 def note_path(run: Path) -> Path:
     """Where whoever ran a cell may have written of its figures: its own note.txt, else that of its bench."""
     own = run / "note.txt"

@@ -41,7 +41,9 @@ def runs_of(bench: Path) -> list[Run]:
         raise DataError("no results.csv here", path=bench, fix="name the folder of a finished bench")
     with open(path, encoding="utf-8", newline="") as f:
         listed = list(csv.DictReader(f))
-    folders = {p.parent: RunRecord.load(p.parent).row for p in sorted(bench.glob("*/record.json"))}
+    # table and page of a bench on dev lie in a folder beside its runs
+    records = [*sorted(bench.glob("*/record.json")), *sorted(bench.parent.glob("*/record.json"))]
+    folders = {p.parent: RunRecord.load(p.parent).row for p in records}
     found = []
     for n, line in enumerate(listed, 2):
         # whole lines, measured times and all, are compared: two runs can share recipe, hours and seed

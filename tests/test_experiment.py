@@ -179,6 +179,23 @@ def test_a_choice_between_settings_leaves_test_unseen(finished, corpus: Corpus, 
     assert Cell.of(RunRecord.load(folder), corpus.folder) == chosen
 
 
+def test_what_the_training_of_others_took_is_not_taken_for_its_own(
+    finished, corpus: Corpus, tmp_path
+) -> None:
+    """A finished training of other settings is replaced, and so is what it took."""
+    cell, trained, _ = finished
+    if cell.recipe != "raw_ctc":
+        pytest.skip("the clock is the same for all")
+    other = replace(cell, overrides=(*cell.overrides, "model.weight_decay=0.02"))
+    folder = tmp_path / other.folder_name()
+    shutil.copytree(trained / "checkpoints", folder / "checkpoints")
+    spent = folder / "checkpoints" / "trained.json"
+    spent.write_text('{"train_s": 5000, "train_cpu_s": 5000}')
+    (folder / "checkpoints" / "training_time.json").write_text('{"seconds": 1000, "cpu_seconds": 1000}')
+    assert 0 < run_cell(other, folder)["train_s"] < 1000
+    assert json.loads(spent.read_text())["train_s"] < 1000
+
+
 def test_decoding_uses_one_core(finished, corpus: Corpus, tmp_path: Path, monkeypatch) -> None:
     _, folder, _ = finished
     system = System.load(folder)

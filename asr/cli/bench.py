@@ -61,7 +61,7 @@ def bench(
         typer.Option(
             "--to",
             help="Folder of the results; runs/CONF, or runs/DATA without CONF, when left out. "
-            "Each of several corpora gets a folder in it.",
+            "Each of several corpora gets a folder in it; table and page of dev go to a folder dev there.",
         ),
     ] = None,
     jobs: Annotated[
@@ -91,7 +91,16 @@ def bench(
     and the others go on; audio that cannot be read for scoring is named and counts as deleted. The exit
     code is then 1.
     """
-    from asr.bench import CorpusSettings, apart, load_bench, plan, run_bench, run_cell, run_staged
+    from asr.bench import (
+        CorpusSettings,
+        apart,
+        load_bench,
+        plan,
+        report_folder,
+        run_bench,
+        run_cell,
+        run_staged,
+    )
     from asr.cluster import connect
     from asr.data.corpus import Corpus
     from asr.errors import AsrError, UsageError
@@ -168,13 +177,14 @@ def bench(
             console.print(str(e), style="red", markup=False, soft_wrap=True)
             code = 1
             continue
-        answer = _report(states, results, corpus, stopped)
+        pages = report_folder(results, wanted.split)
+        answer = _report(states, pages, corpus, stopped)
         if as_json:
             said[results.name] = _found(states, answer)
         elif answer is not None:
             if not alone:
                 typer.echo(f"\n{corpus.name}")
-            _tell(states, answer, results)
+            _tell(states, answer, pages)
         _name_others(states, results)
         if stopped:
             done = sum(s.row is not None for s in states)
@@ -230,7 +240,7 @@ def _name_others(states: Sequence[CellState], folder: Path) -> None:
 
     listed = {s.folder.resolve() for s in states}
     if others := sum(found.parent.resolve() not in listed for found in folder.glob("*/record.json")):
-        why = "their options, recipe or corpus are not those of this bench"
+        why = "their options, recipe, corpus or split are not those of this bench"
         console.print(f"not in table and page: {others} finished cells; {why}", soft_wrap=True)
 
 

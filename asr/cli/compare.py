@@ -13,7 +13,9 @@ import typer
 def compare(
     run_a: Annotated[Path, typer.Argument(help="A run folder of `asr train` or `asr bench`.")],
     run_b: Annotated[Path, typer.Argument(help="Another one, on the same corpus.")],
-    split: Annotated[str, typer.Option(help="The split that both decoded.")] = "test",
+    split: Annotated[
+        str | None, typer.Option(help="The split that both decoded; when left out the one A was scored on.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the resampling.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
@@ -22,9 +24,11 @@ def compare(
     It is about these two trainings; whether a recipe is better takes several seeds of both, see `asr bench`.
     """
     from asr.errors import DataError
+    from asr.record import scored_split
     from asr.report.figures import SPEAKERS
     from asr.score import compare_bootstrap, mapsswe, read_decoded, score_texts
 
+    split = split or scored_split(run_a)
     a, b = read_decoded(run_a, split), read_decoded(run_b, split)
     both = [i for i in a.references if i in b.references]
     differ = next((i for i in both if a.references[i] != b.references[i]), None)

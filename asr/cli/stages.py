@@ -12,7 +12,9 @@ import typer
 def stages(
     run: Annotated[Path, typer.Argument(help="A run folder of `asr train` or `asr bench`.")],
     data: Annotated[Path, typer.Option("--data", help="The corpus folder it was made on.")],
-    split: Annotated[str, typer.Option(help="A split that the run decoded.")] = "test",
+    split: Annotated[
+        str | None, typer.Option(help="A split that the run decoded; when left out the one it was scored on.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
     """Repair one stage after another and count the word errors that each repair saves.
@@ -25,9 +27,10 @@ def stages(
     from rich.table import Table
 
     from asr.data.corpus import Corpus
+    from asr.record import scored_split
     from asr.stages import attribute
 
-    losses = attribute(run, Corpus.open(data), split)
+    losses = attribute(run, Corpus.open(data), split or scored_split(run))
     if as_json:
         figures = {"words": losses.words, "errors": losses.errors, "stages": losses.stages}
         typer.echo(json.dumps(figures, indent=2))

@@ -24,6 +24,10 @@ def answer(findings: Findings) -> list[str]:
         lines.append(
             f"These cells were made by {len(commits)} versions of the toolkit: RESULTS.md says which."
         )
+    if any(r.row["split"] == "dev" for r in findings.runs):
+        lines.append(
+            "These are figures of dev, where the scales were tuned, too: for choices, not for a verdict."
+        )
     if findings.budgets:
         top = findings.budgets[-1]
         best = min((p for p in findings.points if p.hours == top), key=lambda p: p.wer)
@@ -104,7 +108,7 @@ def _forecast(findings: Findings, best: Point) -> list[str]:
         return []
     if best.wer == 0:
         return [
-            f"No forecast: {best.recipe} made no error on this test set, which is too small to show more."
+            f"No forecast: {best.recipe} made no error on these utterances, which are too few to show more."
         ]
     if curve.fit_p < 0.05:
         return [f"No forecast: the curve of {best.recipe} is no power law (p = {curve.fit_p:.2f})."]

@@ -29,8 +29,8 @@ LAWS_NOTE = (
     "budget to budget. Where no recipe has two seeds the spread between trainings is in no interval."
 )
 LOSSES_NOTE = (
-    "Points of WER that go when a stage is put right on top of those before it: a wide search, every word of "
-    "the test in the vocabulary, a language model of the test's own transcripts, the true tokens; and what "
+    "Points of WER that go when a stage is put right on top of those before it: a wide search, every word "
+    "that was said in the vocabulary, a language model of the very transcripts, the true tokens; and what "
     "then remains, words that the lexicon cannot tell apart. Below zero: it did harm."
 )
 CONTESTS_NOTE = (

@@ -22,6 +22,7 @@ from asr.data.corpora import Preparer
 from asr.errors import AsrError, ConfigError, DataError, ModelError, UsageError
 from asr.estimate import PowerLaw, estimates
 from asr.experiment import Cell
+from asr.files import write_text
 from asr.record import Stopwatch
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -228,6 +229,21 @@ def test_a_finished_training_is_shared_before_the_first_cells_own(tmp_path):
     (all_text.folder / "checkpoints" / "trained.json").write_text("{}")
     cells = [Cell(Path("c"), "mfcc_hmm", 0.1, words=500), Cell(Path("c"), "mfcc_hmm", 0.1)]
     assert [s.trained_in for s in plan(cells, tmp_path)] == [all_text.folder] * 2
+
+
+def test_test_is_scored_on_what_was_trained_for_dev(tmp_path):
+    """Settings are chosen on dev; the chosen ones are not trained again, and each split has its table."""
+    on_test = stub.cells(hours=(0.5,))
+    on_dev = [replace(cell, split="dev") for cell in on_test]
+    states = run_bench(plan(on_dev, tmp_path), tmp_path, run=stub.run, executor=stub.thread)
+    for state in states[:2]:
+        write_text(state.folder / "checkpoints" / "trained.json", "{}")
+    again = plan(on_test, tmp_path)
+    assert [s.trained_in for s in again] == [states[0].folder, states[1].folder, again[2].folder]
+    run_bench(again, tmp_path, run=stub.run, executor=stub.thread)
+    assert (again[0].folder / "checkpoints").resolve() == states[0].folder / "checkpoints"
+    assert [r["split"] for r in rows(tmp_path / "results.csv")] == ["test"] * 3
+    assert [r["split"] for r in rows(tmp_path / "dev" / "results.csv")] == ["dev"] * 3
 
 
 def test_a_training_that_was_shared_and_deleted_is_made_anew_by_whoever_comes_first(tmp_path):

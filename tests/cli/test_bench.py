@@ -74,6 +74,20 @@ def test_table_page_and_answer(bench, tmp_path):
     assert len((out / "results.csv").read_text().splitlines()) == 19
 
 
+def test_dev_has_pages_of_its_own(bench, tmp_path):
+    (tmp_path / "toy" / "cuts_dev.jsonl.gz").symlink_to("cuts_test.jsonl.gz")
+    assert bench("--hours", "0.5").code == 0
+    out = tmp_path / "out"
+    before = {name: (out / name).read_bytes() for name in ("results.csv", "RESULTS.md", "report.html")}
+    done = bench("--hours", "0.5", "--split", "dev")
+    assert f"page {out / 'dev' / 'report.html'}" in done.out
+    assert "These are figures of dev, where the scales were tuned, too" in done.out
+    assert "not in table and page: 3 finished cells; their options, recipe, corpus or split" in done.err
+    assert "Dev split: 120 utterances" in (out / "dev" / "RESULTS.md").read_text()
+    assert before == {name: (out / name).read_bytes() for name in before}
+    assert not any("figures of dev" in text.decode() for text in before.values())
+
+
 def test_the_run_that_did_best_on_dev_is_named(bench, tmp_path):
     arguments = ["--hours", "0.1, 1", "--recipes", "mfcc_hmm, raw_ctc"]
     done = bench(*arguments)

@@ -3,6 +3,8 @@ import random
 
 import pytest
 
+from asr.record import RunRecord
+
 WORDS = [f"W{i}" for i in range(30)]
 
 
@@ -31,6 +33,15 @@ def test_clear_difference(run, runs):
     assert done.code == 0
     assert done.out.splitlines()[-1] == "B makes fewer errors (both tests, p < 0.05)."
     assert "MAPSSWE: p = 0.0000" in done.out and "over 6 speakers" in done.out
+
+
+def test_runs_are_compared_on_what_they_were_scored_on(run, runs):
+    both = runs("a", 0.4), runs("b", 0.2)
+    for folder in both:
+        (folder / "decode" / "test").rename(folder / "decode" / "dev")
+    assert run("compare", *both).code == 1
+    RunRecord({"split": "dev"}, {}, {}, {}).save(both[0])
+    assert "MAPSSWE" in run("compare", *both).out
 
 
 def test_no_difference(run, runs):

@@ -110,7 +110,7 @@ def test_what_was_scored_on_dev_stands_apart(tmp_path, monkeypatch):
     )
     assert all("-dev-s0-" in record.parent.name for record in to.glob("*/record.json"))
     monkeypatch.setattr(collect, "RECIPES", tmp_path / "recipes")
-    monkeypatch.setattr(sys, "argv", ["collect_results.py", str(to)])
+    monkeypatch.setattr(sys, "argv", ["collect_results.py", str(to / "dev")])
     collect.main()
     text = (tmp_path / "recipes" / "raw_ctc" / "RESULTS.md").read_text()
     assert "## toy, dev" in text and "## toy\n" not in text
