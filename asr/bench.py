@@ -29,7 +29,7 @@ from threadpoolctl import threadpool_limits
 
 from asr.config import Settings, load_yaml, parse, resource
 from asr.cores import cores
-from asr.data.corpora import preparer
+from asr.data.corpora import FILES, preparer
 from asr.data.corpus import Corpus
 from asr.errors import AsrError, ConfigError, DataError, UsageError
 from asr.experiment import CHECKPOINTS, TRAINED, Cell, recipe_settings, run_cell
@@ -60,11 +60,16 @@ class CorpusSettings(Settings):
     hours: Hours | None = None
 
     def where(self) -> Path:
-        """The folder it is, or is to be, prepared in."""
+        """The folder it is, or is to be, prepared in; UsageError where an option names a file that is not."""
+        if self.folder is not None:
+            return self.folder
         # what is read of a text or a lexicon that they name counts, not only its path
-        files = [Path(o) for o in self.options.values() if isinstance(o, str) and Path(o).is_file()]
+        files = [Path(str(self.options[name])) for name in FILES if self.options.get(name) is not None]
+        if missing := next((f for f in files if not os.path.isfile(f)), None):
+            fix = "correct the path, or name a folder that was prepared from it with `folder:`"
+            raise UsageError("corpora: an option names no file", path=missing, fix=fix)
         digest = content_hash(json.dumps([str(self.source), self.options], sort_keys=True), *files)
-        return self.folder or Path("data") / f"{self.name}-{digest[:6]}"
+        return Path("data") / f"{self.name}-{digest[:6]}"
 
     def check(self) -> None:
         """Raise what can be told before anything is prepared or trained.

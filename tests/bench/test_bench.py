@@ -389,6 +389,9 @@ def test_corpus_is_prepared_once_and_per_options(tmp_path, monkeypatch):
     before = spoken.where()
     Path("some.txt").write_text("two\n")
     assert spoken.where() != before
+    for name in ("gone.txt", "x" * 300):
+        with pytest.raises(UsageError, match="an option names no file"):
+            CorpusSettings(name="synth", options={"text": name}).where()
     with pytest.raises(ConfigError, match="'hour' is unknown; synth takes: hours, seed"):
         CorpusSettings(name="synth", options={"hour": 1}).prepared()
 

@@ -61,7 +61,8 @@ class Preparer:
         return getattr(importlib.import_module(f"asr.data.corpora.{self.module}"), name + self.suffix)
 
 
-OWN = ("language", "lexicon", "text")
+FILES = ("lexicon", "text")  # options that name a file
+OWN = ("language", *FILES)
 PREPARERS = {
     "synth": Preparer(
         "embedded: sentences of a grammar or yours, by espeak-ng in noisy rooms, any number of hours",
