@@ -10,6 +10,7 @@ import pytest
 
 from asr.data.audio import load_cut
 from asr.data.corpora import preparer
+from asr.data.corpora.assemble import own_lexicon
 from asr.data.corpora.csv import _rows
 from asr.data.corpus import Corpus
 from asr.errors import DataError, LexiconError
@@ -407,3 +408,15 @@ def test_the_lexicon_of_a_kaldi_folder(tmp_path: Path, record: Record, below: st
     words.write_text("!SIL SIL\n<unk> SPN\nzorblax Z AO1 R\n")
     corpus = preparer("kaldi").prepare(source if below else source.parent, tmp_path / "out")
     assert Lexicon.load(corpus.lexicon_path).entries["ZORBLAX"] == (("Z", "AO", "R"),)
+
+
+def test_entries_that_no_text_meets_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Hyphens separate words; marks of noises and ordinals are another matter."""
+    path = tmp_path / "words.txt"
+    path.write_text("well-known W EH L\ncat K AE T\n<unk> K\n!sil K\n2nd S EH\no'clock K AE\n")
+    assert own_lexicon(path, "en") is not None
+    assert "words.txt: 1 entries are several words in a text" in (said := capsys.readouterr().err)
+    assert said.endswith("for each part: WELL-KNOWN\n")
+    path.write_text("well W EH L\nknown N OW N\n")
+    own_lexicon(path, "en")
+    assert not capsys.readouterr().err

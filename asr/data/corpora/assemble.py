@@ -21,7 +21,7 @@ from asr.data.corpora.utterance import Utterance, numbered_lines
 from asr.data.corpus import SPLITS, Corpus
 from asr.errors import AsrError, DataError, LexiconError
 from asr.files import content_hash
-from asr.progress import track
+from asr.progress import console, track
 from asr.text.g2p import complete, is_arpabet, spoken
 from asr.text.lexicon import Lexicon, Pronunciation, strip_stress
 from asr.text.normalize import base_language, normalize
@@ -122,7 +122,8 @@ def assemble(
 def own_lexicon(path: Path | None, language: str) -> Lexicon | None:
     """The lexicon that a user gives to a corpus; None where there is none and espeak-ng will do.
 
-    English phonemes lose their stress marks, as CMUdict's do.
+    English phonemes lose their stress marks, as CMUdict's do. Says which entries no text will meet, since
+    hyphens separate words.
 
     Raises
     ------
@@ -135,6 +136,14 @@ def own_lexicon(path: Path | None, language: str) -> Lexicon | None:
             spoken([], language)  # better now than after hours of audio were listened to
         return None
     lexicon = Lexicon.load(path, language)
+    if apart := [word for word in lexicon.entries if " " in normalize(word, language)]:
+        shown = ", ".join(apart[:5]) + (", ..." if len(apart) > 5 else "")
+        console.print(
+            f"asr: {path}: {len(apart)} entries are several words in a text and are never used, "
+            f"write an entry for each part: {shown}",
+            markup=False,
+            soft_wrap=True,
+        )
     if not english or not is_arpabet(strip_stress(lexicon.phones())):
         return lexicon
     entries: dict[str, dict[Pronunciation, float]] = {word: {} for word in lexicon.entries}
