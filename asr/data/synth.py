@@ -30,7 +30,7 @@ TALKERS = 24
 """Sentences that babble is mixed from."""
 TRIES = 20
 """Sentences of a given text that are tried in turn, if espeak-ng runs words of one into each other."""
-_STREAMS = {split: i for i, split in enumerate((*SPEAKERS, "talkers", "lm"))}
+_STREAMS = {split: i for i, split in enumerate((*SPEAKERS, "talkers", "lm", "order"))}
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,8 @@ class Synthesiser:
     clean
         Without rooms and noises; sentences, voices and times stay the same.
     texts
-        Sentences to choose from, lower case; those of the grammar where there are none.
+        Sentences to speak, lower case, all of them before one is spoken again; of the grammar where there are
+        none.
     """
 
     def __init__(
@@ -96,7 +97,7 @@ class Synthesiser:
         """
         random = np.random.default_rng([self.seed, _STREAMS[self.split], i])
         voice = self.voices[i % len(self.voices)]
-        text, (samples, words, phones) = self._some_sentence(voice, random)
+        text, (samples, words, phones) = self._some_sentence(voice, random, i)
         lead, tail = (int(s * SAMPLE_RATE) for s in random.uniform(*SILENCE_S, size=2))
         samples = np.pad(samples, (lead, tail))
         words, phones = (
@@ -114,20 +115,30 @@ class Synthesiser:
         return Spoken(text.upper(), voice.name, samples, words, phones, kind, snr, t60)
 
     def _some_sentence(
-        self, voice: Voice, random: np.random.Generator
+        self, voice: Voice, random: np.random.Generator, i: int
     ) -> tuple[str, tuple[np.ndarray, list[Span], list[Span]]]:
-        """A sentence, and what `_speak` makes of it."""
+        """The i-th sentence, or another if espeak-ng cannot time it, and what `_speak` makes of it."""
         if not self.texts:
             text = sentence(random)
             return text, self._speak(text, voice, random)
+        turn, place = divmod(i, len(self.texts))
+        chosen = self._order(turn)[place]
         for tried in range(1, TRIES + 1):
-            text = self.texts[int(random.integers(len(self.texts)))]
+            text = self.texts[chosen]
+            chosen = int(random.integers(len(self.texts)))
             try:
                 return text, self._speak(text, voice, random)
             except DataError:
                 if tried == TRIES:
                     raise
         raise AssertionError
+
+    def _order(self, turn: int) -> np.ndarray:
+        """In what order the sentences are spoken for the turn-th time."""
+        if turn not in self._orders:
+            random = np.random.default_rng([self.seed, _STREAMS["order"], _STREAMS[self.split], turn])
+            self._orders[turn] = random.permutation(len(self.texts))
+        return self._orders[turn]
 
     def _speak(
         self, text: str, voice: Voice, random: np.random.Generator
@@ -154,6 +165,10 @@ class Synthesiser:
         return self._lengths[accent]
 
     @cached_property
+    def _orders(self) -> dict[int, np.ndarray]:
+        return {}
+
+    @cached_property
     def _lengths(self) -> dict[str, dict[str, int]]:
         return {}
 
@@ -163,7 +178,7 @@ class Synthesiser:
         drawn = []
         for i in range(TALKERS):
             random = np.random.default_rng([self.seed, _STREAMS["talkers"], _STREAMS[self.split], i])
-            _, (samples, _, _) = self._some_sentence(self.voices[i % len(self.voices)], random)
+            _, (samples, _, _) = self._some_sentence(self.voices[i % len(self.voices)], random, i)
             drawn.append(samples)
         return drawn
 

@@ -132,6 +132,17 @@ def test_fifty_times_faster_than_real_time_on_one_core(tmp_path):
     assert audio > 50 * spent
 
 
+def test_every_sentence_is_spoken_before_one_is_again(espeak):
+    texts = [f"number {word}" for word in ("one", "two", "three", "four", "five")]
+    speaker = Synthesiser(espeak, "train", 3, True, texts)
+    said = [speaker.utterance(i).text for i in range(15)]
+    turns = [said[k : k + 5] for k in (0, 5, 10)]
+    assert all(sorted(turn) == sorted(text.upper() for text in texts) for turn in turns)
+    assert turns[0] != turns[1]
+    # any of them may be asked for first
+    assert Synthesiser(espeak, "train", 3, True, texts).utterance(12).text == said[12]
+
+
 def test_a_sentence_that_espeak_runs_together_gives_way_to_another(espeak, monkeypatch):
     times = synth.times
 

@@ -62,8 +62,9 @@ def prepare(
     clean
         Without rooms and noises.
     text
-        English sentences to speak, one a line, in place of the grammar's. Of ten different ones, one is
-        spoken in dev alone and one in test alone; the others make the language model, too.
+        English sentences to speak, one a line, in place of the grammar's, each before any is said again. Of
+        ten different ones, one is spoken in dev alone and one in test alone; the others make the language
+        model, too.
 
     Raises
     ------
@@ -80,7 +81,8 @@ def prepare(
         raise ConfigError(f"seed {seed}", fix="use 0 or more")
     problems: list[AsrError] = []
     lexicon, texts, guessed = (_lexicon(), {}, Counter()) if text is None else _own(Path(text), problems)
-    of = f"-{content_hash(*itertools.chain(*texts.values()))[:8]}" if texts else ""
+    # the first word is to be changed with the order that they are spoken in
+    of = f"-{content_hash('permuted', *itertools.chain(*texts.values()))[:8]}" if texts else ""
     kept = target / "audio" / f"v{VERSION}-s{seed}{'-clean' if clean else ''}{of}"
     with Espeak() as espeak, bar() as progress:
         cuts: dict[str, list[Cut]] = {}
