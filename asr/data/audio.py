@@ -58,6 +58,16 @@ class AudioFacts:
         return self.samples / self.sample_rate
 
 
+def resampled(waveform: np.ndarray, source_rate: int, target_rate: int) -> np.ndarray:
+    """(samples,) float32 at another rate; as it is where the rates are equal."""
+    if source_rate == target_rate:
+        return waveform
+    given = np.ascontiguousarray(waveform, dtype=np.float32)
+    if _uneven(source_rate, target_rate):
+        return soxr.resample(given, source_rate, target_rate)
+    return _resampler(source_rate, target_rate)(torch.from_numpy(given)).numpy()
+
+
 def load_cut(cut: Cut, sample_rate: int) -> np.ndarray:
     """Waveform of a cut, (samples,) float32 in -1..1, at `sample_rate` Hz, channels averaged.
 
@@ -196,7 +206,7 @@ def _stream(sound: soundfile.SoundFile, path: Path, sample_rate: int) -> Iterato
     """An open file as mono at `sample_rate` Hz."""
     mono = (block.mean(axis=1) if block.shape[1] > 1 else block[:, 0] for block in _blocks(sound, path))
     same = sound.samplerate == sample_rate
-    return mono if same else _resampled(mono, sound.samplerate, sample_rate)
+    return mono if same else _in_blocks(mono, sound.samplerate, sample_rate)
 
 
 def _blocks(sound: soundfile.SoundFile, path: Path) -> Iterator[np.ndarray]:
@@ -297,7 +307,7 @@ def _resampler(source_rate: int, target_rate: int) -> torchaudio.transforms.Resa
     return torchaudio.transforms.Resample(source_rate, target_rate)
 
 
-def _resampled(blocks: Iterator[np.ndarray], source_rate: int, target_rate: int) -> Iterator[np.ndarray]:
+def _in_blocks(blocks: Iterator[np.ndarray], source_rate: int, target_rate: int) -> Iterator[np.ndarray]:
     """Windowed-sinc resampling of a stream, equal to resampling it in one piece.
 
     Input is handled in whole steps of source_rate / gcd samples, which become target_rate / gcd samples; each

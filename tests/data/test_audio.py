@@ -13,7 +13,7 @@ import torchaudio
 from lhotse import Recording
 from lhotse.supervision import SupervisionSegment
 
-from asr.data.audio import inspect_audio, load_cut, read_audio
+from asr.data.audio import inspect_audio, load_cut, read_audio, resampled
 from asr.errors import AudioError
 
 RATE = 16000
@@ -55,6 +55,7 @@ def test_resampling_by_blocks_equals_resampling_at_once(
     soundfile.write(tmp_path / "a.wav", noise, rate, subtype="FLOAT")
     whole = torchaudio.transforms.Resample(rate, RATE)(torch.from_numpy(noise)).numpy()
     np.testing.assert_allclose(read_audio(tmp_path / "a.wav", RATE), whole, atol=1e-5)
+    np.testing.assert_array_equal(resampled(noise.astype(float), rate, RATE), whole)
 
 
 def test_a_rate_without_a_common_divisor_needs_no_table(
@@ -71,6 +72,9 @@ def test_a_rate_without_a_common_divisor_needs_no_table(
     recording = Recording.from_file(path)
     of_cut = load_cut(recording.to_cut(), RATE)
     np.testing.assert_allclose(of_cut[300:-300], got[300 : of_cut.size - 300], atol=2e-3)
+    at_once = resampled(tone(2.0, 11127), 11127, RATE)
+    assert at_once.dtype == np.float32
+    np.testing.assert_allclose(at_once[300:-300], tone(2.0)[300 : at_once.size - 300], atol=2e-3)
 
 
 def test_long_audio_needs_little_more_memory_than_its_result(tmp_path: Path) -> None:

@@ -12,10 +12,9 @@ import torch
 from lhotse.audio.mixer import AudioMixer
 from lhotse.augmentation import ReverbWithImpulseResponse
 from lhotse.augmentation.utils import FastRandomRIRGenerator
-from torchaudio.functional import resample
 
 from asr.cores import one_core
-from asr.data.audio import SUFFIXES, inspect_audio
+from asr.data.audio import SUFFIXES, inspect_audio, resampled
 from asr.errors import AudioError, DataError
 from asr.models.ctc.settings import CtcSettings
 from asr.progress import track
@@ -104,8 +103,8 @@ class Surroundings:
             raise AudioError(
                 f"cannot be decoded ({e.error_string})", path=path, fix="convert it again"
             ) from e
-        noise = resample(torch.from_numpy(piece.mean(axis=1)), rate, self.settings.sample_rate)
-        return np.resize(noise.numpy(), samples)
+        noise = resampled(piece.mean(axis=1), rate, self.settings.sample_rate)
+        return np.resize(noise, samples)
 
 
 def _room(sample_rate: int, number: int) -> np.ndarray:

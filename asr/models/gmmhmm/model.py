@@ -12,13 +12,13 @@ from typing import Self
 import numpy as np
 import safetensors.numpy
 import torch
-import torchaudio.functional
 from hmmlearn.hmm import GMMHMM
 from lhotse import CutSet
 from safetensors import SafetensorError
 
 from asr.config import parse
 from asr.cores import one_core
+from asr.data.audio import resampled
 from asr.decode.topology import Topology
 from asr.emissions import Emissions
 from asr.errors import ModelError
@@ -174,9 +174,7 @@ class GmmHmm:
         settings = self.settings.features
         rows = []
         for waveform in waveforms:
-            if sample_rate != SAMPLE_RATE:
-                given = torch.from_numpy(np.asarray(waveform, dtype=np.float32))
-                waveform = torchaudio.functional.resample(given, sample_rate, SAMPLE_RATE).numpy()
+            waveform = resampled(waveform, sample_rate, SAMPLE_RATE)
             rows.append(mfcc(waveform, SAMPLE_RATE, settings, self.native_rate))
         mean, factor = SpeakerNorm.of(rows, settings.cepstra).scale(settings.variance)
         return [self.parameters.features((x - mean) * factor) for x in rows]

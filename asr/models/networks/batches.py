@@ -15,9 +15,8 @@ from lhotse import CutSet
 from lhotse.cut import Cut
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
-from torchaudio.functional import resample
 
-from asr.data.audio import change_speed, load_cut
+from asr.data.audio import change_speed, load_cut, resampled
 from asr.errors import AsrError
 from asr.models.networks.network import FRAME_SHIFT_S, MINIMUM_FRAMES, Network, frames_of
 from asr.models.networks.speakers import NOBODY, numbered
@@ -287,9 +286,8 @@ def posteriors(
         (frames of 10 ms, size) features of each, where the network takes such.
     """
     rate, device = network.settings.sample_rate, network.output.weight.device
-    audio = [torch.from_numpy(np.ascontiguousarray(w, dtype=np.float32)) for w in waveforms]
-    if sample_rate != rate:
-        audio = [resample(w, sample_rate, rate) for w in audio]
+    same_rate = (resampled(w, sample_rate, rate) for w in waveforms)
+    audio = [torch.from_numpy(np.ascontiguousarray(w, dtype=np.float32)) for w in same_rate]
     network.eval()
     if not audio:
         return []
