@@ -10,8 +10,11 @@ from typing import NamedTuple
 import numpy as np
 
 from asr.bench import CellState
+from asr.config import parse
 from asr.data.corpus import Corpus
 from asr.errors import AsrError
+from asr.experiment import ExperimentSettings
+from asr.models.ctc.settings import CtcSettings
 from asr.record import RunRecord
 
 STEEPEST = 2.0  # cost grows about as the hours do: two close budgets may say anything
@@ -25,37 +28,40 @@ class Cost(NamedTuple):
 
 
 class PowerLaw(NamedTuple):
-    """minutes = scale · hours^exponent; the exponent in 0..STEEPEST, 1 where only one budget is known."""
+    """minutes = scale · work^exponent; the exponent in 0..STEEPEST, 1 where only one budget is known."""
 
     scale: float
     exponent: float
 
     @classmethod
     def through(cls, points: Sequence[tuple[float, float]]) -> PowerLaw:
-        """Least squares over the logarithms of (hours, minutes)."""
-        x, y = np.log([(hours, max(minutes, 1e-3)) for hours, minutes in points]).T
+        """Least squares over the logarithms of (work, minutes)."""
+        x, y = np.log([(work, max(minutes, 1e-3)) for work, minutes in points]).T
         exponent = float(np.clip(np.polyfit(x, y, 1)[0], 0.0, STEEPEST)) if np.ptp(x) > 0 else 1.0
         return cls(math.exp(float(y.mean()) - exponent * float(x.mean())), exponent)
 
-    def at(self, hours: float) -> float:
+    def at(self, work: float) -> float:
         """The minutes to expect."""
-        return self.scale * hours**self.exponent
+        return self.scale * work**self.exponent
 
 
 def estimates(states: Sequence[CellState]) -> list[Cost | None]:
     """What each unfinished cell will cost; None for finished ones and where no cell of its recipe is.
 
-    Power laws through the finished cells of a recipe, one for training and one for the rest. Cells with other
-    settings are taken for the same, and a variant that has no finished cell for its recipe: the estimate is a
-    rough one.
+    Power laws through the finished cells of a recipe, one for training and one for the rest. That of training
+    is over the hours of audio that a network hears, all its passes, which change with budget and settings.
+    Else cells with other settings are taken for the same, and a variant that has no finished cell for its
+    recipe: the estimate is a rough one.
     """
     training: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
     rest: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
     megabytes: defaultdict[str, list[float]] = defaultdict(list)
     for state in states:
         if state.row is not None:
-            hours, seconds = float(state.row["hours"]), dict(RunRecord.load(state.folder).seconds)
-            training[state.recipe].append((hours, seconds.pop("train", 0.0) / 60))
+            record = RunRecord.load(state.folder)
+            hours, seconds = float(state.row["hours"]), dict(record.seconds)
+            work = _work(parse(ExperimentSettings, record.config), hours)
+            training[state.recipe].append((work, seconds.pop("train", 0.0) / 60))
             rest[state.recipe].append((hours, sum(seconds.values()) / 60))
             megabytes[state.recipe].append(float(state.row.get("disk_mb") or 0.0))
     laws = {r: (PowerLaw.through(training[r]), PowerLaw.through(rest[r])) for r in training}
@@ -69,9 +75,17 @@ def estimates(states: Sequence[CellState]) -> list[Cost | None]:
         fit, after = laws[recipe]
         minutes = after.at(wanted)
         if state.trained_in == state.folder and state.row is None:
-            minutes += fit.at(wanted)
+            minutes += fit.at(_work(state.cell.settings(), wanted))
         out.append(Cost(minutes, float(np.mean(megabytes[recipe]))))
     return out
+
+
+def _work(settings: ExperimentSettings, hours: float) -> float:
+    """Hours of audio that a training on so many goes through."""
+    # Lightning is slow to import, and only an estimate needs it here
+    from asr.models.ctc.training import heard_hours
+
+    return heard_hours(hours, settings.model) if isinstance(settings.model, CtcSettings) else hours
 
 
 def _hours(state: CellState) -> float | None:

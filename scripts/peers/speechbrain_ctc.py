@@ -54,7 +54,7 @@ from asr.experiment import (
 from asr.files import write_json
 from asr.models.ctc.settings import CtcSettings
 from asr.models.ctc.targets import Targets
-from asr.models.networks.training import scheduled
+from asr.models.ctc.training import heard_hours
 from asr.record import RunRecord, provenance
 from asr.system import System
 
@@ -206,7 +206,7 @@ def main(
     threads: Annotated[int, typer.Option(help="CPU threads.")] = 1,
 ) -> None:
     """Train and score SpeechBrain's CTC network as our recipes are: same hours, compute, lexicon and LM."""
-    beside, passes = None, 0.0
+    beside, heard_s = None, 0.0
     if ours is not None:
         beside = RunRecord.load(ours)
         if (beside.row["recipe"], beside.budget["hours"], beside.row["seed"]) != (OURS[targets], hours, seed):
@@ -214,10 +214,7 @@ def main(
                 f"--ours {ours} is not {OURS[targets]} of these hours and this seed", fix="give another"
             )
         settings = parse(CtcSettings, beside.config["model"])
-        cycles = scheduled(beside.budget["seconds"], settings, settings.again)
-        passes = float(sum(cycles))
-        if settings.consistency:  # once masks begin, each pass holds two maskings
-            passes += passes - settings.calm_start * cycles[0]
+        heard_s = 3600 * heard_hours(beside.budget["seconds"] / 3600, settings)
     if minutes is None:
         if beside is None:
             raise UsageError("how long to train?", fix="give --minutes, or --ours with a run of ours")
@@ -268,8 +265,7 @@ def main(
     lines = [("speechbrain", row["wer"], row[greedy], row["train_s"], row["audio_per_s"])]
     if beside is not None:
         r = beside.row
-        speed = passes * beside.budget["seconds"] / r["train_s"]
-        lines.append((r["recipe"], r["wer"], r[greedy], r["train_s"], round(speed, 1)))
+        lines.append((r["recipe"], r["wer"], r[greedy], r["train_s"], round(heard_s / r["train_s"], 1)))
     for line in (head, *lines):
         typer.echo(f"{line[0]:14}" + "".join(f"{x!s:>16}" for x in line[1:]))
 

@@ -21,8 +21,9 @@ from asr.bench import COLUMNS, CorpusSettings, load_bench, plan, process, run_be
 from asr.data.corpora import Preparer
 from asr.errors import AsrError, ConfigError, DataError, ModelError, UsageError
 from asr.estimate import PowerLaw, estimates
-from asr.experiment import Cell
+from asr.experiment import Cell, recipe_settings
 from asr.files import write_text
+from asr.models.ctc.training import heard_hours
 from asr.record import Stopwatch
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -532,19 +533,27 @@ def test_two_close_budgets_foretell_no_ages():
 
 
 def test_estimates_follow_the_finished_cells(tmp_path):
-    """Costs planted as 2 minutes times hours squared."""
+    """Costs planted as hours squared, but for networks a second for each hour they hear."""
+
+    def trained(recipe, hours):
+        if recipe == "mfcc_hmm":
+            return 100 * hours**2
+        return heard_hours(hours, recipe_settings(recipe).model)
+
     some = plan(stub.cells(hours=(0.5, 1.0)), tmp_path)
     run_bench(some, tmp_path, run=stub.run, executor=stub.thread)
     for state in some:
         path = state.folder / "record.json"
         record = json.loads(path.read_text())
-        record["seconds"] = {"train": 100 * state.cell.hours**2, "tune": 20 * state.cell.hours**2}
+        hours = state.cell.hours
+        record["seconds"] = {"train": trained(state.recipe, hours), "tune": 20 * hours**2}
         path.write_text(json.dumps(record))
     states = plan([*stub.cells(hours=(0.5, 1.0, 4.0)), Cell(Path("toy"), "raw_ctc")], tmp_path)
     found = estimates(states)
     assert found[:6] == [None] * 6 and found[9] is None
-    for cost in found[6:9]:
-        assert cost.minutes == pytest.approx(32) and cost.megabytes == pytest.approx(1.5)
+    expected = [(trained(s.recipe, 4.0) + 20 * 16) / 60 for s in states[6:9]]
+    assert [cost.minutes for cost in found[6:9]] == pytest.approx(expected)
+    assert all(cost.megabytes == pytest.approx(1.5) for cost in found[6:9])
     # the training of a cell with less text is there already
     texts = plan(stub.cells(hours=(0.5, 1.0, 4.0), texts=(None, 500)), tmp_path)
     shared = [
@@ -560,7 +569,11 @@ def test_estimates_follow_the_finished_cells(tmp_path):
     # a variant of a measured recipe costs what the recipe does, until a cell of its own is finished
     variant = plan([Cell(Path("toy"), "raw_ctc", 4.0, overrides=("recipe=fast",))], tmp_path)
     (cost,) = estimates([*states, *variant])[-1:]
-    assert variant[0].recipe == "fast" and cost.minutes == pytest.approx(32)
+    assert variant[0].recipe == "fast" and cost.minutes == pytest.approx(expected[2])
+    # fewer passes take less time
+    half = Cell(Path("toy"), "raw_ctc", 4.0, overrides=("recipe=half", "model.effort=0.5"))
+    (cost,) = estimates([*states, *plan([half], tmp_path)])[-1:]
+    assert expected[2] / 2 < cost.minutes < expected[2] - 1
     # one budget: proportional to the hours
     one = [s for s in states if s.cell.hours != 0.5]
     assert estimates(one)[3].minutes == pytest.approx(8)

@@ -194,6 +194,15 @@ def test_the_hours_decide_what_was_left_to_them(
         assert decided.for_hours(0.1) == decided.for_hours(30.0) == decided
 
 
+def test_hours_heard_are_those_of_all_passes_and_maskings() -> None:
+    settings = CtcSettings(epochs=10, crf=0.0, calm_start=0.15)
+    assert training.heard_hours(1.0, settings) == pytest.approx(10.0)
+    # all but the calm 1.5 passes are masked twice
+    assert training.heard_hours(3.0, settings) == pytest.approx(3 * (1.5 + 2 * 8.5))
+    again = settings.model_copy(update={"crf": 0.3, "crf_passes": 0.2})
+    assert training.heard_hours(3.0, again) == pytest.approx(3 * (1.5 + 2 * 10.5))
+
+
 @pytest.mark.parametrize(("targets", "share"), [("phonemes", 0.0), ("characters", 1.0)])
 def test_what_is_searched_must_be_taught(targets: str, share: float) -> None:
     with pytest.raises(ConfigError, match=f"no {targets} are learned"):

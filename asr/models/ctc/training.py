@@ -102,6 +102,16 @@ def written(log_probs: torch.Tensor, frames: torch.Tensor, batch: Batch) -> tupl
     return 1.0 - float(spoken.sum() / inside.sum()), float(begins.sum() / batch.target_lengths.sum())
 
 
+def heard_hours(hours: float, settings: CtcSettings) -> float:
+    """Hours of audio that go through the network in a training on `hours`, each masking counted."""
+    settings = settings.for_hours(hours)
+    cycles = scheduled(3600 * hours, settings, settings.again)
+    passes = float(sum(cycles))
+    if settings.consistency:
+        passes += passes - settings.calm_start * cycles[0]
+    return hours * passes
+
+
 class CtcTraining(Training):
     """CTC loss after a flat start, then a share of the denominator too; error rate of the best path on dev.
 
