@@ -79,15 +79,16 @@ class CorpusSettings(Settings):
         ConfigError
             If it does not take one of the options.
         UsageError
-            If no such corpus is known, or it needs raw data and none are named.
+            If no such corpus is known, it needs raw data and none are named, or an option names no file.
         """
-        if (self.where() / "corpus.json").exists():
+        if self.folder is not None and (self.folder / "corpus.json").exists():
             return
         entry = preparer(self.name)
         if unknown := sorted(set(self.options) - set(entry.options)):
             takes = ", ".join(entry.options) or "none"
             raise ConfigError(f"corpus.options: {unknown[0]!r} is unknown", fix=f"{self.name} takes: {takes}")
-        if self.source is None and not entry.embedded:
+        prepared = (self.where() / "corpus.json").exists()
+        if self.source is None and not entry.embedded and not prepared:
             raise UsageError(f"corpora: no source of {self.name} named", fix="add `source:`, its raw data")
 
     def prepared(self) -> Path:
@@ -321,7 +322,7 @@ def plan(cells: Sequence[Cell], to: Path, *, stages: bool = False) -> list[CellS
     finished = []
     for path in sorted(to.glob("*/record.json")):
         with contextlib.suppress(AsrError):
-            finished.append((RunRecord.load(path.parent).training, path.parent))
+            finished.append((str(RunRecord.load(path.parent).training), path.parent))
     # a finished training is shared before one that the first cell would begin
     ready = [
         (key, folder)
@@ -402,7 +403,7 @@ def run_bench(
     """
     make = executor or functools.partial(process, max(1, cores() // jobs))
     turn, stop = threading.Lock(), threading.Event()
-    table = report_folder(to, states[0].cell.split) / "results.csv"
+    table = report_folder(to, states[0].cell.split if states else "test") / "results.csv"
 
     def changed(state: CellState) -> None:
         with turn:

@@ -126,7 +126,8 @@ class Cell:
     def settings(self) -> ExperimentSettings:
         """The resolved settings; ConfigError names an unknown recipe or key.
 
-        What a recipe leaves to the hours is decided, but for all hours of a corpus that is not prepared yet.
+        Whether a network's batches are masked twice and whether it learns characters besides, where a recipe
+        leaves that to the hours, is decided, but for all hours of a corpus that is not prepared yet.
         """
         text = () if self.words is None else (f"lm.words={self.words}",)
         settings = recipe_settings(self.recipe, (*self.overrides, *text))
@@ -230,11 +231,13 @@ def run_cell(cell: Cell, folder: Path, stage: Callable[[str], None] = lambda _: 
     corpus = Corpus.open(cell.corpus)
     budget = Budget(cell.hours, cell.seed)
     train = budget.select(corpus.cuts("train")).to_eager()
+    train_s = sum(c.duration for c in train)
+    # of a corpus that does not tell its hours
+    settings = settings.model_copy(update={"model": settings.model.for_hours(train_s / 3600)})
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "config.yaml", yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False))
 
     lhotse.utils.fix_random_seed(cell.seed)
-    train_s = sum(c.duration for c in train)
     progress = folder / "progress.json"  # what the finished stages of an interrupted run found
     done: dict[str, Any] = json.loads(progress.read_text()) if progress.exists() else {}
 
@@ -314,27 +317,28 @@ def run_cell(cell: Cell, folder: Path, stage: Callable[[str], None] = lambda _: 
 
 def _trained(
     model: AcousticModel, train: CutSet, dev: CutSet, workdir: Path, stage: Callable[[str], None]
-) -> dict[str, float]:
+) -> dict[str, Any]:
     """Train `model` in `workdir`, or take what another cell trained there; what that training took."""
     with alone(workdir, lambda: stage("waiting for the training of another run")):
         stage("training")
         spent, clock = workdir / Path(TRAINED).name, workdir / "training_time.json"
-        before = _weights(workdir) if spent.exists() else None
-        if before is not None:  # what a finished training took is known
+        told: dict[str, Any] = json.loads(spent.read_text()) if spent.exists() else {}
+        if told and told.get("weights") == _weights(workdir):  # what a finished training took is known
             clock.unlink(missing_ok=True)
         with record.Stopwatch(clock) as watch:
             model.fit(train, dev, workdir)
             took = {"train_s": watch.seconds, "train_cpu_s": watch.cpu_seconds}
-        if _weights(workdir) != before:  # or else `fit` took what it found
-            write_json(spent, took | {"peak_mb": record.peak_megabytes()})
-        found: dict[str, float] = json.loads(spent.read_text())
-    return found
+        weights = _weights(workdir)
+        if told.get("weights") != weights:  # or else `fit` took what it found
+            told = took | {"peak_mb": record.peak_megabytes(), "weights": weights}
+            write_json(spent, told)
+    return told
 
 
-def _weights(workdir: Path) -> dict[Path, int]:
-    """The files of weights below a folder, and when each was written."""
-    files = [f for f in workdir.rglob("*") if f.suffix in (".ckpt", ".safetensors")]
-    return {f: f.stat().st_mtime_ns for f in files}
+def _weights(workdir: Path) -> str:
+    """Hash of the files of weights below a folder: a training that was made anew leaves others."""
+    files = sorted(f for f in workdir.rglob("*") if f.suffix in (".ckpt", ".safetensors"))
+    return content_hash(*(part for f in files for part in (str(f.relative_to(workdir)), f)))
 
 
 def evaluate_split(system: System, corpus: Corpus, lexicon: Lexicon, split: str, to: Path) -> dict[str, Any]:

@@ -80,13 +80,13 @@ class RunRecord:
         try:
             value = json.loads(path.read_text(encoding="utf-8"))
             return cls(**{**value, "row": dict.fromkeys(COLUMNS) | value["row"]})
-        except (json.JSONDecodeError, TypeError, KeyError) as e:
+        except (OSError, ValueError, TypeError, KeyError) as e:
             raise ModelError(f"damaged ({e})", path=path, fix="remove the run folder and run again") from e
 
 
 def scored_split(run: Path) -> str:
     """The split that a run's own results are of; test for a folder without a record."""
-    return RunRecord.load(run).row["split"] if (run / "record.json").exists() else "test"
+    return RunRecord.load(run).row["split"] or "test" if (run / "record.json").exists() else "test"
 
 
 def note_path(run: Path) -> Path:

@@ -42,8 +42,8 @@ def runs_of(bench: Path) -> list[Run]:
     with open(path, encoding="utf-8", newline="") as f:
         listed = list(csv.DictReader(f))
     # table and page of a bench on dev lie in a folder beside its runs
-    records = [*sorted(bench.glob("*/record.json")), *sorted(bench.parent.glob("*/record.json"))]
-    folders = {p.parent: RunRecord.load(p.parent).row for p in records}
+    root = bench.resolve().parent if bench.resolve().name == "dev" else bench
+    folders = {p.parent: RunRecord.load(p.parent).row for p in sorted(root.glob("*/record.json"))}
     found = []
     for n, line in enumerate(listed, 2):
         # whole lines, measured times and all, are compared: two runs can share recipe, hours and seed

@@ -9,9 +9,11 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from lhotse import CutSet
 from safetensors.numpy import load_file
 from threadpoolctl import threadpool_info
 
@@ -25,7 +27,7 @@ from asr.decode.topology import Topology
 from asr.decode.tune import neighbours
 from asr.emissions import Emissions
 from asr.errors import ConfigError, DataError, ModelError
-from asr.experiment import Cell, LmSettings, evaluate_split, language_model, run_cell, text_words
+from asr.experiment import Cell, LmSettings, _trained, evaluate_split, language_model, run_cell, text_words
 from asr.models import factory
 from asr.models.base import AcousticModel
 from asr.record import RunRecord
@@ -190,10 +192,37 @@ def test_what_the_training_of_others_took_is_not_taken_for_its_own(
     folder = tmp_path / other.folder_name()
     shutil.copytree(trained / "checkpoints", folder / "checkpoints")
     spent = folder / "checkpoints" / "trained.json"
-    spent.write_text('{"train_s": 5000, "train_cpu_s": 5000}')
+    spent.write_text(json.dumps(json.loads(spent.read_text()) | {"train_s": 5000, "train_cpu_s": 5000}))
     (folder / "checkpoints" / "training_time.json").write_text('{"seconds": 1000, "cpu_seconds": 1000}')
     assert 0 < run_cell(other, folder)["train_s"] < 1000
     assert json.loads(spent.read_text())["train_s"] < 1000
+
+
+def test_a_training_that_is_killed_while_it_replaces_another_keeps_its_clock(tmp_path: Path) -> None:
+    class Fake:
+        def __init__(self, weights: str, dies: bool = False) -> None:
+            self.weights, self.dies = weights, dies
+
+        def fit(self, train: object, dev: object, workdir: Path) -> None:
+            file = workdir / "last.ckpt"
+            if not file.exists() or file.read_text() != self.weights:
+                time.sleep(0.2)
+                file.write_text(self.weights)
+            if self.dies:
+                raise KeyboardInterrupt
+
+    def trained(*arguments: Any) -> dict[str, Any]:
+        return _trained(Fake(*arguments), CutSet(), CutSet(), tmp_path, lambda _: None)  # type: ignore[arg-type]
+
+    assert 0.2 <= trained("one")["train_s"] < 5
+    spent = tmp_path / "trained.json"
+    spent.write_text(json.dumps(json.loads(spent.read_text()) | {"train_s": 5000}))
+    assert trained("one")["train_s"] == 5000
+    with pytest.raises(KeyboardInterrupt):
+        trained("two", True)
+    assert json.loads(spent.read_text())["train_s"] == 5000
+    assert 0.2 <= trained("two")["train_s"] < 5
+    assert trained("two") == json.loads(spent.read_text())
 
 
 def test_decoding_uses_one_core(finished, corpus: Corpus, tmp_path: Path, monkeypatch) -> None:

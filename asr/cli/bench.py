@@ -214,7 +214,7 @@ def _foretell(states: Sequence[CellState], jobs: int) -> None:
     if told:
         typer.echo(f"{told} of {waiting} waiting cells: about {minutes:.0f} minutes, {jobs} at a time")
     elif waiting:
-        typer.echo("no estimate: no cell of these recipes is finished here yet")
+        typer.echo("no estimate: no cell of this bench is finished yet")
 
 
 def _report(states: Sequence[CellState], folder: Path, corpus: Path, stopped: bool) -> list[str] | None:

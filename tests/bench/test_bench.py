@@ -239,6 +239,11 @@ def test_test_is_scored_on_what_was_trained_for_dev(tmp_path):
     states = run_bench(plan(on_dev, tmp_path), tmp_path, run=stub.run, executor=stub.thread)
     for state in states[:2]:
         write_text(state.folder / "checkpoints" / "trained.json", "{}")
+    # what cannot be read belongs to somebody else
+    for name, content in (("a", b"\xff"), ("b", b'{"row": {}'), ("c", b"[]")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "record.json").write_bytes(content)
+    (tmp_path / "d" / "record.json").mkdir(parents=True)
     again = plan(on_test, tmp_path)
     assert [s.trained_in for s in again] == [states[0].folder, states[1].folder, again[2].folder]
     run_bench(again, tmp_path, run=stub.run, executor=stub.thread)
@@ -393,6 +398,8 @@ def test_corpus_is_prepared_once_and_per_options(tmp_path, monkeypatch):
     for name in ("gone.txt", "x" * 300):
         with pytest.raises(UsageError, match="an option names no file"):
             CorpusSettings(name="synth", options={"text": name}).where()
+    with pytest.raises(ConfigError, match="'text' is unknown; fsdd takes: none"):
+        CorpusSettings(name="fsdd", options={"text": "gone.txt"}).check()
     with pytest.raises(ConfigError, match="'hour' is unknown; synth takes: hours, seed"):
         CorpusSettings(name="synth", options={"hour": 1}).prepared()
 

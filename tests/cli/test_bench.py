@@ -15,8 +15,10 @@ from asr import experiment
 from asr.data.corpus import Corpus
 from asr.experiment import Cell
 from asr.files import alone
+from asr.record import RunRecord
 from asr.report import page
 from asr.score import score_texts
+from asr.stages import Losses
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))
 import stub
@@ -146,6 +148,19 @@ def test_cells_that_are_left_out_are_counted(bench, tmp_path):
     assert "not in table and page" not in bench("--hours", "0.5,1").err
     done = bench("--hours", "1")
     assert done.code == 0 and "not in table and page: 3 finished cells; their options, " in done.err
+
+
+def test_stages_are_of_the_split_that_a_run_was_scored_on(run, monkeypatch, tmp_path):
+    toy(tmp_path)
+    asked = []
+    monkeypatch.setattr(
+        "asr.stages.attribute", lambda *arguments: asked.append(arguments[2]) or Losses(1, {"u": (0,) * 6})
+    )
+    for split in ("dev", None):
+        RunRecord({"split": split}, {}, {}, {}).save(tmp_path / "run")
+        run("stages", tmp_path / "run", "--data", tmp_path / "toy")
+    run("stages", tmp_path / "run", "--data", tmp_path / "toy", "--split", "train")
+    assert asked == ["dev", "test", "train"]
 
 
 def test_stages_are_found_for_cells_that_lack_them(bench, monkeypatch, tmp_path):

@@ -70,6 +70,8 @@ class Ctc:
     def fit(self, train: lhotse.CutSet, dev: lhotse.CutSet, workdir: Path) -> None:
         """Train on `train`, watch `dev`; go on from an interrupted call's `workdir`.
 
+        What the settings leave to the hours is decided by `train`, for good.
+
         Raises
         ------
         DataError
