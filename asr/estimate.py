@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections import defaultdict
 from collections.abc import Sequence
@@ -56,14 +57,16 @@ def estimates(states: Sequence[CellState]) -> list[Cost | None]:
     training: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
     rest: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
     megabytes: defaultdict[str, list[float]] = defaultdict(list)
-    for state in states:
-        if state.row is not None:
-            record = RunRecord.load(state.folder)
-            hours, seconds = float(state.row["hours"]), dict(record.seconds)
+    # a cell that only its split tells from a finished one tells as much as that does
+    known = dict.fromkeys((s.recipe, s.folder if s.row is not None else s.trained_in) for s in states)
+    for recipe, folder in known:
+        with contextlib.suppress(AsrError):  # unfinished, or damaged, which the bench itself will say
+            record = RunRecord.load(folder)
+            hours, seconds = float(record.row["hours"]), dict(record.seconds)
             work = _work(parse(ExperimentSettings, record.config), hours)
-            training[state.recipe].append((work, seconds.pop("train", 0.0) / 60))
-            rest[state.recipe].append((hours, sum(seconds.values()) / 60))
-            megabytes[state.recipe].append(float(state.row.get("disk_mb") or 0.0))
+            training[recipe].append((work, seconds.pop("train", 0.0) / 60))
+            rest[recipe].append((hours, sum(seconds.values()) / 60))
+            megabytes[recipe].append(float(record.row["disk_mb"] or 0.0))
     laws = {r: (PowerLaw.through(training[r]), PowerLaw.through(rest[r])) for r in training}
     out: list[Cost | None] = []
     for state in states:

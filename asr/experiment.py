@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import functools
 import gzip
 import hashlib
@@ -194,7 +195,9 @@ def recipe_settings(recipe: str, overrides: Sequence[str] = ()) -> ExperimentSet
         try:
             path = resource("recipes", f"{recipe}/recipe.yaml")
         except ConfigError as e:
-            raise ConfigError(f"no recipe {recipe!r}", fix="name one of " + ", ".join(recipe_names())) from e
+            near = difflib.get_close_matches(recipe, recipe_names(), n=1)
+            fix = f"did you mean {near[0]!r}?" if near else "name one of " + ", ".join(recipe_names())
+            raise ConfigError(f"no recipe {recipe!r}", fix=fix) from e
     written = load_yaml(path)
     try:
         return parse(

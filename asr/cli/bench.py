@@ -240,8 +240,8 @@ def _name_others(states: Sequence[CellState], folder: Path) -> None:
 
     listed = {s.folder.resolve() for s in states}
     if others := sum(found.parent.resolve() not in listed for found in folder.glob("*/record.json")):
-        why = "their options, recipe, corpus or split are not those of this bench"
-        console.print(f"not in table and page: {others} finished cells; {why}", soft_wrap=True)
+        why = "this bench asks for other hours, seeds, options, recipes, corpus or split"
+        console.print(f"not in table and page: {others} finished cells there; {why}", soft_wrap=True)
 
 
 def _items(text: str | None, kind: type = str, option: str = "", word: str | None = None) -> list[Any] | None:

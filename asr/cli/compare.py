@@ -72,19 +72,22 @@ def compare(
     typer.echo(
         f"paired bootstrap over utterances: p = {paired.p:.4f}, B better in {100 * paired.b_better:.1f}%"
     )
+    enough = by_speaker is not None and people >= SPEAKERS
     if by_speaker:
         typer.echo(
             f"paired bootstrap over {people} speakers: p = {by_speaker.p:.4f}, "
             f"interval {by_speaker.low:+.2f} to {by_speaker.high:+.2f}"
+            + ("" if enough else f"; fewer than {SPEAKERS} are too few to judge by")
         )
     typer.echo(f"MAPSSWE: p = {segments.p:.4f} (z = {segments.z:.3f}, {segments.segments} segments)")
-    judge = by_speaker if by_speaker and people >= SPEAKERS else paired
-    typer.echo(_verdict(segments.p, judge.p, paired.difference))
+    judge = by_speaker if by_speaker and enough else paired
+    tests = f"MAPSSWE and the bootstrap over {'speakers' if enough else 'utterances'}"
+    typer.echo(_verdict(segments.p, judge.p, paired.difference, tests))
 
 
-def _verdict(segment_p: float, bootstrap_p: float, difference: float) -> str:
+def _verdict(segment_p: float, bootstrap_p: float, difference: float, tests: str) -> str:
     if max(segment_p, bootstrap_p) < 0.05:
-        return f"{'B' if difference > 0 else 'A'} makes fewer errors (both tests, p < 0.05)."
+        return f"{'B' if difference > 0 else 'A'} makes fewer errors ({tests}, p < 0.05)."
     if min(segment_p, bootstrap_p) < 0.05:
-        return "The two tests disagree at p = 0.05: take it as undecided."
-    return "The data cannot tell which one is better (p >= 0.05)."
+        return f"{tests} disagree at p = 0.05: take it as undecided."
+    return f"The data cannot tell which one is better ({tests}, p >= 0.05)."

@@ -24,6 +24,10 @@ FIGURES: tuple[tuple[str, str, int], ...] = (
     ("parameters", "params", 0),
 )
 
+CELLS_NOTE = (
+    "Intervals of single cells are bootstrapped over utterances, those of the answer and the curves take "
+    "speakers and seeds in, where there are enough. Decoding RTF: CPU seconds for a second of audio."
+)
 LAWS_NOTE = (
     "A law fits where its p is above 0.05; where one does not, crossings are sought between lines from "
     "budget to budget. Where no recipe has two seeds the spread between trainings is in no interval."

@@ -15,6 +15,7 @@ from asr.data.corpus import Corpus
 from asr.report.figures import Findings, Point, Run, hours_text, words_text
 from asr.report.listen import recordings, word_times
 from asr.report.markdown import (
+    CELLS_NOTE,
     CONTESTS_NOTE,
     LAWS_NOTE,
     LOSSES_NOTE,
@@ -83,7 +84,7 @@ def page(
             _cost(findings),
             _table("Power laws", *laws(findings), LAWS_NOTE),
             _table("Pair by pair", *contests(findings), CONTESTS_NOTE),
-            _table("Every cell", *table(runs), "Decoding RTF: CPU seconds for a second of audio."),
+            _table("Every cell", *table(runs), CELLS_NOTE),
             _worst(findings.points, corpus),
         ]
     body.append(_origin(runs, provenance))

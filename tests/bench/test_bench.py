@@ -246,6 +246,8 @@ def test_test_is_scored_on_what_was_trained_for_dev(tmp_path):
     (tmp_path / "d" / "record.json").mkdir(parents=True)
     again = plan(on_test, tmp_path)
     assert [s.trained_in for s in again] == [states[0].folder, states[1].folder, again[2].folder]
+    costs = estimates(again)
+    assert costs[0] and costs[1] and costs[2] is None
     run_bench(again, tmp_path, run=stub.run, executor=stub.thread)
     assert (again[0].folder / "checkpoints").resolve() == states[0].folder / "checkpoints"
     assert [r["split"] for r in rows(tmp_path / "results.csv")] == ["test"] * 3

@@ -84,7 +84,7 @@ def test_dev_has_pages_of_its_own(bench, tmp_path):
     done = bench("--hours", "0.5", "--split", "dev")
     assert f"page {out / 'dev' / 'report.html'}" in done.out
     assert "These are figures of dev, where the scales were tuned, too" in done.out
-    assert "not in table and page: 3 finished cells; their options, recipe, corpus or split" in done.err
+    assert "not in table and page: 3 finished cells there; this bench asks for other hours" in done.err
     assert "Dev split: 120 utterances" in (out / "dev" / "RESULTS.md").read_text()
     assert before == {name: (out / name).read_bytes() for name in before}
     assert not any("figures of dev" in text.decode() for text in before.values())
@@ -147,7 +147,7 @@ def test_ctrl_c_leaves_a_report_of_what_is_finished(bench, monkeypatch, tmp_path
 def test_cells_that_are_left_out_are_counted(bench, tmp_path):
     assert "not in table and page" not in bench("--hours", "0.5,1").err
     done = bench("--hours", "1")
-    assert done.code == 0 and "not in table and page: 3 finished cells; their options, " in done.err
+    assert done.code == 0 and "not in table and page: 3 finished cells there; " in done.err
 
 
 def test_stages_are_of_the_split_that_a_run_was_scored_on(run, monkeypatch, tmp_path):

@@ -31,7 +31,9 @@ def runs(tmp_path):
 def test_clear_difference(run, runs):
     done = run("compare", runs("a", 0.4), runs("b", 0.2))
     assert done.code == 0
-    assert done.out.splitlines()[-1] == "B makes fewer errors (both tests, p < 0.05)."
+    told = "B makes fewer errors (MAPSSWE and the bootstrap over utterances, p < 0.05)."
+    assert done.out.splitlines()[-1] == told
+    assert "fewer than 20 are too few to judge by" in done.out
     assert "MAPSSWE: p = 0.0000" in done.out and "over 6 speakers" in done.out
 
 
