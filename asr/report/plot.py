@@ -173,7 +173,9 @@ def draw_cost(
                     )
                 )  # fmt: skip
         axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7)))
+        low, high = axes.get_xlim()
+        # as many as have room beside each other
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7) if high < 30 * low else (1, 2, 5)))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda s, _: f"{s:g}"))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.set_ylim(bottom=0)
