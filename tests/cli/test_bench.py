@@ -195,7 +195,7 @@ def test_dry_run_lists_cells_and_does_nothing(bench, tmp_path):
     done = bench("--dry-run", "--hours", "0.5,all", "--recipes", "raw_ctc", "--seeds", "7")
     assert done.code == 0
     *cells, told = done.out.splitlines()
-    assert told == "no estimate: no cell of these recipes is finished here yet"
+    assert told == "no estimate: no cell of this bench is finished yet"
     assert [line.split(",")[:3] for line in cells] == [
         ["raw_ctc", " 0.5 h", " seed 7: waiting"],
         ["raw_ctc", " all hours", " seed 7: waiting"],
