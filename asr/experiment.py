@@ -196,7 +196,8 @@ def recipe_settings(recipe: str, overrides: Sequence[str] = ()) -> ExperimentSet
             path = resource("recipes", f"{recipe}/recipe.yaml")
         except ConfigError as e:
             near = difflib.get_close_matches(recipe, recipe_names(), n=1)
-            fix = f"did you mean {near[0]!r}?" if near else "name one of " + ", ".join(recipe_names())
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            fix = f"{hint}The recipes are {', '.join(recipe_names())}"
             raise ConfigError(f"no recipe {recipe!r}", fix=fix) from e
     written = load_yaml(path)
     try:
