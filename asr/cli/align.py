@@ -53,7 +53,7 @@ def align(
         alignment = system.align(waveform, system.sample_rate, said)
     except (LexiconError, SearchError) as e:
         if isinstance(e, LexiconError):
-            e.fix = f"add its pronunciation to {system_folder(model) / 'lexicon.txt'} or correct the text"
+            e.fix = f"add what is missing to {system_folder(model) / 'lexicon.txt'} or correct the text"
         e.path = e.path or audio
         raise
     duration_s = waveform.size / system.sample_rate

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -151,6 +152,8 @@ def bench(
         where = {"jobs": workers.number, "executor": workers.executor}
         run = functools.partial(apart, run)
         wanted = wanted.absolute()
+    # what stops a container or a job of a cluster: as Ctrl-C does, it leaves a table and a page
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     said, code = {}, 0
     for one, corpus, budgets, results in places:
         if cluster is not None:  # workers have a directory of their own

@@ -136,17 +136,15 @@ def pronunciations(lexicon: Lexicon, words: Iterable[str], topology: Topology) -
     Raises
     ------
     LexiconError
-        Names the word that is not in the lexicon, or the token that is not in the topology.
+        Names the words that are not in the lexicon, or the token that is not in the topology.
     """
     label = {token: i + 1 for i, token in enumerate(topology.tokens)}
     found: Pronunciations = {}
+    words = list(dict.fromkeys(words))
+    if missing := [repr(word) for word in words if word not in lexicon.entries]:
+        what = f"word {missing[0]} is" if len(missing) == 1 else f"words {', '.join(missing)} are"
+        raise LexiconError(f"{what} not in the lexicon", fix="add what is missing to the lexicon")
     for word in words:
-        if word in found:
-            continue
-        if word not in lexicon.entries:
-            raise LexiconError(
-                f"word {word!r} is not in the lexicon", fix="add its pronunciation to the lexicon"
-            )
         try:
             ways = [at_places(p) if topology.placed else p for p in lexicon.entries[word]]
             spelled = [tuple(label[t] for t in way) for way in ways]

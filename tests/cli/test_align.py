@@ -61,7 +61,7 @@ def test_text_from_a_file_and_output_in_a_folder(run, system, recording, tmp_pat
         (
             "hello xyzzy",
             "a.wav: word 'XYZZY' is not in the lexicon; "
-            "add its pronunciation to m/lexicon.txt or correct the text",
+            "add what is missing to m/lexicon.txt or correct the text",
         ),
         (" ", "the text holds no words"),
         ("missing.txt", "missing.txt: cannot be read (No such file or directory)"),

@@ -1,7 +1,9 @@
 import functools
 import json
+import os
 import re
 import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -121,9 +123,19 @@ def test_failed_cell_exit_code_and_the_rest(bench, tmp_path):
     assert "failed: mfcc_hmm, 0.666 h, seed 0" in again.out
 
 
-def test_ctrl_c_leaves_a_report_of_what_is_finished(bench, monkeypatch, tmp_path):
+@pytest.fixture
+def terminable():
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.parametrize("terminated", [False, True])
+def test_ctrl_c_leaves_a_report_of_what_is_finished(bench, monkeypatch, tmp_path, terminable, terminated):
     def interrupted(cell, folder, stage):
         if cell.recipe in at:
+            if terminated:
+                os.kill(os.getpid(), signal.SIGTERM)  # the main thread takes it for Ctrl-C, or all is over
             raise KeyboardInterrupt
         return stub.run(cell, folder, stage)
 

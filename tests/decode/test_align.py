@@ -122,9 +122,13 @@ def test_too_short_says_so():
         align(one_hot(topology, [1, 2, 0]), topology, LEXICON, ["AA", "BA"], utterance="u7")
 
 
-def test_a_word_without_pronunciation_is_named():
-    with pytest.raises(LexiconError, match="'ZEBRA'"):
-        align(one_hot(ctc(), [1, 2, 0]), ctc(), LEXICON, ["ZEBRA"])
+def test_words_without_pronunciation_are_named():
+    for words, what in (
+        (["ZEBRA", "AA"], "word 'ZEBRA' is not in"),
+        (["YAK", "AA", "ZEBRA", "YAK"], "words 'YAK', 'ZEBRA' are not in"),
+    ):
+        with pytest.raises(LexiconError, match=what):
+            align(one_hot(ctc(), [1, 2, 0]), ctc(), LEXICON, words)
 
 
 def test_emissions_that_forbid_the_sentence_are_told_from_short_ones():
