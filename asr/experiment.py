@@ -291,6 +291,8 @@ def run_cell(cell: Cell, folder: Path, stage: Callable[[str], None] = lambda _: 
         "train_s": round(done["train_s"], 1),
         # a run that was begun before it was measured does not know
         "train_cpu_s": round(done["train_cpu_s"], 1) if "train_cpu_s" in done else None,
+        # empty without a GPU, as what does not apply
+        "train_gpu_s": round(done.get("train_gpu_s", 0.0), 1) or None,
         "peak_mb": round(max(record.peak_megabytes(), done.get("peak_mb", 0.0))),
         "disk_mb": round(sum(f.stat().st_size for f in (folder / "system").iterdir()) / 1e6, 1),
         "params": system.model.parameters_count(),
@@ -331,7 +333,11 @@ def _trained(
             clock.unlink(missing_ok=True)
         with record.Stopwatch(clock) as watch:
             model.fit(train, dev, workdir)
-            took = {"train_s": watch.seconds, "train_cpu_s": watch.cpu_seconds}
+            took = {
+                "train_s": watch.seconds,
+                "train_cpu_s": watch.cpu_seconds,
+                "train_gpu_s": watch.gpu_seconds,
+            }
         weights = _weights(workdir)
         if told.get("weights") != weights:  # or else `fit` took what it found
             told = took | {"peak_mb": record.peak_megabytes(), "weights": weights}

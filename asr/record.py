@@ -24,7 +24,8 @@ from asr.files import write_json
 COLUMNS = (
     "corpus", "recipe", "hours", "text_words", "seed", "setting", "split", "utterances", "words",
     "sub", "del", "ins", "wer", "wer_low", "wer_high", "cer", "unadapted_wer", "per",
-    "greedy_wer", "greedy_cer", "train_s", "train_cpu_s", "decode_rtf", "peak_mb", "disk_mb", "params",
+    "greedy_wer", "greedy_cer", "train_s", "train_cpu_s", "train_gpu_s", "decode_rtf",
+    "peak_mb", "disk_mb", "params",
 )  # fmt: skip
 
 PACKAGES = (
@@ -96,7 +97,7 @@ def note_path(run: Path) -> Path:
 
 
 class Stopwatch:
-    """Wall-clock and CPU seconds of a piece of work, over all processes that took part in it.
+    """Wall-clock, CPU and GPU seconds of a piece of work, over all processes that took part in it.
 
     Use it as a context manager around the work. What was spent is kept in a small file, which a thread
     rewrites every few seconds, so that a process that is killed loses no more than that. Work that had to be
@@ -117,7 +118,7 @@ class Stopwatch:
 
     def __init__(self, path: Path, every_s: float = 5.0) -> None:
         self.path, self.every_s = path, every_s
-        self.earlier_s = self.earlier_cpu_s = 0.0
+        self.earlier_s = self.earlier_cpu_s = self.earlier_gpu_s = 0.0
         self._stop = threading.Event()
 
     @property
@@ -130,11 +131,17 @@ class Stopwatch:
         """CPU seconds so far, of all threads of the processes, of others that one began once they ended."""
         return self.earlier_cpu_s + _cpu_seconds() - self._cpu_began
 
+    @property
+    def gpu_seconds(self) -> float:
+        """Wall-clock seconds so far of processes that computed on a GPU, which nobody else had meanwhile."""
+        return self.earlier_gpu_s + (time.perf_counter() - self._began if _on_gpu() else 0.0)
+
     def __enter__(self) -> Stopwatch:
         if self.path.exists():
             try:
                 value = json.loads(self.path.read_text(encoding="utf-8"))
                 self.earlier_s, self.earlier_cpu_s = float(value["seconds"]), float(value["cpu_seconds"])
+                self.earlier_gpu_s = float(value.get("gpu_seconds", 0.0))
             except (json.JSONDecodeError, KeyError, TypeError, ValueError) as e:
                 raise ModelError(f"damaged ({e})", path=self.path, fix="remove the run folder") from e
         self._began, self._cpu_began = time.perf_counter(), _cpu_seconds()
@@ -154,8 +161,8 @@ class Stopwatch:
             self._write()
 
     def _write(self) -> None:
-        spent = {"seconds": round(self.seconds, 3), "cpu_seconds": round(self.cpu_seconds, 3)}
-        write_json(self.path, spent)
+        spent = {"seconds": self.seconds, "cpu_seconds": self.cpu_seconds, "gpu_seconds": self.gpu_seconds}
+        write_json(self.path, {name: round(seconds, 3) for name, seconds in spent.items()})
 
 
 def provenance() -> dict[str, Any]:
@@ -210,6 +217,12 @@ def _cpu_seconds() -> float:
     """Of this process, and of those it began and that have ended: a training may take several."""
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     return time.process_time() + children.ru_utime + children.ru_stime
+
+
+def _on_gpu() -> bool:
+    """Whether this process has put anything on a GPU; it asks nothing of one that it has not used."""
+    torch = sys.modules.get("torch")
+    return torch is not None and torch.cuda.is_initialized() and torch.cuda.max_memory_allocated() > 0
 
 
 def peak_megabytes() -> float:

@@ -18,6 +18,7 @@ FIGURES: tuple[tuple[str, str, int], ...] = (
     ("greedy WER %", "greedy_wer", 1),
     ("training s", "train_s", 0),
     ("training CPU s", "train_cpu_s", 0),
+    ("training GPU s", "train_gpu_s", 0),
     ("decoding RTF", "decode_rtf", 4),
     ("peak MB", "peak_mb", 0),
     ("system MB", "disk_mb", 1),

@@ -16,7 +16,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from matplotlib.transforms import Bbox
 
 from asr.files import replacing
-from asr.report.figures import Findings, hours_text, words_text
+from asr.report.figures import Findings, Run, hours_text, words_text
 from asr.stages import STAGES
 
 # told apart by colour (Okabe and Ito's palette for colour-blind readers), marker and dash
@@ -149,12 +149,14 @@ def draw_cost(
 ) -> Figure | None:
     """Draw word error rate against the CPU seconds of training, a line per recipe; None where unknown.
 
-    Points are labelled with their hours of audio, but where one label would cover another.
+    Of a training that used a GPU the seconds are those that it had it. Points are labelled with their hours
+    of audio, but where one label would cover another.
     """
     costs = {
-        recipe: [(p, [float(r.row.get("train_cpu_s") or 0) for r in p.runs]) for p in findings.line(recipe)]
+        recipe: [(p, [_seconds(r) for r in p.runs]) for p in findings.line(recipe)]
         for recipe in findings.recipes
     }
+    gpu = any(r.row.get("train_gpu_s") for p in findings.points for r in p.runs)
     if any(not s for line in costs.values() for _, seconds in line for s in seconds):
         return None
     with rc_context(_axes_in(ink)):
@@ -179,7 +181,8 @@ def draw_cost(
         axes.xaxis.set_major_formatter(FuncFormatter(lambda s, _: f"{s:g}"))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.set_ylim(bottom=0)
-        axes.set_xlabel("CPU seconds of training (log scale)")
+        kind = "CPU seconds, GPU seconds where it used one," if gpu else "CPU seconds"
+        axes.set_xlabel(f"{kind} of training (log scale)")
         axes.set_ylabel("word error rate, %")
         axes.grid(axis="y", alpha=0.25, linewidth=0.7)
         axes.legend(frameon=False)
@@ -190,6 +193,11 @@ def draw_cost(
             label.set_visible(not any(box.overlaps(other) for other in shown))
             shown += [box] if label.get_visible() else []
     return figure
+
+
+def _seconds(run: Run) -> float:
+    """What the training of a run cost, 0 where that is not known."""
+    return float(run.row.get("train_gpu_s") or run.row.get("train_cpu_s") or 0)
 
 
 def draw_texts(findings: Findings, width: float = 6.4, ink: str = "black") -> Figure | None:

@@ -49,7 +49,8 @@ def test_results_have_the_columns_of_the_design(tmp_path):
     header = (tmp_path / "results.csv").read_text().splitlines()[0]
     assert header == (
         "corpus,recipe,hours,text_words,seed,setting,split,utterances,words,sub,del,ins,wer,wer_low,wer_high,"
-        "cer,unadapted_wer,per,greedy_wer,greedy_cer,train_s,train_cpu_s,decode_rtf,peak_mb,disk_mb,params"
+        "cer,unadapted_wer,per,greedy_wer,greedy_cer,train_s,train_cpu_s,train_gpu_s,decode_rtf,"
+        "peak_mb,disk_mb,params"
     )
     written = rows(tmp_path / "results.csv")
     assert [(r["recipe"], r["hours"]) for r in written] == [
@@ -526,6 +527,22 @@ def test_seconds_of_killed_processes_count(tmp_path):
     path.write_text("{}")
     with pytest.raises(ModelError, match=r"time.json: damaged"), Stopwatch(path):
         pass
+
+
+def test_seconds_count_as_those_of_a_gpu_while_something_is_on_it(tmp_path, monkeypatch):
+    path = tmp_path / "time.json"
+    with Stopwatch(path) as watch:
+        time.sleep(0.05)
+        assert watch.gpu_seconds == 0.0
+        monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+        monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda: 1 << 20)
+        assert watch.gpu_seconds == pytest.approx(watch.seconds, abs=0.01)
+    on_gpu = json.loads(path.read_text())["gpu_seconds"]
+    assert on_gpu >= 0.05
+    monkeypatch.undo()
+    with Stopwatch(path) as watch:  # it went on without one
+        time.sleep(0.05)
+        assert watch.gpu_seconds == on_gpu <= watch.seconds - 0.05
 
 
 def test_seconds_of_processes_that_take_part_count(tmp_path):

@@ -18,6 +18,7 @@ from asr.record import provenance
 from asr.report import write_report
 from asr.report.answer import answer
 from asr.report.figures import Findings, Point, Run, contest, hours_text
+from asr.report.markdown import table
 from asr.report.plot import draw_cost, draw_curve, draw_stages, draw_texts, inline_svg
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))
@@ -203,6 +204,28 @@ def test_cost_is_drawn_where_every_run_knows_it(found, written):
     )
     runs = [replace(point.runs[0], record=older), *(r for p in found.points[1:] for r in p.runs)]
     assert draw_cost(Findings.of(runs)) is None
+
+
+def test_what_trained_on_a_gpu_is_drawn_by_the_seconds_that_it_had_it(found):
+    def with_gpu(run: Run) -> Run:
+        if run.record.row["recipe"] == "mfcc_hmm":
+            return run
+        row = {**run.record.row, "train_gpu_s": 7.0 * run.record.row["hours"]}
+        return replace(run, record=replace(run.record, row=row))
+
+    runs = [with_gpu(r) for p in found.points for r in p.runs]
+    (axes,) = draw_cost(Findings.of(runs)).axes
+    assert axes.get_xlabel() == "CPU seconds, GPU seconds where it used one, of training (log scale)"
+    drawn = {line.get_label(): list(line.get_xdata()) for line in axes.lines}
+    assert drawn["mfcc_hmm"] == pytest.approx([10, 25, 50, 100])
+    assert drawn["raw_ctc"] == pytest.approx([0.7, 1.75, 3.5, 7.0])
+    head, rows = table(runs)
+    (column,) = (i for i, name in enumerate(head) if name == "training GPU s")
+    assert {row[0]: row[column] for row in rows if row[0] != "phoneme_ctc"} == {
+        "mfcc_hmm": "",
+        "raw_ctc": "7",
+    }
+    assert "training GPU s" not in table([r for p in found.points for r in p.runs])[0]
 
 
 def test_texts_are_a_table_of_colours_and_the_rest_is_of_the_most_text(tmp_path):
