@@ -23,7 +23,7 @@ alone. Intervals (95%) are bootstrapped over utterances. RTF is CPU seconds for 
 audio: features, model and search. Training seconds are wall-clock.
 
 """
-SAID = ("RESULTS.md", "results.csv", "curve.svg")  # of a bench, over all recipes
+SAID = ("RESULTS.md", "results.csv", "*.svg")  # of a bench, over all recipes
 
 
 def runs_of(bench: Path) -> list[Run]:
@@ -113,20 +113,29 @@ def _cell(value: object) -> str:
 def main() -> None:
     """Collect every recipe's sections from the benches named on the command line.
 
-    Sections of other corpora stay. What a bench says of its corpus goes to recipes/results; of several on
-    one corpus, what the first says.
+    Sections of other corpora stay. What a bench says of its corpus goes to recipes/results/CORPUS; of several
+    on one corpus what the first says, and what the others say to folders of their names below that.
     """
     folders = [Path(a) for a in sys.argv[1:]]
     if not folders:
         raise UsageError("no bench is named", fix="scripts/collect-results BENCH_FOLDER...")
     benches = [runs_of(folder) for folder in folders]
     # whatever is wrong with a run is said before anything is written
-    new = {recipe: sections(benches, recipe) for recipe in recipe_names()}
-    for folder, runs in reversed(list(zip(folders, benches, strict=True))):
-        for name in SAID if runs[0].row["split"] == "test" else ():
-            text = (folder / name).read_text(encoding="utf-8")
-            write_text(RECIPES / "results" / runs[0].row["corpus"] / name, text)
-    for recipe, by_corpus in new.items():
+    by_recipe = {recipe: sections(benches, recipe) for recipe in recipe_names()}
+    taken: set[Path] = set()
+    for folder, runs in zip(folders, benches, strict=True):
+        if runs[0].row["split"] != "test":
+            continue
+        to = RECIPES / "results" / runs[0].row["corpus"]
+        if to in taken:
+            to /= folder.resolve().name
+        taken.add(to)
+        for pattern in SAID:
+            for old in to.glob(pattern):  # a plot that this bench has not drawn is of another one
+                old.unlink()
+            for new in folder.glob(pattern):
+                write_text(to / new.name, new.read_text(encoding="utf-8"))
+    for recipe, by_corpus in by_recipe.items():
         path = RECIPES / recipe / "RESULTS.md"
         before = path.read_text(encoding="utf-8") if path.exists() else HEAD.format(recipe=recipe)
         write_text(path, replaced(before, by_corpus))

@@ -17,7 +17,7 @@ def write_report(
     provenance: Mapping[str, Any],
     corpus: Path | None = None,
 ) -> list[str]:
-    """Write RESULTS.md, curve.png, curve.svg and report.html, and return the answer in sentences.
+    """Write RESULTS.md, its plots and report.html, and return the answer in sentences.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def write_report(
     from asr.report.figures import Findings, Run
     from asr.report.markdown import results_markdown
     from asr.report.page import page
-    from asr.report.plot import draw_curve, save_curve
+    from asr.report.plot import draw_cost, draw_curve, draw_stages, draw_texts, save
 
     failed = dict(failed)
     runs = []
@@ -49,11 +49,22 @@ def write_report(
     findings = Findings.of(runs)
     runs = findings.runs
     sentences = answer(findings)
-    if runs:
-        figure = draw_curve(findings, f"{runs[0].row['corpus']}: word error rate against hours")
-        for suffix in ("png", "svg"):
-            save_curve(figure, to / f"curve.{suffix}")
-    write_text(to / "RESULTS.md", results_markdown(findings, sentences, failed, provenance, "curve.svg"))
+    drawings = {
+        "curve": runs and draw_curve(findings, f"{runs[0].row['corpus']}: word error rate against hours"),
+        "texts": draw_texts(findings),
+        "stages": draw_stages(findings),
+        "cost": runs and draw_cost(findings),
+    }
+    plots = {}
+    for name, figure in drawings.items():
+        if figure:
+            save(figure, to / f"{name}.svg")
+            plots[name] = f"{name}.svg"
+        else:  # an earlier bench may have drawn one there
+            (to / f"{name}.svg").unlink(missing_ok=True)
+    if drawings["curve"]:
+        save(drawings["curve"], to / "curve.png")
+    write_text(to / "RESULTS.md", results_markdown(findings, sentences, failed, provenance, plots))
     heard = None if corpus is None else Corpus.open(corpus)
     write_text(to / "report.html", page(findings, sentences, failed, provenance, heard))
     return sentences

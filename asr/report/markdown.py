@@ -80,7 +80,7 @@ def results_markdown(
     answer: Sequence[str],
     failed: Mapping[str, str],
     provenance: Mapping[str, Any],
-    curve: str,
+    plots: Mapping[str, str],
 ) -> str:
     """The text of RESULTS.md.
 
@@ -94,23 +94,26 @@ def results_markdown(
         Cell → why it failed.
     provenance
         Of this bench, from `asr.record.provenance`.
-    curve
-        File name of the plot, beside this file.
+    plots
+        Of ``curve``, ``texts``, ``stages`` and ``cost`` those that were drawn → file names, beside this file.
     """
     runs = findings.runs
     first = runs[0].row if runs else None
     lines = [f"# {first['corpus'] if first else 'No finished cell'}", ""]
     if first:
         lines += [f"- {line}" for line in answer]
-        lines += ["", f"![word error rate against hours]({curve})", ""]
+        lines += [*_plot(plots, "curve", "word error rate against hours"), ""]
         head, rows = table(runs)
         lines += grid(head, rows)
         lines += [
             "",
             f"{first['split'].capitalize()} split: {first['utterances']} utterances, {first['words']} words. "
             "Its intervals are bootstrapped over utterances. RTF: CPU seconds for a second of audio.",
+            *_plot(plots, "texts", "word error rate over hours of audio and words of text"),
             *_texts(findings),
+            *_plot(plots, "stages", "points of word error rate lost by each stage"),
             *_laws(findings),
+            *_plot(plots, "cost", "word error rate against seconds of training"),
         ]
     if failed:
         lines += ["", "Failed:", "", *(f"- {cell}: {why}" for cell, why in failed.items())]
@@ -128,6 +131,10 @@ def results_markdown(
         f"- Python {provenance['python']}, {versions}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _plot(plots: Mapping[str, str], name: str, shows: str) -> list[str]:
+    return ["", f"![{shows}]({plots[name]})"] if name in plots else []
 
 
 def _texts(findings: Findings) -> list[str]:

@@ -244,7 +244,7 @@ def _axes_in(ink: str) -> Any:
     return dict.fromkeys(inked, ink) | plain
 
 
-def save_curve(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path) -> None:
     """Write a figure, on white, as the PNG or SVG that the suffix says."""
     with replacing(path) as temporary, rc_context(SAVING):
         # without the date an unchanged curve is an unchanged file

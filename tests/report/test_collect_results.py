@@ -74,19 +74,23 @@ def test_one_heading_a_corpus_and_a_table_a_bench(two, tmp_path, monkeypatch):
     assert "- All: `asr bench other`" in second
     for folder in two:
         (folder / "curve.svg").write_text(f"<svg>{folder.name}</svg>")
-        (folder / "RESULTS.md").write_text("# toy\n")
+        (folder / "RESULTS.md").write_text(f"# toy, {folder.name}\n")
     monkeypatch.setattr(collect, "RECIPES", tmp_path / "recipes")
     (tmp_path / "recipes" / "raw_ctc").mkdir(parents=True)
+    said = tmp_path / "recipes" / "results" / "toy"
+    said.mkdir(parents=True)
+    (said / "stages.svg").write_text("<svg>of a bench before</svg>")
     written = tmp_path / "recipes" / "raw_ctc" / "RESULTS.md"
     written.write_text("# Results\n\nHead.\n\n## toy\n\nold\n\n## sea\n\nkept\n")
     monkeypatch.setattr(sys, "argv", ["collect_results.py", *map(str, two)])
     collect.main()
     assert written.read_text() == f"# Results\n\nHead.\n\n## toy\n\n{text}\n## sea\n\nkept\n"
     assert (tmp_path / "recipes" / "mfcc_hmm" / "RESULTS.md").read_text().count("\n## toy\n") == 1
-    said = tmp_path / "recipes" / "results" / "toy"
-    assert (said / "curve.svg").read_text() == "<svg>plain</svg>"
-    assert (said / "results.csv").read_text() == (two[0] / "results.csv").read_text()
-    assert (said / "RESULTS.md").exists()
+    for kept, folder in ((said, two[0]), (said / "other", two[1])):
+        assert sorted(f.name for f in kept.glob("*.*")) == ["RESULTS.md", "curve.svg", "results.csv"]
+        assert (kept / "RESULTS.md").read_text() == f"# toy, {folder.name}\n"
+        assert (kept / "curve.svg").read_text() == f"<svg>{folder.name}</svg>"
+        assert (kept / "results.csv").read_text() == (folder / "results.csv").read_text()
 
 
 def test_a_variant_stands_with_the_recipe_that_it_changes(tmp_path):

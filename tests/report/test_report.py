@@ -242,13 +242,14 @@ def test_texts_are_a_table_of_colours_and_the_rest_is_of_the_most_text(tmp_path)
     page, table = ((tmp_path / name).read_text() for name in ("report.html", "RESULTS.md"))
     assert "Audio and text" in page
     assert "| recipe | hours | text | seed |" in table and table.count("| 100 words |") == 6
+    assert "](texts.svg)" in table and "100 words" in (tmp_path / "texts.svg").read_text()
     few, many = (p[-1] for p in found.by_text.values())
     (line,) = (line for line in answer(found) if line.startswith("More text at 1 h, from 100 words to "))
     assert f"raw_ctc {few.wer:.1f}% to {many.wer:.1f}%" in line
 
 
 def test_one_text_is_not_drawn(found, written):
-    assert draw_texts(found) is None
+    assert draw_texts(found) is None and not (written[0] / "texts.svg").exists()
     assert "Audio and text" not in (written[0] / "report.html").read_text()
 
 
@@ -341,6 +342,13 @@ def test_unreadable_run_is_named_and_the_rest_shown(folders, tmp_path):
     write_report(tmp_path, [broken, folders[-1]], {}, provenance())
     text = (tmp_path / "RESULTS.md").read_text()
     assert "- broken: " in text and "hyp.jsonl:1: not JSON" in text and "| raw_ctc | 1 |" in text
+
+
+def test_the_table_shows_the_plots_beside_it_and_none_of_an_earlier_bench(folders, tmp_path):
+    (tmp_path / "texts.svg").write_text("<svg>of an earlier bench</svg>")
+    write_report(tmp_path, folders, {}, provenance())
+    shown = re.findall(r"!\[.*]\((.*)\)", (tmp_path / "RESULTS.md").read_text())
+    assert {"curve.svg", "cost.svg"} <= set(shown) == {f.name for f in tmp_path.glob("*.svg")}
 
 
 def test_same_runs_same_plot(folders, tmp_path):
