@@ -64,12 +64,16 @@ class CorpusSettings(Settings):
         if self.folder is not None:
             return self.folder
         # what is read of a text or a lexicon that they name counts, not only its path
+        digest = content_hash(json.dumps([str(self.source), self.options], sort_keys=True), *self._files())
+        return Path("data") / f"{self.name}-{digest[:6]}"
+
+    def _files(self) -> list[Path]:
+        """The texts and lexicons that options name; UsageError where one is not there."""
         files = [Path(str(self.options[name])) for name in FILES if self.options.get(name) is not None]
         if missing := next((f for f in files if not os.path.isfile(f)), None):
             fix = "correct the path, or name a folder that was prepared from it with `folder:`"
             raise UsageError("corpora: an option names no file", path=missing, fix=fix)
-        digest = content_hash(json.dumps([str(self.source), self.options], sort_keys=True), *files)
-        return Path("data") / f"{self.name}-{digest[:6]}"
+        return files
 
     def check(self) -> None:
         """Raise what can be told before anything is prepared or trained.
@@ -87,6 +91,7 @@ class CorpusSettings(Settings):
         if unknown := sorted(set(self.options) - set(entry.options)):
             takes = ", ".join(entry.options) or "none"
             raise ConfigError(f"corpus.options: {unknown[0]!r} is unknown", fix=f"{self.name} takes: {takes}")
+        self._files()
         prepared = (self.where() / "corpus.json").exists()
         if self.source is None and not entry.embedded and not prepared:
             raise UsageError(f"corpora: no source of {self.name} named", fix="add `source:`, its raw data")

@@ -118,7 +118,9 @@ class Cell:
         # words of text are a part of the cell, or of its recipe
         for recipe, words in itertools.product(recipes, dict.fromkeys((None, settings.lm.words))):
             cell = cls(corpus, recipe, hours, row["seed"], overrides, words, row["split"])
-            measured = cell if hours is not None else replace(cell, hours=found.budget["seconds"] / 3600)
+            measured = (
+                cell if hours is not None else replace(cell, hours=round(found.budget["seconds"] / 3600, 5))
+            )
             with contextlib.suppress(ConfigError):  # a setting of another recipe
                 if measured.settings() == settings:
                     return cell
@@ -329,8 +331,8 @@ def _trained(
         stage("training")
         spent, clock = workdir / Path(TRAINED).name, workdir / "training_time.json"
         told: dict[str, Any] = json.loads(spent.read_text()) if spent.exists() else {}
-        if told and told.get("weights") == _weights(workdir):  # what a finished training took is known
-            clock.unlink(missing_ok=True)
+        before = _weights(workdir)
+        finished = bool(told) and told.get("weights", before) == before
         with record.Stopwatch(clock) as watch:
             model.fit(train, dev, workdir)
             took = {
@@ -339,9 +341,11 @@ def _trained(
                 "train_gpu_s": watch.gpu_seconds,
             }
         weights = _weights(workdir)
-        if told.get("weights") != weights:  # or else `fit` took what it found
-            told = took | {"peak_mb": record.peak_megabytes(), "weights": weights}
-            write_json(spent, told)
+        if not finished or weights != before:  # or else `fit` took what it found
+            told = took | {"peak_mb": record.peak_megabytes()}
+        told["weights"] = weights
+        write_json(spent, told)
+        clock.unlink(missing_ok=True)  # one that is found was at a training that was killed
     return told
 
 

@@ -97,7 +97,7 @@ def note_path(run: Path) -> Path:
 
 
 class Stopwatch:
-    """Wall-clock, CPU and GPU seconds of a piece of work, over all processes that took part in it.
+    """Wall-clock and CPU seconds of a piece of work, over all processes that took part in it; GPU seconds.
 
     Use it as a context manager around the work. What was spent is kept in a small file, which a thread
     rewrites every few seconds, so that a process that is killed loses no more than that. Work that had to be
@@ -133,7 +133,10 @@ class Stopwatch:
 
     @property
     def gpu_seconds(self) -> float:
-        """Wall-clock seconds so far of processes that computed on a GPU, which nobody else had meanwhile."""
+        """Wall-clock seconds so far, where this process computes on a GPU, which nobody else has meanwhile.
+
+        Other processes that it began, as for `model.processes`, are not asked.
+        """
         return self.earlier_gpu_s + (time.perf_counter() - self._began if _on_gpu() else 0.0)
 
     def __enter__(self) -> Stopwatch:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import re
 import sys
@@ -42,8 +43,11 @@ def runs_of(bench: Path) -> list[Run]:
     with open(path, encoding="utf-8", newline="") as f:
         listed = list(csv.DictReader(f))
     # table and page of a bench on dev lie in a folder beside its runs
-    root = bench.resolve().parent if bench.resolve().name == "dev" else bench
-    folders = {p.parent: RunRecord.load(p.parent).row for p in sorted(root.glob("*/record.json"))}
+    beside = bench.resolve().name == "dev" and not any(bench.glob("*/record.json"))
+    folders = {}
+    for path_of_record in sorted((bench.resolve().parent if beside else bench).glob("*/record.json")):
+        with contextlib.suppress(AsrError):  # one that is listed is then missing below
+            folders[path_of_record.parent] = RunRecord.load(path_of_record.parent).row
     found = []
     for n, line in enumerate(listed, 2):
         # whole lines, measured times and all, are compared: two runs can share recipe, hours and seed

@@ -193,20 +193,22 @@ def test_what_the_training_of_others_took_is_not_taken_for_its_own(
     shutil.copytree(trained / "checkpoints", folder / "checkpoints")
     spent = folder / "checkpoints" / "trained.json"
     spent.write_text(json.dumps(json.loads(spent.read_text()) | {"train_s": 5000, "train_cpu_s": 5000}))
-    (folder / "checkpoints" / "training_time.json").write_text('{"seconds": 1000, "cpu_seconds": 1000}')
+    assert not (folder / "checkpoints" / "training_time.json").exists()
     assert 0 < run_cell(other, folder)["train_s"] < 1000
     assert json.loads(spent.read_text())["train_s"] < 1000
 
 
 def test_a_training_that_is_killed_while_it_replaces_another_keeps_its_clock(tmp_path: Path) -> None:
     class Fake:
-        def __init__(self, weights: str, dies: bool = False) -> None:
+        def __init__(self, weights: str, dies: str = "") -> None:
             self.weights, self.dies = weights, dies
 
         def fit(self, train: object, dev: object, workdir: Path) -> None:
             file = workdir / "last.ckpt"
             if not file.exists() or file.read_text() != self.weights:
                 time.sleep(0.2)
+                if self.dies == "before it writes":
+                    raise KeyboardInterrupt
                 file.write_text(self.weights)
             if self.dies:
                 raise KeyboardInterrupt
@@ -218,11 +220,25 @@ def test_a_training_that_is_killed_while_it_replaces_another_keeps_its_clock(tmp
     spent = tmp_path / "trained.json"
     spent.write_text(json.dumps(json.loads(spent.read_text()) | {"train_s": 5000}))
     assert trained("one")["train_s"] == 5000
-    with pytest.raises(KeyboardInterrupt):
-        trained("two", True)
-    assert json.loads(spent.read_text())["train_s"] == 5000
-    assert 0.2 <= trained("two")["train_s"] < 5
+    for dies in ("before it writes", "after that"):
+        with pytest.raises(KeyboardInterrupt):
+            trained("two", dies)
+        assert json.loads(spent.read_text())["train_s"] == 5000
+    assert 0.4 <= trained("two")["train_s"] < 5
     assert trained("two") == json.loads(spent.read_text())
+
+
+def test_a_training_that_does_not_tell_its_weights_is_taken_at_its_word(tmp_path: Path) -> None:
+    class Finished:
+        def fit(self, train: object, dev: object, workdir: Path) -> None:
+            assert (workdir / "last.ckpt").exists()
+
+    (tmp_path / "last.ckpt").write_text("one")
+    told = {"train_s": 5000.0, "train_cpu_s": 4000.0, "peak_mb": 98765.0}
+    (tmp_path / "trained.json").write_text(json.dumps(told))
+    for _ in range(2):
+        found = _trained(Finished(), CutSet(), CutSet(), tmp_path, lambda _: None)  # type: ignore[arg-type]
+        assert found.items() > told.items() and found == json.loads((tmp_path / "trained.json").read_text())
 
 
 def test_decoding_uses_one_core(finished, corpus: Corpus, tmp_path: Path, monkeypatch) -> None:

@@ -88,9 +88,9 @@ def bench(
     """Train and score each recipe at each budget, draw the curves, say which recipe is best where.
 
     With nothing but `asr bench` a small corpus is synthesised first, and small networks are trained on it.
-    Ctrl-C leaves table and page of what is finished; the same command then goes on. A failed cell is named
-    and the others go on; audio that cannot be read for scoring is named and counts as deleted. The exit
-    code is then 1.
+    Ctrl-C and SIGTERM leave table and page of what is finished; the same command then goes on. A failed
+    cell is named and the others go on; audio that cannot be read for scoring is named and counts as deleted.
+    The exit code is then 1.
     """
     from asr.bench import (
         CorpusSettings,

@@ -115,14 +115,13 @@ class Synthesiser:
         return Spoken(text.upper(), voice.name, samples, words, phones, kind, snr, t60)
 
     def _some_sentence(
-        self, voice: Voice, random: np.random.Generator, i: int
+        self, voice: Voice, random: np.random.Generator, i: int | None = None
     ) -> tuple[str, tuple[np.ndarray, list[Span], list[Span]]]:
-        """The i-th sentence, or another if espeak-ng cannot time it, and what `_speak` makes of it."""
+        """The i-th sentence or any, or another if espeak-ng cannot time it, and what `_speak` makes of it."""
         if not self.texts:
             text = sentence(random)
             return text, self._speak(text, voice, random)
-        turn, place = divmod(i, len(self.texts))
-        chosen = self._order(turn)[place]
+        chosen = int(random.integers(len(self.texts))) if i is None else self._in_order(i)
         for tried in range(1, TRIES + 1):
             text = self.texts[chosen]
             chosen = int(random.integers(len(self.texts)))
@@ -133,12 +132,13 @@ class Synthesiser:
                     raise
         raise AssertionError
 
-    def _order(self, turn: int) -> np.ndarray:
-        """In what order the sentences are spoken for the turn-th time."""
+    def _in_order(self, i: int) -> int:
+        """Which sentence is spoken i-th: each once, then all again in another order."""
+        turn, place = divmod(i, len(self.texts))
         if turn not in self._orders:
             random = np.random.default_rng([self.seed, _STREAMS["order"], _STREAMS[self.split], turn])
             self._orders[turn] = random.permutation(len(self.texts))
-        return self._orders[turn]
+        return int(self._orders[turn][place])
 
     def _speak(
         self, text: str, voice: Voice, random: np.random.Generator
@@ -178,7 +178,7 @@ class Synthesiser:
         drawn = []
         for i in range(TALKERS):
             random = np.random.default_rng([self.seed, _STREAMS["talkers"], _STREAMS[self.split], i])
-            _, (samples, _, _) = self._some_sentence(self.voices[i % len(self.voices)], random, i)
+            _, (samples, _, _) = self._some_sentence(self.voices[i % len(self.voices)], random)
             drawn.append(samples)
         return drawn
 

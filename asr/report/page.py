@@ -139,7 +139,7 @@ def _stages(findings: Findings) -> str:
 
 def _cost(findings: Findings) -> str:
     drawings = [draw_cost(findings, size, INK) for size in ((6.4, 4.0), (3.9, 3.6))]
-    return _figure("What it cost", "Word error rate against CPU seconds of training", drawings, "cost")
+    return _figure("What it cost", "Word error rate against the cost of training", drawings, "cost")
 
 
 def _table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]], note: str) -> str:

@@ -16,7 +16,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from matplotlib.transforms import Bbox
 
 from asr.files import replacing
-from asr.report.figures import Findings, Run, hours_text, words_text
+from asr.report.figures import Findings, Point, hours_text, words_text
 from asr.stages import STAGES
 
 # told apart by colour (Okabe and Ito's palette for colour-blind readers), marker and dash
@@ -147,27 +147,25 @@ def draw_stages(findings: Findings, width: float = 6.4, ink: str = "black") -> F
 def draw_cost(
     findings: Findings, size: tuple[float, float] = (6.4, 4.0), ink: str = "black"
 ) -> Figure | None:
-    """Draw word error rate against the CPU seconds of training, a line per recipe; None where unknown.
+    """Draw word error rate against the seconds of training, a line per recipe; None where unknown.
 
-    Of a training that used a GPU the seconds are those that it had it. Points are labelled with their hours
-    of audio, but where one label would cover another.
+    Those of the GPU where all trainings of a point used one, else those of the CPU. Points are labelled with
+    their hours of audio, but where one label would cover another.
     """
-    costs = {
-        recipe: [(p, [_seconds(r) for r in p.runs]) for p in findings.line(recipe)]
-        for recipe in findings.recipes
-    }
-    gpu = any(r.row.get("train_gpu_s") for p in findings.points for r in p.runs)
-    if any(not s for line in costs.values() for _, seconds in line for s in seconds):
+    lines = {recipe: findings.line(recipe) for recipe in findings.recipes}
+    costs = {recipe: [_cost(p) for p in line] for recipe, line in lines.items()}
+    known = [c for line in costs.values() for c in line if c is not None]
+    if len(known) < sum(map(len, lines.values())):
         return None
     with rc_context(_axes_in(ink)):
         figure = Figure(figsize=size, layout="constrained")
         axes = figure.subplots()
         labels = []
-        for (recipe, line), (colour, marker, dash) in zip(costs.items(), itertools.cycle(STYLES)):
-            x = [float(np.mean(seconds)) for _, seconds in line]
-            y = [p.wer for p, _ in line]
+        for (recipe, line), (colour, marker, dash) in zip(lines.items(), itertools.cycle(STYLES)):
+            x = [c[1] for c in costs[recipe] if c is not None]
+            y = [p.wer for p in line]
             axes.plot(x, y, color=colour, marker=marker, linestyle=dash, linewidth=1.8, label=recipe)
-            for at, p in zip(x, (p for p, _ in line), strict=True):
+            for at, p in zip(x, line, strict=True):
                 labels.append(
                     axes.annotate(
                         f"{hours_text(p.hours)} h", (at, p.wer), (4, 5), textcoords="offset points",
@@ -177,10 +175,13 @@ def draw_cost(
         axes.set_xscale("log")
         low, high = axes.get_xlim()
         # as many as have room beside each other
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7) if high < 30 * low else (1, 2, 5)))
+        room = size[0] / np.log10(high / low)
+        ticks = (1, 2, 3, 5, 7) if room > 4.4 else (1, 2, 5) if room > 1.8 else (1,)
+        axes.xaxis.set_major_locator(LogLocator(subs=ticks))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda s, _: f"{s:g}"))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.set_ylim(bottom=0)
+        gpu = any(column == "train_gpu_s" for column, _ in known)
         kind = "CPU seconds, GPU seconds where it used one," if gpu else "CPU seconds"
         axes.set_xlabel(f"{kind} of training (log scale)")
         axes.set_ylabel("word error rate, %")
@@ -195,9 +196,13 @@ def draw_cost(
     return figure
 
 
-def _seconds(run: Run) -> float:
-    """What the training of a run cost, 0 where that is not known."""
-    return float(run.row.get("train_gpu_s") or run.row.get("train_cpu_s") or 0)
+def _cost(point: Point) -> tuple[str, float] | None:
+    """What its trainings cost: the column of results.csv, and the mean of it; None where not all tell."""
+    for column in ("train_gpu_s", "train_cpu_s"):
+        seconds = [float(run.row.get(column) or 0) for run in point.runs]
+        if all(seconds):
+            return column, float(np.mean(seconds))
+    return None
 
 
 def draw_texts(findings: Findings, width: float = 6.4, ink: str = "black") -> Figure | None:

@@ -403,6 +403,8 @@ def test_corpus_is_prepared_once_and_per_options(tmp_path, monkeypatch):
             CorpusSettings(name="synth", options={"text": name}).where()
     with pytest.raises(ConfigError, match="'text' is unknown; fsdd takes: none"):
         CorpusSettings(name="fsdd", options={"text": "gone.txt"}).check()
+    with pytest.raises(UsageError, match="an option names no file"):
+        CorpusSettings(name="synth", options={"text": "gone.txt"}, folder=tmp_path / "new").check()
     with pytest.raises(ConfigError, match="'hour' is unknown; synth takes: hours, seed"):
         CorpusSettings(name="synth", options={"hour": 1}).prepared()
 

@@ -413,10 +413,10 @@ def test_the_lexicon_of_a_kaldi_folder(tmp_path: Path, record: Record, below: st
 def test_entries_that_no_text_meets_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Hyphens separate words; marks of noises and ordinals are another matter."""
     path = tmp_path / "words.txt"
-    path.write_text("well-known W EH L\ncat K AE T\n<unk> K\n!sil K\n2nd S EH\no'clock K AE\n")
+    path.write_text("well-known W EH L\ncat K AE T\n<unk> K\n!sil K\n2nd S EH\no'clock K AE\nmp3 EH\n")
     assert own_lexicon(path, "en") is not None
-    assert "words.txt: 1 entries are several words in a text" in (said := capsys.readouterr().err)
-    assert said.endswith("for each part: WELL-KNOWN\n")
+    assert "words.txt: 2 entries are several words in a text" in (said := capsys.readouterr().err)
+    assert said.endswith("each of the words: WELL-KNOWN (WELL KNOWN), MP3 (MP THREE)\n")
     path.write_text("well W EH L\nknown N OW N\n")
     own_lexicon(path, "en")
     assert not capsys.readouterr().err

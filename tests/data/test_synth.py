@@ -156,3 +156,19 @@ def test_a_sentence_that_espeak_runs_together_gives_way_to_another(espeak, monke
     assert {speaker.utterance(i).text for i in range(6)} == {"A GOOD ONE"}
     with pytest.raises(DataError, match="do not fit"):
         Synthesiser(espeak, "train", 0, True, ["a bad one"]).utterance(0)
+
+
+def test_talkers_of_babble_say_other_sentences_than_the_utterances_of_their_voices(espeak, monkeypatch):
+    said = []
+
+    def speak(self, text, voice, random):
+        said.append((text, voice.name))
+        return np.zeros(1), [], []
+
+    monkeypatch.setattr(Synthesiser, "_speak", speak)
+    speaker = Synthesiser(espeak, "dev", 0, texts=tuple(f"sentence {i}" for i in range(200)))
+    talkers = len(speaker._talkers)
+    for i in range(talkers):
+        speaker._some_sentence(speaker.voices[i % len(speaker.voices)], np.random.default_rng(i), i)
+    babble, utterances = said[:talkers], said[talkers:]
+    assert len(set(utterances)) == talkers and len(set(babble) & set(utterances)) < talkers / 4

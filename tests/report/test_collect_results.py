@@ -123,6 +123,13 @@ def test_what_was_scored_on_dev_stands_apart(tmp_path, monkeypatch):
     assert not (tmp_path / "recipes" / "results").exists()
 
 
+def test_a_bench_of_test_may_be_called_dev_and_a_damaged_run_beside_is_left_out(tmp_path):
+    to = bench(tmp_path / "dev", "asr bench")
+    (to / "other").mkdir()
+    (to / "other" / "record.json").write_text("{")
+    assert len(collect.runs_of(to)) == len(collect.runs_of(bench(tmp_path / "b", "asr bench"))) > 0
+
+
 def test_cells_made_in_different_ways_are_told_apart(tmp_path):
     to = bench(tmp_path / "b", "asr bench")
     run = next(to.glob("raw_ctc-1h*"))

@@ -1,6 +1,7 @@
 import base64
 import html.parser
 import io
+import itertools
 import json
 import re
 import shutil
@@ -206,6 +207,23 @@ def test_cost_is_drawn_where_every_run_knows_it(found, written):
     assert draw_cost(Findings.of(runs)) is None
 
 
+@pytest.mark.parametrize("size", [(6.4, 4.0), (3.9, 3.6)])
+@pytest.mark.parametrize("decades", range(1, 6))
+def test_ticks_of_the_cost_do_not_overlap(found, size, decades):
+    runs = []
+    for point in found.points:
+        for run in point.runs:
+            row = run.record.row | {"train_cpu_s": 3.0 * 10 ** (decades * run.record.row["hours"])}
+            runs.append(replace(run, record=replace(run.record, row=row)))
+    figure = draw_cost(Findings.of(runs), size)
+    (axes,) = figure.axes
+    figure.draw_without_rendering()
+    low, high = axes.get_xlim()
+    shown = [t for t in axes.get_xticklabels() if t.get_text() and low <= t.get_position()[0] <= high]
+    boxes = sorted((t.get_window_extent() for t in shown), key=lambda box: box.x0)
+    assert boxes and all(a.x1 < b.x0 for a, b in itertools.pairwise(boxes))
+
+
 def test_what_trained_on_a_gpu_is_drawn_by_the_seconds_that_it_had_it(found):
     def with_gpu(run: Run) -> Run:
         if run.record.row["recipe"] == "mfcc_hmm":
@@ -219,6 +237,12 @@ def test_what_trained_on_a_gpu_is_drawn_by_the_seconds_that_it_had_it(found):
     drawn = {line.get_label(): list(line.get_xdata()) for line in axes.lines}
     assert drawn["mfcc_hmm"] == pytest.approx([10, 25, 50, 100])
     assert drawn["raw_ctc"] == pytest.approx([0.7, 1.75, 3.5, 7.0])
+    mixed = [r for r in runs if r.record.row["recipe"] == "raw_ctc" and r.record.row["hours"] == 1.0]
+    other = replace(
+        mixed[0], record=replace(mixed[0].record, row=mixed[0].record.row | {"train_gpu_s": None})
+    )
+    (axes,) = draw_cost(Findings.of([other, *mixed[1:]])).axes
+    assert [list(line.get_xdata()) for line in axes.lines] == [[pytest.approx(100)]]  # no mean of both kinds
     head, rows = table(runs)
     (column,) = (i for i, name in enumerate(head) if name == "training GPU s")
     assert {row[0]: row[column] for row in rows if row[0] != "phoneme_ctc"} == {

@@ -122,8 +122,8 @@ def assemble(
 def own_lexicon(path: Path | None, language: str) -> Lexicon | None:
     """The lexicon that a user gives to a corpus; None where there is none and espeak-ng will do.
 
-    English phonemes lose their stress marks, as CMUdict's do. Says which entries no text will meet, since
-    hyphens separate words.
+    English phonemes lose their stress marks, as CMUdict's do. Says which entries no text will meet: those
+    that are several words when normalised, as hyphens and figures are.
 
     Raises
     ------
@@ -136,11 +136,13 @@ def own_lexicon(path: Path | None, language: str) -> Lexicon | None:
             spoken([], language)  # better now than after hours of audio were listened to
         return None
     lexicon = Lexicon.load(path, language)
-    if apart := [word for word in lexicon.entries if " " in normalize(word, language)]:
+    forms = {word: normalize(word, language) for word in lexicon.entries}
+    if apart := [f"{word} ({form})" for word, form in forms.items() if " " in form]:
         shown = ", ".join(apart[:5]) + (", ..." if len(apart) > 5 else "")
+        are = "1 entry is" if len(apart) == 1 else f"{len(apart)} entries are"
         console.print(
-            f"asr: {path}: {len(apart)} entries are several words in a text and are never used, "
-            f"write an entry for each part: {shown}",
+            f"asr: {path}: {are} several words in a text and never used, "
+            f"write an entry for each of the words: {shown}",
             markup=False,
             soft_wrap=True,
         )

@@ -82,7 +82,7 @@ def prepare(
     problems: list[AsrError] = []
     lexicon, texts, guessed = (_lexicon(), {}, Counter()) if text is None else _own(Path(text), problems)
     # the first word is to be changed with the order that they are spoken in
-    of = f"-{content_hash('permuted', *itertools.chain(*texts.values()))[:8]}" if texts else ""
+    of = f"-{content_hash('permuted, other babble', *itertools.chain(*texts.values()))[:8]}" if texts else ""
     kept = target / "audio" / f"v{VERSION}-s{seed}{'-clean' if clean else ''}{of}"
     with Espeak() as espeak, bar() as progress:
         cuts: dict[str, list[Cut]] = {}
