@@ -113,15 +113,19 @@ def test_priors_are_tuned_for_posteriors_only(tmp_path):
         assert ({r["prior_scale"] for r in tried} == {0.0}) == (expected == {0.0})
 
 
-def test_the_number_of_searches_is_bounded(tmp_path, monkeypatch):
+@pytest.mark.parametrize(("prior", "most"), [(False, 5), (True, 9)])
+def test_the_number_of_searches_is_bounded(tmp_path, monkeypatch, prior, most):
     rng = np.random.default_rng(1)
     language_model(rng, tmp_path / "lm.arpa", list(LEXICON.entries))
-    graph = Graph.build(ctc(), LEXICON, tmp_path / "lm.arpa")
+    topology = ctc()
+    graph = Graph.build(topology, LEXICON, tmp_path / "lm.arpa")
     monkeypatch.setattr(tune_module, "MOST_TRIED", 5)
+    monkeypatch.setattr(tune_module, "MOST_TRIED_WITH_PRIOR", 9)
     monkeypatch.setattr(tune_module, "TUNING_UTTERANCES", 3)
-    some = dev(rng, ctc(), 6)
-    _, tried = tune(some, ["C AB"] * 6, graph, SearchSettings())
-    assert [(r["utterances"], r["max_active"]) for r in tried] == [(3, 500)] * 5 + [(6, 2000)]
+    some = dev(rng, topology, 6)
+    log_prior = np.log(np.full(len(topology.stay), 1 / len(topology.stay))) if prior else None
+    _, tried = tune(some, ["C AB"] * 6, graph, SearchSettings(), log_prior)
+    assert [(r["utterances"], r["max_active"]) for r in tried] == [(3, 500)] * most + [(6, 2000)]
 
 
 def test_without_dev_nothing_changes(tmp_path):
