@@ -58,10 +58,13 @@ def estimates(states: Sequence[CellState]) -> list[Cost | None]:
     rest: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
     megabytes: defaultdict[str, list[float]] = defaultdict(list)
     # a cell that only its split tells from a finished one tells as much as that does
-    known = dict.fromkeys((s.recipe, s.folder if s.row is not None else s.trained_in) for s in states)
-    for recipe, folder in known:
+    names = {s.folder if s.row is not None else s.trained_in: s.recipe for s in states}
+    # those that another bench left in the same folder were made on the same corpus and machine
+    beside = (f.parent for parent in {s.folder.parent for s in states} for f in parent.glob("*/record.json"))
+    for folder in sorted({*names, *beside}):
         with contextlib.suppress(AsrError):  # unfinished, or damaged, which the bench itself will say
             record = RunRecord.load(folder)
+            recipe = names.get(folder, record.row["recipe"])
             hours, seconds = float(record.row["hours"]), dict(record.seconds)
             work = _work(parse(ExperimentSettings, record.config), hours)
             training[recipe].append((work, seconds.pop("train", 0.0) / 60))

@@ -52,7 +52,8 @@ STEP_UTTERANCES = 100  # of dev, that steps of a training are compared on
 class LmSettings(Settings):
     """The n-gram estimated from the corpus' lm.txt; a corpus with a language model of its own uses that."""
 
-    order: int = Field(3, ge=1)
+    # 0: without language model, every word of it equally probable
+    order: int = Field(3, ge=0)
     # running words of lm.txt to estimate it from, whether the corpus has a model of its own or not
     words: int | None = Field(None, ge=1)
 
@@ -376,10 +377,15 @@ def language_model(corpus: Corpus, settings: LmSettings) -> Path:
     sentences = lm_text(corpus, settings)
     if sentences is None:
         assert corpus.lm_path is not None
-        return corpus.lm_path
+        if settings.order:
+            return corpus.lm_path
+        sentences = [" ".join(NGram.read(corpus.lm_path).vocabulary)]
     path = cache_folder("lm") / f"{content_hash(chr(10).join(sentences), str(settings.order))}.arpa.gz"
     if not path.exists():
-        model = NGram.estimate(sentences, settings.order)
+        if settings.order:
+            model = NGram.estimate(sentences, settings.order)
+        else:
+            model = NGram.uniform(word for sentence in sentences for word in sentence.split())
         with replacing(path) as temporary:
             model.write(temporary)
     return path

@@ -136,7 +136,7 @@ def test_unknown_key_of_an_override_is_compared_with_those_of_the_recipe(recipe:
         ("mfcc_hmm", "model.features.cepstra=30", "30 of 26 mel_bins"),
         ("mfcc_hmm", "model.adaptation_frames=0", "greater than or equal to 1"),
         ("raw_ctc", "tune_utterances=-5", "greater than or equal to 1"),
-        ("raw_ctc", "lm.order=0", "greater than or equal to 1"),
+        ("raw_ctc", "lm.order=-1", "greater than or equal to 0"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(recipe: str, assignment: str, said: str) -> None:

@@ -90,6 +90,10 @@ def test_a_language_model_of_its_own_gives_way_to_words_that_are_asked_for(
     shutil.copyfile(language_model(corpus, LmSettings(order=1)), own.folder / "lm.arpa.gz")
     assert language_model(own, LmSettings()) == own.lm_path and text_words(own, LmSettings()) is None
     assert language_model(own, LmSettings(words=40)) == language_model(corpus, LmSettings(words=40))
+    # and without any, its words are still those that can be recognised
+    none = NGram.read(language_model(own, LmSettings(order=0)))
+    assert none.vocabulary == NGram.read(own.lm_path).vocabulary
+    assert len({p for word, p in none.probabilities[0].items() if word != "<s>"}) == 1
 
 
 def test_row_counts_every_word_of_the_test_split(finished, corpus: Corpus) -> None:

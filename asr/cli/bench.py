@@ -213,11 +213,14 @@ def _foretell(states: Sequence[CellState], jobs: int) -> None:
         typer.echo(f"{state.label}: {state.state}{about}, {state.folder}")
     waiting = sum(s.state == "waiting" for s in states)
     minutes = sum(c.minutes for c in costs if c) / min(jobs, max(1, waiting))
-    told = sum(c is not None for c in costs)
+    told = [c for c in costs if c is not None]
     if told:
-        typer.echo(f"{told} of {waiting} waiting cells: about {minutes:.0f} minutes, {jobs} at a time")
+        typer.echo(
+            f"{len(told)} of {waiting} waiting cells: about {minutes:.0f} minutes, {jobs} at a time, "
+            f"and {sum(c.megabytes for c in told):.0f} MB"
+        )
     elif waiting:
-        typer.echo("no estimate: no cell of this bench is finished yet")
+        typer.echo("no estimate: no cell of these recipes is finished in this folder yet")
 
 
 def _report(states: Sequence[CellState], folder: Path, corpus: Path, stopped: bool) -> list[str] | None:

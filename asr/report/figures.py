@@ -121,9 +121,9 @@ class Point:
 
     @property
     def lost(self) -> dict[str, float] | None:
-        """Points of WER by stage, seeds pooled; None unless all runs know."""
+        """Points of WER by stage, of the seeds that know, whose WER is their sum; None where none does."""
         known = [r.losses for r in self.runs if r.losses is not None]
-        if len(known) < len(self.runs):
+        if not known:
             return None
         words = sum(k.words for k in known)
         return {stage: 100 * sum(k.stages[stage] for k in known) / max(1, words) for stage in STAGES}

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from asr.record import note_path
 from asr.report.figures import Findings, Run, hours_text, unreadable_text, words_text
 from asr.stages import STAGES
@@ -193,7 +195,10 @@ def laws(findings: Findings) -> tuple[list[str], list[list[str]]]:
     """Headings and cells of the power laws, one row a recipe with three budgets or more."""
     head = [
         "recipe",
-        "law: WER % at h hours",
+        "law a·h^-b + c: WER % at h hours",
+        "a, 95%",
+        "b, 95%",
+        "c, 95%",
         "fits, p",
         "seeds",
         "foretold from smaller budgets",
@@ -207,7 +212,11 @@ def laws(findings: Findings) -> tuple[list[str], list[list[str]]]:
         hidden = curve.hidden()
         told = f"{hidden.rate:.1f} ({hidden.low:.1f} to {hidden.high:.1f})" if hidden else "-"
         law = f"{float(scale):.3g}·h^-{float(exponent):.2g} + {float(floor):.3g}"
-        rows.append([recipe, law, f"{curve.fit_p:.2f}", str(curve.seeds), told, f"{curve.rates[-1]:.1f}"])
+        ends = (np.quantile(part, [0.025, 0.975]) for part in curve.laws)
+        between = [f"{low:.2g} to {high:.2g}" for low, high in ends]
+        rows.append(
+            [recipe, law, *between, f"{curve.fit_p:.2f}", str(curve.seeds), told, f"{curve.rates[-1]:.1f}"]
+        )
     return head, rows
 
 
@@ -236,17 +245,18 @@ def contests(findings: Findings) -> tuple[list[str], list[list[str]]]:
 
 def losses(findings: Findings) -> tuple[list[str], list[list[str]]]:
     """Headings and cells of what each stage lost, one row a budget and recipe where it is known."""
-    known = sorted((p.hours, i, p) for i, p in enumerate(findings.points) if p.lost is not None)
+    known = sorted((p.hours, i, p, p.lost) for i, p in enumerate(findings.points) if p.lost is not None)
     rows = [
         [
             hours_text(hours),
             p.recipe,
-            *(f"{points:.1f}" for points in (p.lost or {}).values()),
-            f"{p.wer:.1f}",
+            ", ".join(str(r.row["seed"]) for r in p.runs if r.losses is not None),
+            *(f"{round(points, 1) + 0.0:.1f}" for points in lost.values()),  # + 0.0: no "-0.0"
+            f"{sum(lost.values()):.1f}",
         ]
-        for hours, _, p in known
+        for hours, _, p, lost in known
     ]
-    return ["hours", "recipe", *STAGES, "WER %"], rows
+    return ["hours", "recipe", "seeds", *STAGES, "WER %"], rows
 
 
 def _laws(findings: Findings) -> list[str]:

@@ -36,7 +36,7 @@ document.addEventListener("click", event => {
   document.querySelectorAll("audio").forEach(other => other.pause());
   const audio = document.getElementById(line.dataset.audio);
   audio.currentTime = word.dataset.at;
-  audio.play();
+  audio.play().catch(() => {});  // a click on another word stops it before it has begun
 });
 </script>"""
 

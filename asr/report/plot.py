@@ -133,9 +133,10 @@ def draw_stages(findings: Findings, width: float = 6.4, ink: str = "black") -> F
             right += np.maximum(points, 0)
             left += np.minimum(points, 0)
         if left.any():
-            rates = [p.wer for _, p in known]
+            rates = right + left
             axes.plot(rates, rows, "|", color=ink, markersize=16, markeredgewidth=1.8, label="WER")
             axes.axvline(0, color=ink, linewidth=0.8)
+            axes.margins(x=0.02)
         else:
             axes.set_xlim(left=0)
         axes.set_yticks(rows, [f"{hours_text(h)} h {p.recipe}" for h, p in known])

@@ -98,7 +98,7 @@ def compare_bootstrap(
     b: Sequence[Scores],
     groups: Sequence[str] | None = None,
     *,
-    draws: int = 10_000,
+    draws: int = 100_000,
     seed: int = 0,
 ) -> PairedBootstrap:
     """Paired bootstrap of two systems on the same utterances.
@@ -110,7 +110,7 @@ def compare_bootstrap(
     groups
         Speaker of each utterance, to resample speakers as wholes.
     draws
-        Number of resamples.
+        Number of resamples; with the default p is within 0.01 of that of all resamples.
     seed
         Seed of the resampling.
 
@@ -156,14 +156,17 @@ def grouped(table: np.ndarray, groups: Sequence[str] | None) -> np.ndarray:
 def resample(table: np.ndarray, draws: int, seed: int) -> Iterator[np.ndarray]:
     """Totals (draws, columns) of resamples with replacement, in blocks of bounded memory.
 
-    How often each row is drawn is multinomial, so a block is one matrix product.
+    How often each row is drawn makes a block one matrix product; in floats, which BLAS multiplies and which
+    hold these counts exactly.
     """
     rng = np.random.default_rng(seed)
     rows = len(table)
     block = max(1, 4_000_000 // rows)
     for start in range(0, draws, block):
-        times = rng.multinomial(rows, np.full(rows, 1 / rows), size=min(block, draws - start))
-        yield times @ table
+        count = min(block, draws - start)
+        drawn = rng.integers(rows, size=(count, rows)) + rows * np.arange(count)[:, None]
+        times = np.bincount(drawn.ravel(), minlength=count * rows).reshape(count, rows)
+        yield times.astype(float) @ table.astype(float)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -71,6 +71,21 @@ class NGram:
         return cls(*estimate(sentences, order, vocabulary))
 
     @classmethod
+    def uniform(cls, words: Iterable[str]) -> NGram:
+        """Each of the words, and the end of a sentence, as probable as any other: no language model at all.
+
+        Raises
+        ------
+        LanguageModelError
+            If there is no word.
+        """
+        known = sorted(set(words) - {BOS, EOS, UNKNOWN})
+        if not known:
+            raise LanguageModelError("no word for a language model")
+        p = -math.log10(len(known) + 1)
+        return cls([{BOS: MISSING, EOS: p} | dict.fromkeys(known, p)], [])
+
+    @classmethod
     def read(cls, path: str | Path) -> NGram:
         r"""Read an ARPA file, gzipped if its name ends in ``.gz``.
 

@@ -248,7 +248,8 @@ def test_test_is_scored_on_what_was_trained_for_dev(tmp_path):
     again = plan(on_test, tmp_path)
     assert [s.trained_in for s in again] == [states[0].folder, states[1].folder, again[2].folder]
     costs = estimates(again)
-    assert costs[0] and costs[1] and costs[2] is None
+    # the third has to be trained anew
+    assert costs[2].minutes > costs[0].minutes == costs[1].minutes
     run_bench(again, tmp_path, run=stub.run, executor=stub.thread)
     assert (again[0].folder / "checkpoints").resolve() == states[0].folder / "checkpoints"
     assert [r["split"] for r in rows(tmp_path / "results.csv")] == ["test"] * 3
@@ -603,8 +604,14 @@ def test_estimates_follow_the_finished_cells(tmp_path):
     (cost,) = estimates([*states, *plan([half], tmp_path)])[-1:]
     assert expected[2] / 2 < cost.minutes < expected[2] - 1
     # one budget: proportional to the hours
+    for state in states:
+        if state.cell.hours == 0.5:
+            (state.folder / "record.json").unlink()
     one = [s for s in states if s.cell.hours != 0.5]
     assert estimates(one)[3].minutes == pytest.approx(8)
+    # cells of other budgets in the same folder tell as much as those of the bench
+    (other,) = estimates(plan([Cell(Path("toy"), "mfcc_hmm", 4.0)], tmp_path))
+    assert other.minutes == pytest.approx(8)
 
 
 def test_empty_table_has_a_header(tmp_path):

@@ -207,7 +207,7 @@ def test_dry_run_lists_cells_and_does_nothing(bench, tmp_path):
     done = bench("--dry-run", "--hours", "0.5,all", "--recipes", "raw_ctc", "--seeds", "7")
     assert done.code == 0
     *cells, told = done.out.splitlines()
-    assert told == "no estimate: no cell of this bench is finished yet"
+    assert told == "no estimate: no cell of these recipes is finished in this folder yet"
     assert [line.split(",")[:3] for line in cells] == [
         ["raw_ctc", " 0.5 h", " seed 7: waiting"],
         ["raw_ctc", " all hours", " seed 7: waiting"],
@@ -216,7 +216,7 @@ def test_dry_run_lists_cells_and_does_nothing(bench, tmp_path):
     bench("--hours", "0.5,1", "--recipes", "raw_ctc")
     done = bench("--dry-run", "--hours", "0.5,1,2", "--recipes", "raw_ctc")
     assert "raw_ctc, 2 h, seed 0: waiting, about 0.0 min and 2 MB" in done.out
-    assert done.out.splitlines()[-1] == "1 of 1 waiting cells: about 0 minutes, 1 at a time"
+    assert done.out.splitlines()[-1] == "1 of 1 waiting cells: about 0 minutes, 1 at a time, and 2 MB"
 
 
 def test_a_corpus_of_the_user_is_no_quick_bench(bench, run, monkeypatch, tmp_path):

@@ -1,3 +1,4 @@
+import asyncio
 import base64
 import html.parser
 import io
@@ -5,12 +6,17 @@ import itertools
 import json
 import re
 import shutil
+import subprocess
 import sys
+import time
+import urllib.request
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
+from tornado.websocket import websocket_connect
 
 from asr.bench import plan, run_bench
 from asr.data.corpus import Corpus
@@ -24,6 +30,8 @@ from asr.report.plot import draw_cost, draw_curve, draw_stages, draw_texts, inli
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))
 import stub
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 
 
 @pytest.fixture(scope="module")
@@ -155,13 +163,18 @@ def test_stages_are_drawn_and_add_up_to_the_error_rate(found, written):
     for point in found.points:
         assert sum(point.lost.values()) == pytest.approx(point.wer)
     text = (written[0] / "RESULTS.md").read_text()
-    head = "| hours | recipe | search | vocabulary | language model | acoustics | pronunciation | WER % |"
+    stages = "search | vocabulary | language model | acoustics | pronunciation"
+    head = f"| hours | recipe | seeds | {stages} | WER % |"
     rows = text[text.index(head) :].split("\n\n")[0].splitlines()[2:]
-    assert len(rows) == len(found.points) and rows[0].startswith("| 0.1 | mfcc_hmm | 0.0 | ")
+    assert len(rows) == len(found.points) and rows[0].startswith("| 0.1 | mfcc_hmm | 0, 1 | 0.0 | ")
     page = (written[0] / "report.html").read_text()
     assert "Which stage lost the words" in page and "0.25 h phoneme_ctc" in page
     unknown = replace(found.points[0], runs=(replace(found.points[0].runs[0], losses=None),))
     assert unknown.lost is None
+    # where one of two seeds knows, it alone is told of
+    one, other = found.points[0].runs
+    some = replace(found.points[0], runs=(replace(one, losses=None), other))
+    assert sum(some.lost.values()) == pytest.approx(other.row["wer"], abs=1e-3)
 
 
 def test_a_stage_that_did_harm_is_left_of_zero(found):
@@ -323,9 +336,9 @@ def test_page_is_whole_and_needs_no_network(written):
     assert text.count("<details>") == 24
 
 
-def test_worst_utterances_play_from_their_words(tmp_path):
-    """One player for each of the worst utterances, and each of its words starts where it was recognised."""
-    import soundfile
+@pytest.fixture
+def playing(tmp_path):
+    """A page with players, and what was recognised where."""
     from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
 
     cell = stub.cells(hours=(0.1,))[2]
@@ -333,7 +346,8 @@ def test_worst_utterances_play_from_their_words(tmp_path):
     path = tmp_path / "run" / "decode" / "test" / "hyp.jsonl"
     entries = [json.loads(line) for line in path.read_text().splitlines()]
     for e in entries:
-        e["words"] = [[w, 0.25 * k, 0.2, 1.0] for k, w in enumerate(e["text"].split())]
+        texts = e["text"].split()
+        e["words"] = [[w, round(0.9 * k / len(texts), 2), 0.05, 1.0] for k, w in enumerate(texts)]
     path.write_text("".join(json.dumps(e) + "\n" for e in entries))
     cuts = []
     for e in entries:
@@ -344,7 +358,13 @@ def test_worst_utterances_play_from_their_words(tmp_path):
         cuts.append(MonoCut(e["id"], 0.0, 1.0, 0, [said], recording=recording))
     Corpus.write(tmp_path / "toy", "toy", {"test": CutSet.from_cuts(cuts)}, "A AH\n", "A\n")
     write_report(tmp_path, [tmp_path / "run"], {}, provenance(), tmp_path / "toy")
-    page = (tmp_path / "report.html").read_text()
+    return tmp_path / "report.html", entries
+
+
+def test_worst_utterances_play_from_their_words(playing):
+    """One player for each of the worst utterances, and each of its words starts where it was recognised."""
+    path, entries = playing
+    page = path.read_text()
     check = Checker()
     check.feed(page)
     assert check.open == [] and check.outside == []
@@ -357,6 +377,85 @@ def test_worst_utterances_play_from_their_words(tmp_path):
         (entry,) = (e for e in entries if e["id"] == name)
         starts = [float(t) for t in re.findall(r'data-at="([\d.]+)" title', block)]
         assert starts == [w[1] for w in entry["words"]]
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium to open the page with")
+@pytest.mark.parametrize("width", [390, 1200])
+def test_clicked_through_in_chromium_the_page_has_no_error_and_fits(playing, tmp_path, width):
+    """Every fold opened, every word clicked, waiting for its sound and faster than one can listen."""
+    path, _ = playing
+    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0"]
+    command += ["--remote-allow-origins=*", f"--user-data-dir={tmp_path / 'profile'}", "about:blank"]
+    browser = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    try:
+        told = tmp_path / "profile" / "DevToolsActivePort"
+        deadline = time.monotonic() + 60
+        while not told.exists() or not told.read_text().count("\n"):
+            assert browser.poll() is None and time.monotonic() < deadline, "Chromium did not start"
+            time.sleep(0.1)
+        errors, seen = asyncio.run(_click_through(told.read_text().split()[0], path, width))
+    finally:
+        browser.kill()
+        browser.wait()
+    assert errors == []
+    assert seen["outside"] == [] and seen["width"] <= width
+    assert seen["folds"] > 0 and seen["played"] == seen["words"] > 8
+
+
+async def _click_through(port, path, width):
+    """Console errors and exceptions, and what was seen, of a page opened by the DevTools protocol."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/json") as tabs:
+        address = next(t["webSocketDebuggerUrl"] for t in json.load(tabs) if t["type"] == "page")
+    socket = await websocket_connect(address, max_message_size=2**26)
+    number, events = itertools.count(), []
+
+    async def call(method, **params):
+        mine = next(number)
+        await socket.write_message(json.dumps({"id": mine, "method": method, "params": params}))
+        while True:
+            message = json.loads(await asyncio.wait_for(socket.read_message(), 60))
+            if message.get("id") == mine:
+                return message["result"]
+            events.append(message)
+
+    async def js(expression):
+        found = await call("Runtime.evaluate", expression=expression, awaitPromise=True, userGesture=True)
+        assert "exceptionDetails" not in found, found
+        return found["result"].get("value")
+
+    for domain in ("Runtime", "Log", "Page", "Network"):
+        await call(f"{domain}.enable")
+    size = {"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": width < 600}
+    await call("Emulation.setDeviceMetricsOverride", **size)
+    await call("Page.navigate", url=path.as_uri())
+    ready = f"document.readyState == 'complete' && location.href == {json.dumps(path.as_uri())}"
+    deadline = time.monotonic() + 60
+    while not await js(ready):
+        assert time.monotonic() < deadline, "the page did not load"
+        await asyncio.sleep(0.1)
+    await js("document.querySelectorAll('summary').forEach(s => s.click())")
+    await js("words = document.querySelectorAll('[data-at]'); words.forEach(w => w.click())")
+    seen = {
+        "folds": await js("document.querySelectorAll('details[open]').length"),
+        "width": await js("document.documentElement.scrollWidth"),
+        "words": await js("words.length"),
+    }
+    # a word plays when its own player, and no other, is on, at the word or after it
+    await js("""
+        player = w => document.getElementById(w.closest('[data-audio]').dataset.audio);
+        on = w => (!player(w).paused || player(w).ended) && player(w).currentTime >= +w.dataset.at - 0.05
+            && [...document.querySelectorAll('audio')].every(a => a === player(w) || a.paused);
+        plays = async w => {
+            w.click();
+            for (let i = 0; i < 100 && !on(w); i++) await new Promise(done => setTimeout(done, 20));
+            return on(w);
+        };
+        played = async () => { let n = 0; for (const w of words) n += await plays(w); return n; };""")
+    seen["played"] = await js("played()")
+    asked = [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
+    seen["outside"] = [url for url in asked if not url.startswith(("data:", path.as_uri()))]
+    bad = ("Runtime.exceptionThrown", "Runtime.consoleAPICalled", "Log.entryAdded")
+    return [e for e in events if e["method"] in bad], seen
 
 
 def test_unreadable_run_is_named_and_the_rest_shown(folders, tmp_path):

@@ -1,4 +1,5 @@
 import gzip
+import math
 import os
 import random
 import time
@@ -172,6 +173,16 @@ def test_broken_count_in_a_real_model(tmp_path, reference):
     del lines[3000]
     with pytest.raises(LanguageModelError, match=r"lm.arpa:3: .*says 58306 2-grams, found 58305"):
         NGram.read(written(tmp_path, "\n".join(lines)))
+
+
+def test_without_language_model_every_word_is_as_probable_as_the_others(tmp_path):
+    model = NGram.uniform(["B", "A", "B", "</s>", "C"])
+    assert model.vocabulary == ("A", "B", "C") and model.order == 1
+    assert model.score("C A B") == pytest.approx(np.full(4, -math.log10(4)))
+    model.write(tmp_path / "lm.arpa")
+    assert NGram.read(tmp_path / "lm.arpa").score("A A") == pytest.approx(np.full(3, -math.log10(4)))
+    with pytest.raises(LanguageModelError, match="no word"):
+        NGram.uniform(["</s>"])
 
 
 def random_sentences(vocabulary, count=300):
