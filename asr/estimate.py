@@ -11,10 +11,10 @@ from typing import NamedTuple
 import numpy as np
 
 from asr.bench import CellState
+from asr.cell import ExperimentSettings
 from asr.config import parse
 from asr.data.corpus import Corpus
 from asr.errors import AsrError
-from asr.experiment import ExperimentSettings
 from asr.models.ctc.settings import CtcSettings
 from asr.record import RunRecord
 

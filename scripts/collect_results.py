@@ -9,8 +9,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from asr.cell import Cell, recipe_names
 from asr.errors import AsrError, DataError, UsageError
-from asr.experiment import Cell, recipe_names
 from asr.files import write_text
 from asr.record import RunRecord
 from asr.report.figures import Run

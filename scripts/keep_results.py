@@ -18,10 +18,10 @@ from urllib.parse import quote, unquote
 
 import typer
 
+from asr.cell import Cell
 from asr.data.budget import Budget
 from asr.data.corpus import Corpus
 from asr.errors import AsrError, DataError
-from asr.experiment import Cell
 from asr.files import content_hash, write_text
 from asr.record import RunRecord, note_path
 from asr.score import score_texts

@@ -6,12 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from asr.cell import LmSettings
 from asr.data.audio import load_cut
 from asr.data.budget import Budget
 from asr.data.corpora.grid import prepare
 from asr.data.corpora.synth import prepare as prepare_synth
 from asr.decode.align import align
-from asr.experiment import LmSettings, full_lexicon, language_model
+from asr.experiment import full_lexicon, language_model
 from asr.models.gmmhmm.model import GmmHmm
 from asr.models.gmmhmm.settings import GmmHmmSettings
 from asr.text.lexicon import Lexicon

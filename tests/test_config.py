@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
+from asr.cell import recipe_names, recipe_settings
 from asr.config import Settings, load_yaml, merge, override, parse
 from asr.errors import ConfigError
-from asr.experiment import recipe_names, recipe_settings
 
 
 class Inner(Settings):

@@ -18,6 +18,7 @@ from safetensors.numpy import load_file
 from threadpoolctl import threadpool_info
 
 from asr.bench import plan, run_bench
+from asr.cell import Cell, LmSettings
 from asr.cli.main import main
 from asr.data.audio import load_cut
 from asr.data.corpora.synth import prepare
@@ -27,7 +28,7 @@ from asr.decode.topology import Topology
 from asr.decode.tune import neighbours
 from asr.emissions import Emissions
 from asr.errors import ConfigError, DataError, ModelError
-from asr.experiment import Cell, LmSettings, _trained, evaluate_split, language_model, run_cell, text_words
+from asr.experiment import _trained, evaluate_split, language_model, run_cell, text_words
 from asr.models import factory
 from asr.models.base import AcousticModel
 from asr.record import RunRecord

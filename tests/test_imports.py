@@ -16,9 +16,9 @@ LAYERS = (
     ("asr.features", "asr.decode", "asr.formats"),
     ("asr.models",),
     ("asr.system",),
-    ("asr.evaluation", "asr.experiment", "asr.record"),
+    ("asr.cell", "asr.evaluation", "asr.experiment", "asr.record"),
     ("asr.stages",),
-    ("asr.bench", "asr.cluster", "asr.report"),
+    ("asr.bench", "asr.cluster", "asr.design", "asr.report"),
     ("asr.estimate",),
     ("asr.cli",),
 )

@@ -13,7 +13,8 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from asr.bench import CellState, Hours
+    from asr.bench import CellState
+    from asr.design import Hours
 
 
 def bench(
@@ -92,18 +93,10 @@ def bench(
     cell is named and the others go on; audio that cannot be read for scoring is named and counts as deleted.
     The exit code is then 1.
     """
-    from asr.bench import (
-        CorpusSettings,
-        apart,
-        load_bench,
-        plan,
-        report_folder,
-        run_bench,
-        run_cell,
-        run_staged,
-    )
+    from asr.bench import apart, plan, report_folder, run_bench, run_cell, run_staged
     from asr.cluster import connect
     from asr.data.corpus import Corpus
+    from asr.design import CorpusSettings, load_bench
     from asr.errors import AsrError, UsageError
     from asr.progress import console
     from asr.report.live import BenchDisplay

@@ -114,9 +114,9 @@ def examine(thing: Path, language: str = "en") -> tuple[str, Findings]:
 
 def _learn_by_heart(folder: Path, kind: str, recipe: str, overrides: Sequence[str], found: Findings) -> None:
     """Whether a recipe's network learns ten utterances; those that it does not are named."""
+    from asr.cell import recipe_settings
     from asr.data.corpus import Corpus
     from asr.errors import AsrError, ModelError, UsageError
-    from asr.experiment import recipe_settings
     from asr.models.ctc.overfit import LEARNED, PASSES, overfit
     from asr.models.ctc.settings import CtcSettings
     from asr.text.lexicon import Lexicon
@@ -151,11 +151,11 @@ def _learn_by_heart(folder: Path, kind: str, recipe: str, overrides: Sequence[st
 
 def _check_settings(path: Path) -> Findings:
     """A recipe, a bench, or a part that they list under `extends:`."""
-    from asr.bench import load_bench
+    from asr.cell import recipe_settings
     from asr.config import load_yaml
     from asr.data.check import Findings
+    from asr.design import load_bench
     from asr.errors import AsrError
-    from asr.experiment import recipe_settings
 
     found = Findings()
     try:

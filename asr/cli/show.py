@@ -121,7 +121,7 @@ def describe(thing: str) -> Facts:
         if path.name.lower().endswith(ngram.SUFFIXES):
             return {"kind": "language model", "path": thing, **_language_model(path)}
         return {"kind": "lexicon", "path": thing, **_lexicon(path)}
-    from asr.experiment import recipe_names
+    from asr.cell import recipe_names
 
     if thing not in recipe_names():
         near = difflib.get_close_matches(thing, recipe_names(), n=1)
@@ -132,8 +132,8 @@ def describe(thing: str) -> Facts:
 
 def _settings(recipe: str) -> Facts:
     """A recipe or its file fully resolved; another YAML file with what it extends."""
+    from asr.cell import recipe_settings
     from asr.config import load_yaml
-    from asr.experiment import recipe_settings
 
     path = Path(recipe)
     if path.is_file() and "recipe" not in (value := load_yaml(path)):

@@ -48,7 +48,8 @@ def train(
     result again. Audio that cannot be read for scoring is named and counts as deleted; the exit code is
     then 1.
     """
-    from asr.experiment import Cell, run_cell
+    from asr.cell import Cell
+    from asr.experiment import run_cell
     from asr.progress import console
 
     begun = () if init_from is None else (f"model.init_from={json.dumps(str(init_from))}",)

@@ -34,6 +34,7 @@ from speechbrain.nnet.schedulers import NewBobScheduler, update_learning_rate
 from speechbrain.processing.features import InputNormalization
 from speechbrain.utils.metric_stats import ErrorRateStats
 
+from asr.cell import ExperimentSettings, LmSettings
 from asr.config import parse
 from asr.data.audio import load_cut
 from asr.data.budget import Budget
@@ -42,15 +43,7 @@ from asr.decode.search import SearchSettings
 from asr.decode.topology import Topology
 from asr.emissions import Emissions
 from asr.errors import AsrError, UsageError
-from asr.experiment import (
-    ExperimentSettings,
-    LmSettings,
-    evaluate_split,
-    full_lexicon,
-    language_model,
-    search_lexicon,
-    tune_on,
-)
+from asr.experiment import evaluate_split, full_lexicon, language_model, search_lexicon, tune_on
 from asr.files import write_json
 from asr.models.ctc.settings import CtcSettings
 from asr.models.ctc.targets import Targets

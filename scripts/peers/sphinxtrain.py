@@ -22,11 +22,12 @@ import soundfile
 import typer
 from lhotse import CutSet
 
+from asr.cell import LmSettings, recipe_settings
 from asr.data.audio import load_cut
 from asr.data.budget import Budget
 from asr.data.corpus import Corpus
 from asr.errors import AsrError, ModelError, UsageError
-from asr.experiment import LmSettings, full_lexicon, language_model, recipe_settings, some_of
+from asr.experiment import full_lexicon, language_model, some_of
 from asr.files import write_json, write_text
 from asr.progress import track
 from asr.record import RunRecord, provenance

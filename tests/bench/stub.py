@@ -12,8 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from asr.bench import plan, run_bench
+from asr.cell import Cell
 from asr.errors import AudioError
-from asr.experiment import Cell
 from asr.files import write_text
 from asr.record import RunRecord, Stopwatch, provenance
 from asr.score import score_texts

@@ -17,11 +17,12 @@ import torch
 import yaml
 from threadpoolctl import threadpool_info
 
-from asr.bench import COLUMNS, CorpusSettings, load_bench, plan, process, run_bench, write_results
+from asr.bench import COLUMNS, plan, process, run_bench, write_results
+from asr.cell import Cell, recipe_settings
 from asr.data.corpora import Preparer
+from asr.design import CorpusSettings, load_bench
 from asr.errors import AsrError, ConfigError, DataError, ModelError, UsageError
 from asr.estimate import PowerLaw, estimates
-from asr.experiment import Cell, recipe_settings
 from asr.files import write_text
 from asr.models.ctc.training import heard_hours
 from asr.record import Stopwatch

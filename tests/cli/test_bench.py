@@ -14,8 +14,8 @@ from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
 
 from asr import bench as module
 from asr import experiment
+from asr.cell import Cell
 from asr.data.corpus import Corpus
-from asr.experiment import Cell
 from asr.files import alone
 from asr.record import RunRecord
 from asr.report import page

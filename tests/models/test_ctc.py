@@ -27,14 +27,13 @@ from asr.models.ctc.targets import Targets
 from asr.models.ctc.training import CtcTraining, collapse, divergence, spread_loss, written
 from asr.models.networks.batches import AHEAD, Ahead, Batch, Batches, Take, Utterances, frames_needed
 from asr.models.networks.checkpoint import SafeCheckpointIO
+from asr.models.networks.fit import Final, device_of
 from asr.models.networks.heard import Heard
 from asr.models.networks.network import FRAME_SHIFT_S, MINIMUM_FRAMES, Dropout, Encoded, Network
 from asr.models.networks.resume import Resume
-from asr.models.networks.training import (
+from asr.models.networks.schedule import (
     AGAIN,
     RISE,
-    Final,
-    device_of,
     dropout_for,
     epochs_for,
     rate_at,
@@ -484,16 +483,16 @@ def test_many_hours_are_masked_twice_and_with_more_masks(
     assert max(seen) == ((2, 5) if factor else (1, 2))
 
 
-@pytest.mark.parametrize("accumulate", [1, 2])
+@pytest.mark.parametrize(("accumulate", "optimizer"), [(1, None), (2, None), (1, "muon")])
 def test_a_resumed_fit_equals_an_unbroken_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, accumulate: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, accumulate: int, optimizer: str | None
 ) -> None:
     cuts = tone_cuts(tmp_path / "wav", 6)
     # everything random is on: speeds, noise, masks, dropout; and a running average is kept
     random = {
         **SMALL, "dropout": 0.1, "time_masks": 1, "channel_masks": 1, "speeds": (0.9, 1.0, 1.1),
         "accumulate": accumulate, "noise_share": 0.5, "room_share": 0.3, "consistency": 0.2,
-        "calm_start": 0.2, "average": 0.8,
+        "calm_start": 0.2, "average": 0.8, "optimizer": optimizer,
     }  # fmt: skip
     settings = CtcSettings(epochs=6, **random)
     unbroken = Ctc(settings, LEXICON, seed=2)
@@ -602,11 +601,11 @@ def test_a_fit_that_ran_out_of_minutes_does_not_train_again(tmp_path: Path, epoc
 def test_minutes_count_across_calls(
     tmp_path: Path, epochs_run: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from asr.models.networks import training
+    from asr.models.networks import fit
 
     cuts = tone_cuts(tmp_path / "wav", 2)
     now = [0.0]
-    monkeypatch.setattr(training, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(fit, "time", SimpleNamespace(monotonic=lambda: now[0]))
     step = CtcTraining.training_step
 
     def takes_a_minute(self, batch, index):  # type: ignore[no-untyped-def]

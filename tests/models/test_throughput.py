@@ -13,9 +13,9 @@ from lhotse import CutSet
 from asr.models.ctc.settings import CtcSettings
 from asr.models.ctc.training import CtcTraining
 from asr.models.networks.batches import Ahead, Batches, Utterances
+from asr.models.networks.fit import fit
 from asr.models.networks.network import Network
 from asr.models.networks.resume import Resume
-from asr.models.networks.training import fit
 from tests.models.test_ctc import cut_of, one_thread
 
 __all__ = ["one_thread"]

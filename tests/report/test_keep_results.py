@@ -11,10 +11,10 @@ from lhotse import CutSet, MonoCut, SupervisionSegment
 from typer.testing import CliRunner
 
 from asr.bench import plan, run_bench
+from asr.cell import Cell
 from asr.data.budget import Budget
 from asr.data.corpus import Corpus
 from asr.errors import ConfigError, DataError
-from asr.experiment import Cell
 from asr.record import RunRecord
 from asr.report.figures import Run
 from asr.score.files import read_transcripts

@@ -15,12 +15,14 @@ from asr.models.ctc.alarm import Alarm
 from asr.models.ctc.denominator import Denominator
 from asr.models.ctc.settings import CtcSettings
 from asr.models.networks.batches import Ahead, Batch, Batches, Utterances
+from asr.models.networks.fit import fit
 from asr.models.networks.heard import valid
 from asr.models.networks.network import FRAME_SHIFT_S, MINIMUM_FRAMES, Network
 from asr.models.networks.parallel import world
 from asr.models.networks.resume import Resume
+from asr.models.networks.schedule import batch_for, dropout_for, scheduled, steps_of
 from asr.models.networks.speakers import by_speaker, others
-from asr.models.networks.training import Training, batch_for, dropout_for, fit, scheduled, steps_of
+from asr.models.networks.training import Training
 from asr.progress import console
 
 TIME_MASKS = 2.5  # times as many where each batch is masked twice

@@ -26,9 +26,11 @@ from asr.models.gmmhmm.states import Parameters
 from asr.models.gmmhmm.store import name_at
 from asr.models.gmmhmm.transcribed import Transcribed
 from asr.models.networks.batches import Ahead, Batches, Take, Utterances
+from asr.models.networks.fit import fit
 from asr.models.networks.network import FRAME_SHIFT_S, MINIMUM_FRAMES, SUBSAMPLING, Network
 from asr.models.networks.resume import Resume, key_of
-from asr.models.networks.training import Training, batch_for, dropout_for, fit, scheduled, steps_of
+from asr.models.networks.schedule import batch_for, dropout_for, scheduled, steps_of
+from asr.models.networks.training import Training
 from asr.models.networks.transfer import begin
 from asr.progress import track
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple, Self
 
 import torch
@@ -277,6 +277,17 @@ class Network(nn.Module):
         """From the samples to the output."""
         first = nn.ModuleList([m for m in (self.subsample, self.beside) if m is not None])
         return [self.frontend, first, *self.blocks, *self.lstms, nn.ModuleList(self.heads)]
+
+    def inner(self) -> Iterator[tuple[torch.Tensor, int]]:
+        """The matrices between the first planes and the output layers, and how many each weight holds.
+
+        Those of an LSTM's four gates lie below each other in one weight.
+        """
+        yield self.subsample.project.weight, 1
+        for part in [*self.blocks, *self.lstms]:
+            for weight in part.parameters():
+                if weight.ndim > 1:
+                    yield weight, 4 if isinstance(part, BiLstm) else 1
 
     def drop(self, share: float) -> None:
         """Let every dropout of the encoder zero so much in training; a new network has none."""

@@ -42,6 +42,8 @@ class NetworkSettings(Settings):
     """Seconds of audio in a batch; fewer hours than 1.3 get smaller ones, by `training.batch_for`."""
     accumulate: int = Field(1, ge=1)
     """Batches whose gradients make one step: where a GPU or the memory holds only a part of `batch_s`."""
+    optimizer: Literal["adamw", "muon"] | None = None
+    """Muon makes the steps of the encoder's matrices orthogonal, AdamW takes the rest. None: AdamW alone."""
     learning_rate: float = Field(2e-3, gt=0)
     """Peak of the one-cycle schedule."""
     weight_decay: float = Field(1e-2, ge=0)
