@@ -16,8 +16,9 @@ from asr.models.gmmhmm.denominator import StateDenominator
 from asr.models.gmmhmm.hybrid import NOWHERE, Aligned, StateTraining
 from asr.models.gmmhmm.model import GmmHmm
 from asr.models.gmmhmm.settings import GmmHmmSettings
-from asr.models.networks.batches import Take, posteriors
+from asr.models.networks.batches import Take
 from asr.models.networks.network import MINIMUM_FRAMES, SUBSAMPLING, Network
+from asr.models.networks.posteriors import posteriors
 from tests.models.test_gmmhmm import LEXICON, RATE, tone_cuts
 
 

@@ -8,7 +8,7 @@ from scipy.optimize import brentq, least_squares
 
 from asr.errors import DataError
 from asr.score import Cells, compare_curves, curves, holm, paired
-from asr.score.curve import fit_power_law
+from asr.score.law import fit_power_law
 
 HOURS = np.array([0.1, 0.25, 0.5, 1.0, 2.27])
 # scale, exponent and floor in percent: these two cross at 0.37 h

@@ -27,8 +27,9 @@ from asr.errors import AsrError, DataError, ModelError
 from asr.files import content_hash, replacing, write_json
 from asr.models.ctc.settings import CtcSettings
 from asr.models.ctc.targets import Targets
-from asr.models.networks.batches import Utterances, posteriors
+from asr.models.networks.batches import Utterances
 from asr.models.networks.network import FRAME_SHIFT_S, Network
+from asr.models.networks.posteriors import posteriors
 from asr.models.networks.transfer import begin
 from asr.progress import track
 from asr.text.lexicon import Lexicon, Pronunciation, Spoken

@@ -31,8 +31,8 @@ from asr.models.gmmhmm.store import FeatureStore, native_rate
 from asr.models.gmmhmm.training import Ladder
 from asr.models.gmmhmm.transcribed import Transcribed
 from asr.models.gmmhmm.transform import RowStatistics, affine, fmllr
-from asr.models.networks.batches import posteriors
 from asr.models.networks.network import SUBSAMPLING, Network
+from asr.models.networks.posteriors import posteriors
 from asr.text.lexicon import Lexicon, Spoken
 from asr.text.units import Units
 
