@@ -350,7 +350,7 @@ def test_emissions_depend_on_the_speaker_not_on_the_batch(
     waves = [rng.standard_normal(n).astype(np.float32) * 0.1 for n in (2000, 9000, 31000, 12345)]
     waves[3] = np.cumsum(waves[3]) * 0.1  # of another colour
     together = model.emit(waves, RATE)
-    monkeypatch.setattr("asr.models.networks.batches.EMIT_S", 0.1)  # a batch for each
+    monkeypatch.setattr("asr.models.networks.posteriors.EMIT_S", 0.1)  # a batch for each
     apart = model.emit(waves[::-1], RATE)[::-1]
     for one, other in zip(together, apart, strict=True):
         np.testing.assert_allclose(one.scores, other.scores, atol=1e-4)
