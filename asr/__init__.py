@@ -10,7 +10,7 @@ _HOME = {
     "AcousticModel": "asr.models.base",
     "AsrError": "asr.errors",
     "Budget": "asr.data.budget",
-    "Cell": "asr.experiment",
+    "Cell": "asr.cell",
     "Corpus": "asr.data.corpus",
     "Emissions": "asr.emissions",
     "Graph": "asr.decode.graph",
