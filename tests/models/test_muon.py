@@ -49,11 +49,10 @@ def test_it_steps_as_that_of_torch_and_as_adamw() -> None:
             weight.grad = gradient.clone()
         for optimizer in (ours, *optimizers):
             optimizer.step()
-    # torch's normalises in bfloat16, ours before
-    torch.testing.assert_close(start[0].data, theirs[0].data, rtol=0, atol=2e-4)
+    torch.testing.assert_close(start[0].data, theirs[0].data, rtol=0, atol=1e-6)
     torch.testing.assert_close(start[1].data, start[0].data.view(12, 8, 1, 5), rtol=0, atol=0)
     torch.testing.assert_close(start[2].data, theirs[1].data, rtol=0, atol=0)
-    assert (start[0] - matrix).abs().mean() > 100 * 2e-4
+    assert (start[0] - matrix).abs().mean() > 1e-2
 
 
 def test_gates_below_each_other_are_matrices_of_their_own() -> None:

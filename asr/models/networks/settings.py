@@ -31,19 +31,19 @@ class NetworkSettings(Settings):
 
     # training
     epochs: int | None = Field(None, ge=1)
-    """Passes over the training set; None: by the rule of `training.epochs_for`, scaled by `effort`."""
+    """Passes over the training set; None: by the rule of `schedule.epochs_for`, scaled by `effort`."""
     effort: float = Field(1.0, gt=0)
     """Factor on the rule's number of epochs."""
     dropout: float | None = Field(None, ge=0, lt=1)
-    """Share of the encoder's numbers a step does without; None: by the rule of `training.dropout_for`."""
+    """Share of the encoder's numbers a step does without; None: by the rule of `schedule.dropout_for`."""
     max_minutes: float | None = Field(None, gt=0)
     """Training stops after the epoch that passes this many minutes; None: no limit."""
     batch_s: float = Field(100.0, gt=0)
-    """Seconds of audio in a batch; fewer hours than 1.3 get smaller ones, by `training.batch_for`."""
+    """Seconds of audio in a batch; fewer hours than 1.3 get smaller ones, by `schedule.batch_for`."""
     accumulate: int = Field(1, ge=1)
     """Batches whose gradients make one step: where a GPU or the memory holds only a part of `batch_s`."""
-    optimizer: Literal["adamw", "muon"] | None = None
-    """Muon makes the steps of the encoder's matrices orthogonal, AdamW takes the rest. None: AdamW alone."""
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    """AdamW; or Muon, which makes the steps of the encoder's matrices orthogonal, and AdamW for the rest."""
     learning_rate: float = Field(2e-3, gt=0)
     """Peak of the one-cycle schedule."""
     weight_decay: float = Field(1e-2, ge=0)

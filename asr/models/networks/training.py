@@ -23,7 +23,7 @@ MUON_DECAY = 10.0  # times as much weight decay for what Muon moves
 
 
 class Training(L.LightningModule):
-    """AdamW under a one-cycle schedule; what is taught, and how that is judged, is left open.
+    """AdamW, or Muon, under a one-cycle schedule; what is taught, and how that is judged, is left open.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ class Training(L.LightningModule):
             self.log("gradient_norm", norm)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """Weight decay on matrices alone; learned filters and what was taken over move slower."""
+        """Weight decay on matrices, most with Muon; learned filters and what was taken over move slower."""
         s = self.settings
         inner = {id(weight): gates for weight, gates in self.network.inner()} if s.optimizer == "muon" else {}
         groups: dict[tuple[str, bool, int], list[torch.nn.Parameter]] = {}
