@@ -206,9 +206,6 @@ def fit(
     metrics = CSVLogger(resume.workdir, "", "", flush_logs_every_n_steps=1)
     if going_on := resume.last.exists():
         console.print(f"resuming from {resume.last}", soft_wrap=True)
-        with warnings.catch_warnings():  # of a file that it deletes, whose lines stand in the next one
-            warnings.simplefilter("ignore")
-            _go_on(metrics, resume)
     if decay := module.settings.average:  # before what keeps the final weights
         callbacks.insert(0, WeightAveraging(device, avg_fn=functools.partial(averaged, decay=decay)))
     backend = "nccl" if device == "cuda" else "gloo"
@@ -216,6 +213,8 @@ def fit(
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        if going_on:
+            _go_on(metrics, resume)
         trainer = L.Trainer(
             accelerator=device,
             devices=processes,

@@ -50,9 +50,6 @@ class Muon(torch.optim.AdamW):
     scalable for LLM training", section 2.2 (weight decay, size of an update).
     """
 
-    def __init__(self, groups: list[dict[str, Any]], **options: Any) -> None:
-        super().__init__([{"matrices": 0, **group} for group in groups], **options)
-
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """One step; returns what `closure` does, which computes the gradients."""
@@ -61,7 +58,7 @@ class Muon(torch.optim.AdamW):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            if not group["matrices"]:
+            if not group.get("matrices"):
                 continue
             for weight in group["params"]:
                 if weight.grad is None:

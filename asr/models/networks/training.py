@@ -136,9 +136,8 @@ class Training(L.LightningModule):
         for (kind, old, matrices), some in groups.items():
             rate = (s.filter_rate if kind == "filters" else 1.0) * (s.init_rate if old else 1.0)
             decay = s.weight_decay * (MUON_DECAY if matrices else 1.0) if kind == "decayed" else 0.0
-            parts.append({"params": some, "lr": s.learning_rate * rate, "weight_decay": decay})
-            if inner:
-                parts[-1]["matrices"] = matrices
+            given = {"lr": s.learning_rate * rate, "weight_decay": decay, "matrices": matrices}
+            parts.append({"params": some, **given})
         kind_of = Muon if inner else torch.optim.AdamW
         optimizer = kind_of(parts, betas=(0.9, 0.98), fused=True)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_at(step, self.cycles))
