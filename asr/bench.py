@@ -267,15 +267,18 @@ def _link(state: CellState) -> None:
         own.symlink_to(os.path.relpath(other, state.folder), target_is_directory=True)
 
 
-def apart(run: RunCell, cell: Cell, folder: Path, stage: Callable[[str], None]) -> Row:
+def apart(run: RunCell, where: Path, cell: Cell, folder: Path, stage: Callable[[str], None]) -> Row:
     """Run a cell in a process of its own, from a worker that lives on: memory and death are the cell's.
+
+    `where`: the directory of the bench, in which paths of the cell and its settings are what they say.
 
     Raises
     ------
     UsageError
         If another process is at this cell: one that an earlier bench left behind on a worker, perhaps.
     """
-    with _only_one(folder), process(cores()) as pool:
+    with _only_one(where / folder), process(cores()) as pool:
+        pool.submit(os.chdir, where).result()
         row, error = pool.submit(_work, run, cell, folder).result()
     if row is None:
         raise AsrError(error or "failed")

@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pydantic
 
@@ -105,7 +105,7 @@ class BenchSettings(Settings):
     variants: dict[str, Variant] = pydantic.Field(default_factory=dict)
     # hours of training audio; "all" for the whole train split. None: an eighth, a quarter, half and all of it
     hours: Hours | None = None
-    seeds: tuple[int, ...] = (0,)
+    seeds: tuple[Annotated[int, pydantic.Field(ge=0)], ...] = (0,)
     # words of text for the language model; "all" for the whole lm.txt, or the corpus' own model
     texts: tuple[int | Literal["all"], ...] = ("all",)
     # what is scored; dev to choose between settings, so that test stays unseen
@@ -163,17 +163,6 @@ class BenchSettings(Settings):
         return tuple(
             reversed(dict.fromkeys(reversed(given)))
         )  # what is said twice, as on the command line, once
-
-    def absolute(self) -> BenchSettings:
-        """The same with full paths of recipe files, for workers that have a directory of their own."""
-
-        def full(recipe: str) -> str:
-            return str(Path(recipe).resolve()) if Path(recipe).suffix in (".yaml", ".yml") else recipe
-
-        variants = {n: v.model_copy(update={"of": full(v.of)}) for n, v in self.variants.items()}
-        changes = {full(name): given for name, given in self.set.items()}
-        recipes = tuple(map(full, self.recipes))
-        return self.model_copy(update={"recipes": recipes, "variants": variants, "set": changes})
 
 
 def _doubling(corpus: Path) -> Hours:
@@ -240,7 +229,10 @@ def load_bench(conf: str | Path, overrides: Sequence[str] | None = None, **chang
         settings = settings.model_copy(update={"set": dict(settings.set) | extended})
     named: dict[str, str] = {}
     for recipe in settings.recipes:
-        name = recipe_settings(settings.base(recipe), settings.overrides(recipe)).recipe
+        cell = recipe_settings(settings.base(recipe), settings.overrides(recipe))
+        name = cell.recipe
+        if cell.lm.words is not None:  # curves are of one text, and this recipe would be left out of them
+            raise ConfigError(f"{recipe}: sets lm.words", fix="give words of text by `texts`")
         if recipe in settings.variants and name != recipe:
             raise ConfigError(f"variants: {recipe!r} is given another name, {name!r}", path=path)
         if name in named:  # table and curves know recipes by name: the two would be taken for seeds of one

@@ -58,7 +58,8 @@ def estimates(states: Sequence[CellState]) -> list[Cost | None]:
     rest: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
     megabytes: defaultdict[str, list[float]] = defaultdict(list)
     # a cell that only its split tells from a finished one tells as much as that does
-    names = {s.folder if s.row is not None else s.trained_in: s.recipe for s in states}
+    names = {s.trained_in: s.recipe for s in states}
+    names |= {s.folder: s.recipe for s in states if s.row is not None}
     # those that another bench left in the same folder were made on the same corpus and machine
     beside = (f.parent for parent in {s.folder.parent for s in states} for f in parent.glob("*/record.json"))
     for folder in sorted({*names, *beside}):

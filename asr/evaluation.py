@@ -25,6 +25,8 @@ from asr.score import score_texts
 from asr.system import System
 from asr.text.units import WORD_END
 
+LOSSES = "stages.json"  # beside the hypotheses whose errors it shares out
+
 
 class Emitted(NamedTuple):
     """One utterance's emissions.
@@ -157,6 +159,7 @@ def evaluate(system: System, cuts: CutSet, folder: Path, phones: dict[str, list[
         if i in tokens:
             entry["greedy"] = " ".join(tokens[i])
         lines.append(json.dumps(entry, ensure_ascii=False) + "\n")
+    (folder / LOSSES).unlink(missing_ok=True)  # they are of other hypotheses
     write_text(folder / "hyp.jsonl", "".join(lines))
     write_text(folder / "errors.txt", words.report())
     write_json(folder / "scores.json", figures)

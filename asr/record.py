@@ -87,7 +87,7 @@ class RunRecord:
 
 def scored_split(run: Path) -> str:
     """The split that a run's own results are of; test for a folder without a record."""
-    return RunRecord.load(run).row["split"] or "test" if (run / "record.json").exists() else "test"
+    return RunRecord.load(run).row["split"] if (run / "record.json").exists() else "test"
 
 
 def note_path(run: Path) -> Path:

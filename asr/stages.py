@@ -17,7 +17,7 @@ from asr.decode.search import SearchSettings, beam_search, scaled
 from asr.decode.topology import Topology
 from asr.emissions import Emissions
 from asr.errors import DataError
-from asr.evaluation import emissions_of
+from asr.evaluation import LOSSES, emissions_of
 from asr.experiment import full_lexicon, search_lexicon
 from asr.files import write_json
 from asr.score import read_decoded, score_texts
@@ -82,7 +82,7 @@ class Losses:
 
 def stages_path(run: Path, split: str) -> Path:
     """Where a run keeps the losses of a split."""
-    return run / "decode" / split / "stages.json"
+    return run / "decode" / split / LOSSES
 
 
 def attribute(run: Path, corpus: Corpus, split: str = "test") -> Losses:

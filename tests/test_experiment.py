@@ -323,6 +323,18 @@ def test_another_corpus_leaves_the_results_of_the_run_alone(
         attribute(folder, Corpus.open(tmp_path / "other"))
 
 
+def test_the_same_again_leaves_the_results_of_the_run_alone(finished, corpus, monkeypatch, capsys) -> None:
+    _, folder, row = finished
+    before = (folder / "decode" / "test" / "hyp.jsonl").stat().st_mtime_ns
+    monkeypatch.setattr(sys, "argv", ["asr", "evaluate", str(folder), "--data", str(corpus.folder)])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 0
+    assert (folder / "decode" / "test" / "hyp.jsonl").stat().st_mtime_ns == before
+    again = json.loads((folder / "decode" / "test@again" / "scores.json").read_text())
+    assert again["wer"] == row["wer"]
+
+
 def test_another_search_leaves_the_results_of_the_run_alone(finished, corpus, monkeypatch, capsys) -> None:
     _, folder, row = finished
     before = (folder / "decode" / "test" / "scores.json").read_text()

@@ -143,14 +143,11 @@ def bench(
     if cluster is not None:
         workers = connect(cluster)
         where = {"jobs": workers.number, "executor": workers.executor}
-        run = functools.partial(apart, run)
-        wanted = wanted.absolute()
+        run = functools.partial(apart, run, Path.cwd())
     # what stops a container or a job of a cluster: as Ctrl-C does, it leaves a table and a page
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     said, code = {}, 0
     for one, corpus, budgets, results in places:
-        if cluster is not None:  # workers have a directory of their own
-            corpus, results = corpus.resolve(), results.resolve()
         states: list[CellState] | None = None
         stopped = False
         try:

@@ -69,20 +69,24 @@ def compare(
     typer.echo(
         f"A - B: {paired.difference:+.2f} points of WER, 95% interval {paired.low:+.2f} to {paired.high:+.2f}"
     )
-    typer.echo(
-        f"paired bootstrap over utterances: p = {paired.p:.4f}, B better in {100 * paired.b_better:.1f}%"
-    )
+    typer.echo(f"paired bootstrap over utterances: {_p(paired.p)}, B better in {100 * paired.b_better:.1f}%")
     enough = by_speaker is not None and people >= SPEAKERS
     if by_speaker:
         typer.echo(
-            f"paired bootstrap over {people} speakers: p = {by_speaker.p:.4f}, "
+            f"paired bootstrap over {people} speakers: {_p(by_speaker.p)}, "
             f"interval {by_speaker.low:+.2f} to {by_speaker.high:+.2f}"
-            + ("" if enough else f"; fewer than {SPEAKERS} are too few to judge by")
+            + ("" if enough else f"; fewer than {SPEAKERS} say nothing of others")
         )
-    typer.echo(f"MAPSSWE: p = {segments.p:.4f} (z = {segments.z:.3f}, {segments.segments} segments)")
+    typer.echo(f"MAPSSWE: {_p(segments.p)} (z = {segments.z:.3f}, {segments.segments} segments)")
     judge = by_speaker if by_speaker and enough else paired
     tests = f"MAPSSWE and the bootstrap over {'speakers' if enough else 'utterances'}"
+    if not enough:
+        tests += ", for these speakers"
     typer.echo(_verdict(segments.p, judge.p, paired.difference, tests))
+
+
+def _p(p: float) -> str:
+    return "p < 0.0001" if p < 1e-4 else f"p = {p:.4f}"
 
 
 def _verdict(segment_p: float, bootstrap_p: float, difference: float, tests: str) -> str:

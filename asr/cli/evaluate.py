@@ -24,9 +24,10 @@ def evaluate(
 ) -> None:
     """Decode one split with a trained run and count its errors.
 
-    Writes hyp.jsonl, scores.json and errors.txt (alignments of every utterance) to RUN/decode/SPLIT; on
-    another corpus than the run's own to SPLIT@CORPUS beside it, with another search to a folder that is named
-    after the changes. Audio that cannot be read is named and counts as deleted; the exit code is then 1.
+    Writes hyp.jsonl, scores.json and errors.txt (alignments of every utterance) to RUN/decode/SPLIT. What is
+    there of the run's own results stays: a split that they are of goes to SPLIT@again beside it, another
+    corpus than the run's own to SPLIT@CORPUS, another search to a folder that is named after the changes.
+    Audio that cannot be read is named and counts as deleted; the exit code is then 1.
     """
     from asr.cli.train import result_line
     from asr.data.corpus import Corpus
@@ -37,21 +38,25 @@ def evaluate(
     system = System.load(run).changed(changes, one_pass)
     corpus = Corpus.open(data)
     lexicon = full_lexicon(corpus)  # of what is said there, which is what phonemes are counted in
-    where = split if _own(run, split, corpus) else f"{split}@{corpus.name}"
-    name = ",".join([where, *(["one-pass"] if one_pass else []), *(c.strip() for c in changes)])
+    searched = [*(["one-pass"] if one_pass else []), *(c.strip() for c in changes)]
+    name = ",".join([_where(run, split, corpus, bool(searched)), *searched])
     figures = evaluate_split(system, corpus, lexicon, split, run / "decode" / name)
     typer.echo(json.dumps(figures, indent=2) if as_json else result_line({"split": split, **figures}))
     if figures["unreadable"]:
         raise typer.Exit(1)
 
 
-def _own(run: Path, split: str, corpus: Corpus) -> bool:
-    """Whether a split is that of the run's own results: on another corpus they must stay what they are."""
+def _where(run: Path, split: str, corpus: Corpus, changed: bool) -> str:
+    """The folder of a split's results, unless the search was changed: those of its record must stay."""
     from asr.record import RunRecord
     from asr.score import read_decoded
 
-    if not (run / "decode" / split / "hyp.jsonl").exists():
-        record = run / "record.json"
-        return not record.exists() or RunRecord.load(run).row["corpus"] == corpus.name
-    before = read_decoded(run, split).references
-    return before == {c.id: c.supervisions[0].text for c in corpus.cuts(split)}
+    row = RunRecord.load(run).row if (run / "record.json").exists() else None
+    if (run / "decode" / split / "hyp.jsonl").exists():
+        before = read_decoded(run, split).references
+        own = before == {c.id: c.supervisions[0].text for c in corpus.cuts(split)}
+    else:
+        own = row is None or row["corpus"] == corpus.name
+    if not own:
+        return f"{split}@{corpus.name}"
+    return f"{split}@again" if row is not None and row["split"] == split and not changed else split

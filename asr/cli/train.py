@@ -20,7 +20,7 @@ def train(
         float | None, typer.Option(min=0, help="Hours of training audio; all of it when left out.")
     ] = None,
     seed: Annotated[
-        int, typer.Option(help="Seed of the budget, the initial weights and the batch order.")
+        int, typer.Option(min=0, help="Seed of the budget, the initial weights and the batch order.")
     ] = 0,
     split: Annotated[
         Literal["dev", "test"],

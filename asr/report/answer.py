@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from asr.report.figures import Findings, Point, hours_text, words_text
-from asr.score import Comparison
+from asr.score import Comparison, Curve, Forecast
 
 FURTHER = 10.0  # the forecast is for this many times the largest budget
 WORTH = 0.15  # share of the errors that so many more hours must save to be called worth it
@@ -13,8 +13,9 @@ def answer(findings: Findings) -> list[str]:
     """Sentences: the best recipe of each budget, the crossings, a forecast and what to do next.
 
     A recipe is called better only where MAPSSWE and the paired bootstrap both say so at p < 0.05 after Holm's
-    correction for the number of comparisons in the bench. Without two seeds anywhere nothing is known of the
-    luck of a training, and what is said is said of these trainings, not of the recipes.
+    correction for the number of comparisons in the bench. Where a recipe has no two seeds nothing is known of
+    the luck of its trainings, and what is said is said of these trainings, not of the recipes; where the test
+    speakers are few, of them. Whether two curves cross is judged pair by pair.
     """
     lines = [_best(findings, h) for h in findings.budgets]
     lines += [_crossing(a, b, c, _confidence(findings)) for (a, b), c in findings.comparisons.items()]
@@ -44,7 +45,14 @@ def percent(point: Point) -> str:
 
 def _confidence(findings: Findings) -> str:
     """What an interval of this bench is called."""
-    return "95% interval" if findings.nested else "95% interval for these trainings"
+    return f"95% interval {_these(findings)}".rstrip()
+
+
+def _these(findings: Findings) -> str:
+    """What was measured of which nothing is known beyond it; empty where all that counts was resampled."""
+    known = {"trainings": findings.nested, "speakers": findings.speakers}
+    unknown = " and ".join(what for what, resampled in known.items() if not resampled)
+    return f"for these {unknown}" if unknown else ""
 
 
 def _best(findings: Findings, hours: float) -> str:
@@ -56,10 +64,10 @@ def _best(findings: Findings, hours: float) -> str:
     beaten = [c.b if c.winner is c.a else c.a for c in findings.contests if c.winner is best]
     unsure = [p for p in others if p not in beaten]
     rest = ", ".join(f"{p.recipe} {percent(p)}" for p in others)
-    if not unsure and findings.nested:
-        return f"{start}{best.recipe} is best with {percent(best)} WER; {rest}."
     if not unsure:
-        return f"{start}{best.recipe} did best, of one training each, with {percent(best)} WER; {rest}."
+        these = _these(findings)
+        how = f"did best, {these}," if these else "is best"
+        return f"{start}{best.recipe} {how} with {percent(best)} WER; {rest}."
     names = " and ".join(p.recipe for p in unsure)
     lead = f"{start}{best.recipe} is lowest with {percent(best)} WER, then {rest}"
     return f"{lead}; the data cannot tell {best.recipe} from {names}."
@@ -100,43 +108,47 @@ def _texts(findings: Findings) -> list[str]:
     return [f"More text at {hours_text(top)} h, {span}: {change} WER."]
 
 
+def _untold(curve: Curve, best: Point) -> str:
+    """Why the curve of the best recipe is not to be continued beyond what was measured."""
+    if not best.scores.errors:
+        return f"{best.recipe} made no error on these utterances, which are too few to show more"
+    if curve.hidden is None:
+        return "it takes four budgets, so that three can foretell the fourth"
+    if not curve.fits:
+        return f"the curve of {best.recipe} is no power law (p = {curve.fit_p:.2f})"
+    check = f"{_told(curve.hidden)} at {hours_text(best.hours)} h, unlike measured"
+    return f"from its smaller budgets alone the law of {best.recipe} foretells {check}"
+
+
+def _told(told: Forecast) -> str:
+    return f"{told.rate:.1f}% ({told.low:.1f} to {told.high:.1f})"
+
+
 def _forecast(findings: Findings, best: Point) -> list[str]:
     """What more hours would probably bring to the recipe that is best with the most of them."""
-    top = best.hours
     curve = findings.curves.get(best.recipe)
-    if curve is None or len(curve.hours) < 3:
+    if curve is None or len(curve.hours) < 2:
         return []
-    if best.wer == 0:
-        return [
-            f"No forecast: {best.recipe} made no error on these utterances, which are too few to show more."
-        ]
-    if curve.fit_p < 0.05:
-        return [f"No forecast: the curve of {best.recipe} is no power law (p = {curve.fit_p:.2f})."]
-    told = curve.forecast(FURTHER * top)
-    line = (
+    if not curve.foretells or curve.hidden is None:
+        return [f"No forecast: {_untold(curve, best)}."]
+    told = curve.forecast(FURTHER * best.hours)
+    return [
         f"Forecast, not measured: {hours_text(told.hours)} h, ten times the most measured, would probably "
         f"bring {best.recipe} from {best.wer:.1f}% to {told.rate:.1f}% WER "
-        f"({_confidence(findings)} {told.low:.1f} to {told.high:.1f})"
-    )
-    hidden = curve.hidden()
-    if hidden is None:
-        return [line + "."]
-    held = "as" if hidden.low <= best.wer <= hidden.high else "unlike"
-    check = f"{hidden.rate:.1f}% ({hidden.low:.1f} to {hidden.high:.1f})"
-    at = f"at {hours_text(top)} h, {held} measured"
-    return [f"{line}; from the smaller budgets alone it foretells {check} {at}."]
+        f"({_confidence(findings)} {told.low:.1f} to {told.high:.1f}); from the smaller budgets alone it "
+        f"foretells {_told(curve.hidden)} at {hours_text(best.hours)} h, as measured."
+    ]
 
 
 def _next(findings: Findings, best: Point) -> list[str]:
     """Advice that follows from what is still open."""
-    top = best.hours
     advice = []
     curve = findings.curves.get(best.recipe)
-    if curve is not None and len(curve.hours) > 2 and curve.fit_p >= 0.05:
-        told = curve.forecast(FURTHER * top)
-        if told.high < (1 - WORTH) * best.wer:
+    if curve is not None and len(curve.hours) > 1 and best.scores.errors:
+        told = curve.forecast(FURTHER * best.hours)
+        if curve.foretells and told.high < (1 - WORTH) * best.wer:
             advice.append("more hours will pay")
-        elif told.low > (1 - WORTH) * best.wer:
+        elif curve.foretells and told.low > (1 - WORTH) * best.wer:
             advice.append(
                 "more hours alone will bring little: look at the worst utterances, lexicon and text"
             )
@@ -144,7 +156,7 @@ def _next(findings: Findings, best: Point) -> list[str]:
             advice.append("whether more hours pay cannot be told yet: measure more budgets")
     if min(len(p.runs) for p in findings.points) < 3:
         advice.append("run with --seeds 0,1,2, since single trainings differ by chance")
-    if any(c.winner is None for c in findings.contests if c.a.hours == top):
+    if any(c.winner is None for c in findings.contests if c.a.hours == best.hours):
         more = "speakers" if findings.speakers else "utterances"
         advice.append(f"to tell the close ones apart, test on more {more}")
     return [f"Next: {'; '.join(advice)}."] if advice else []

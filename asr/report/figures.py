@@ -32,7 +32,8 @@ from asr.score import (
 )
 from asr.stages import STAGES, Losses, stages_path
 
-SPEAKERS = 20  # with fewer, resampling speakers tells little: utterances are resampled instead
+# fewer say nothing of others: utterances are resampled then, and what is found is said of these speakers
+SPEAKERS = 5
 
 UNKNOWN = Interval(None, None)
 
@@ -80,7 +81,11 @@ class Run:
                 fix="remove its record.json and run the bench again",
             )
         path = stages_path(folder, record.row["split"])
-        return cls(folder, record, result, Losses.load(path) if path.exists() else None)
+        losses = Losses.load(path) if path.exists() else None
+        if losses is not None and losses.errors != scored.errors:
+            what = f"has {losses.errors} errors, its record {scored.errors}"
+            raise DataError(what, path=path, fix="remove it and run the bench again")
+        return cls(folder, record, result, losses)
 
     @property
     def row(self) -> dict[str, Any]:
@@ -127,11 +132,6 @@ class Point:
             return None
         words = sum(k.words for k in known)
         return {stage: 100 * sum(k.stages[stage] for k in known) / max(1, words) for stage in STAGES}
-
-    @property
-    def seeds(self) -> tuple[int, ...]:
-        """Seeds of the runs."""
-        return tuple(r.row["seed"] for r in self.runs)
 
 
 @dataclass(frozen=True)
@@ -250,13 +250,14 @@ class Findings:
 
     @property
     def nested(self) -> bool:
-        """Whether the intervals know the spread between trainings."""
-        return any(c.nested for c in self.curves.values())
+        """Whether the intervals know the spread between trainings, of every recipe its own."""
+        return all(c.nested for c in self.curves.values())
 
     @property
     def resampled(self) -> str:
         """What the intervals are over, for people."""
-        return ("speakers" if self.speakers else "utterances") + (" and seeds" if self.nested else "")
+        seeds = any(c.nested for c in self.curves.values())
+        return ("speakers" if self.speakers else "utterances") + (" and seeds" if seeds else "")
 
     def line(self, recipe: str) -> list[Point]:
         """The points of a recipe, hours ascending."""

@@ -32,8 +32,10 @@ CELLS_NOTE = (
     "speakers and seeds in, where there are enough. Decoding RTF: CPU seconds for a second of audio."
 )
 LAWS_NOTE = (
-    "A law fits where its p is above 0.05; where one does not, crossings are sought between lines from "
-    "budget to budget. Where no recipe has two seeds the spread between trainings is in no interval."
+    "A law fits where its p is above 0.05. Where it does not, or where that of the smaller budgets foretells "
+    "the largest wrongly, crossings are sought between lines from budget to budget; they are judged pair by "
+    "pair, not corrected for the number of pairs. A recipe without two seeds anywhere is given the spread "
+    "between trainings of the others; where none has two that spread is in no interval."
 )
 LOSSES_NOTE = (
     "Points of WER that go when a stage is put right on top of those before it: a wide search, every word "
@@ -110,7 +112,7 @@ def results_markdown(
         lines += [
             "",
             f"{first['split'].capitalize()} split: {first['utterances']} utterances, {first['words']} words. "
-            "Its intervals are bootstrapped over utterances. RTF: CPU seconds for a second of audio.",
+            f"{CELLS_NOTE}",
             *_plot(plots, "texts", "word error rate over hours of audio and words of text"),
             *_texts(findings),
             *_plot(plots, "stages", "points of word error rate lost by each stage"),
@@ -209,7 +211,7 @@ def laws(findings: Findings) -> tuple[list[str], list[list[str]]]:
         if len(curve.hours) < 3:
             continue
         scale, exponent, floor = curve.law
-        hidden = curve.hidden()
+        hidden = curve.hidden
         told = f"{hidden.rate:.1f} ({hidden.low:.1f} to {hidden.high:.1f})" if hidden else "-"
         law = f"{float(scale):.3g}·h^-{float(exponent):.2g} + {float(floor):.3g}"
         ends = (np.quantile(part, [0.025, 0.975]) for part in curve.laws)
@@ -270,7 +272,7 @@ def _laws(findings: Findings) -> list[str]:
         if rows:
             lines += ["", *grid(head, rows), "", note]
     if findings.curves:
-        lines += ["", f"Intervals but for those of single cells are over {findings.resampled}."]
+        lines += ["", f"Intervals of answer, curves, laws and tests are over {findings.resampled}."]
     return lines
 
 

@@ -113,8 +113,10 @@ def _curve(findings: Findings) -> str:
     notes = [f"Bars: 95% interval over {findings.resampled}."]
     if any(len(p.runs) > 1 for p in findings.points):
         notes.append("Dots: single seeds.")
-    if any(len(c.hours) > 2 for c in findings.curves.values()):
-        notes.append("Curves: power laws with their 95% band over the same; dotted: a forecast.")
+    if any(len(c.hours) > 2 and c.lawful for c in findings.curves.values()):
+        notes.append("Smooth curves: power laws with their 95% band over the same.")
+    if any(c.foretells for c in findings.curves.values()):
+        notes.append("Dotted: a forecast.")
     if any(c.crossings for c in findings.comparisons.values()):
         notes.append("Shaded: the 95% interval of a crossing.")
     drawings = [draw_curve(findings, "", size, INK) for size in ((6.4, 4.4), (3.9, 3.9))]

@@ -98,12 +98,12 @@ def draw_curve(
 
 
 def _draw_law(axes: Axes, findings: Findings, recipe: str, colour: str, dash: str) -> bool:
-    """Draw the power law of a recipe where one fits; tell whether it does."""
+    """Draw the power law of a recipe where it may stand for the curve; tell whether it does."""
     curve = findings.curves.get(recipe)
-    if curve is None or len(curve.hours) < 3 or curve.fit_p < 0.05:
+    if curve is None or len(curve.hours) < 3 or not curve.lawful:
         return False
     seen = np.geomspace(curve.hours[0], curve.hours[-1], 60)
-    ahead = np.geomspace(curve.hours[-1], AHEAD * curve.hours[-1], 30)
+    ahead = np.geomspace(curve.hours[-1], AHEAD * curve.hours[-1], 30 if curve.foretells else 0)
     for hours, style, shade in ((seen, dash, 0.16), (ahead, ":", 0.08)):
         low, high = np.quantile(curve.laws.at(hours), [0.025, 0.975], axis=0)
         axes.fill_between(hours, low, high, color=colour, alpha=shade, linewidth=0)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from scipy.stats import norm, t
 
 from asr.errors import DataError
 from asr.score.counts import Scores
@@ -81,7 +82,8 @@ class PairedBootstrap:
     low, high
         95% interval.
     p
-        Two-sided p-value: twice the smaller share of resamples on either side of zero.
+        Two-sided p-value: twice the smaller share of resamples on either side of zero, the measured result
+        counted among them, so that it is never 0.
     b_better
         Share of resamples in which B makes fewer errors ("probability of improvement").
     """
@@ -108,7 +110,7 @@ def compare_bootstrap(
     a, b
         Counts per utterance, in the same order and with the same references.
     groups
-        Speaker of each utterance, to resample speakers as wholes.
+        Speaker of each utterance, to resample speakers as wholes, and spread as `widened` does.
     draws
         Number of resamples; with the default p is within 0.01 of that of all resamples.
     seed
@@ -121,7 +123,8 @@ def compare_bootstrap(
 
     Reference
     ---------
-    Bisani & Ney (2004), section 3: the same resample is scored with both systems.
+    Bisani & Ney (2004), section 3: the same resample is scored with both systems; of p, Davison & Hinkley
+    (1997), "Bootstrap Methods and their Application", section 4.2.3.
     """
     if [s.reference for s in a] != [s.reference for s in b]:
         raise DataError("the two results were scored against different references")
@@ -133,14 +136,32 @@ def compare_bootstrap(
         raise DataError("nothing to compare: the reference is empty")
     deltas = np.concatenate([100.0 * d[:, 0] / np.maximum(d[:, 1], 1) for d in resample(table, draws, seed)])
     total = table.sum(axis=0)
-    return paired(float(100.0 * total[0] / total[1]), deltas)
+    difference = float(100.0 * total[0] / total[1])
+    return paired(difference, deltas if groups is None else widened(deltas, difference, len(table)))
 
 
 def paired(difference: float, draws: np.ndarray) -> PairedBootstrap:
     """What draws (draws,) of the difference of two rates say."""
     low, high = np.quantile(draws, [0.025, 0.975])
-    p = min(1.0, 2 * min((draws <= 0).mean(), (draws >= 0).mean()))
+    p = min(1.0, 2 * (1 + min((draws <= 0).sum(), (draws >= 0).sum())) / (1 + len(draws)))
     return PairedBootstrap(difference, float(low), float(high), float(p), float((draws > 0).mean()))
+
+
+def widened(draws: np.ndarray, centre: np.ndarray | float, groups: int) -> np.ndarray:
+    """Draws from a few groups, as far from `centre` as Student's t has it where a resample has the normal.
+
+    A resample of n groups spreads by 1 - 1/n too little, and its tails know nothing of how badly n groups
+    tell that spread: of equal systems, six speakers call one better in 12 of 100 tests instead of 5.
+
+    Reference
+    ---------
+    Hesterberg 2015, "What teachers should know about the bootstrap", The American Statistician 69(4), on the
+    expanded percentile interval.
+    """
+    if groups < 2:
+        return draws
+    factor = np.sqrt(groups / (groups - 1)) * t.ppf(0.975, groups - 1) / norm.ppf(0.975)
+    return centre + factor * (draws - centre)
 
 
 def grouped(table: np.ndarray, groups: Sequence[str] | None) -> np.ndarray:

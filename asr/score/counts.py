@@ -49,10 +49,6 @@ class Scores:
             self.reference + other.reference,
         )
 
-    def __radd__(self, other: int | Scores) -> Scores:
-        # sum() starts from 0
-        return self if other == 0 else self + other  # type: ignore[operator]
-
     @property
     def errors(self) -> int:
         """Substitutions, deletions and insertions together."""

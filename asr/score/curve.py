@@ -12,7 +12,7 @@ import numpy as np
 from scipy.stats import chi2
 
 from asr.errors import DataError
-from asr.score.bootstrap import grouped, resample
+from asr.score.bootstrap import grouped, resample, widened
 from asr.score.law import PowerLaw, fit_power_law
 
 DRAWS = 10_000
@@ -61,7 +61,7 @@ class Curve:
     seeds
         Fewest seeds of a budget.
     nested
-        Whether the draws hold the spread between trainings; not where no recipe has two seeds at a budget.
+        Whether the draws hold the spread between its own trainings: it has two seeds at some budget.
     """
 
     hours: np.ndarray
@@ -113,12 +113,29 @@ class Curve:
         matrix = np.stack([np.interp(place, corners, row) for row in np.eye(len(corners))])
         return self.rates @ matrix, self.draws @ matrix
 
+    @property
+    def fits(self) -> bool:
+        """Whether chance explains how far the rates are from the power law."""
+        return self.fit_p >= LEVEL
+
+    @property
+    def lawful(self) -> bool:
+        """Whether the law may stand for the curve: it fits, and without the largest budget foretells it."""
+        told = self.hidden
+        return self.fits and (told is None or told.low <= self.rates[-1] <= told.high)
+
+    @property
+    def foretells(self) -> bool:
+        """Whether the law may be followed beyond the largest budget, which its others foretold."""
+        return self.hidden is not None and self.lawful and bool(self.rates[-1] > 0)
+
     def forecast(self, hours: float) -> Forecast:
         """The rate to expect at hours not measured, by the power law."""
         draws = self.laws.at(np.array([hours]))[..., 0]
         low, high = np.quantile(draws, [LEVEL / 2, 1 - LEVEL / 2])
         return Forecast(hours, float(self.law.at(np.array([hours]))[0]), float(low), float(high))
 
+    @cached_property
     def hidden(self) -> Forecast | None:
         """The largest budget as the others foretell it, its own sampling error added.
 
@@ -157,9 +174,11 @@ def curves(
     The utterances are resampled. The spread between seeds, as a share of the rate, is pooled over a recipe's
     budgets after what chance errors on the same utterances add to it is taken off; each draw has its own
     estimate of it (scaled inverse chi-square), since few seeds tell it badly. A recipe with one seed
-    everywhere is given the spread of the others. Where a recipe shares all trainings of a budget with one
-    before it (the first such), their luck is correlated as the differences between the two, seed by seed,
-    have it.
+    everywhere is given the spread of the others. Seeds that made the very same errors at a budget are one
+    training, which no seed changes: they say nothing of the spread, and nothing is added there. What two
+    recipes have in common at a seed, the same nested utterances, is not counted. Where a recipe shares all
+    trainings of a budget with one before it (the first such), their luck is correlated as the differences
+    between the two, seed by seed, have it.
 
     Parameters
     ----------
@@ -168,7 +187,7 @@ def curves(
     words
         (utterances,) reference words.
     groups
-        Speaker of each utterance, to resample speakers as wholes.
+        Speaker of each utterance, to resample speakers as wholes, and spread as `widened` does.
 
     Raises
     ------
@@ -187,9 +206,11 @@ def curves(
     totals = np.concatenate(list(resample(table, draws, seed)))
     sampled = 100.0 * totals[:, 1:] / np.maximum(totals[:, :1], 1)
     rates = 100.0 * table[:, 1:].sum(axis=0) / table[:, 0].sum()
+    if groups is not None:
+        sampled = widened(sampled, rates, len(table))
     rng = np.random.default_rng((seed, 1))
     spreads = {
-        name: _Spread.of((_shares(e) for e in c.errors if e.any()), words) for name, c in cells.items()
+        name: _Spread.of((_shares(e) for e in c.errors if not _one(e)), words) for name, c in cells.items()
     }
     everyone = _Spread(*map(sum, zip(*spreads.values(), strict=True)))
     found: dict[str, Curve] = {}
@@ -197,6 +218,7 @@ def curves(
     for name, c in cells.items():
         own = np.array([k == name for k, _ in columns])
         counts = np.array([e.shape[1] for e in c.errors])
+        lucky = np.array([e.shape[1] < 2 or not _one(e) for e in c.errors])
         spread = spreads[name] if spreads[name].freedom else everyone
         normal = rng.standard_normal((draws, len(counts)))
         quantile = rng.random(draws)
@@ -204,7 +226,9 @@ def curves(
         for base in luck:
             both = c.shared(cells[base])
             tables = [(c.errors[k], cells[base].errors[j]) for k, j in both]
-            apart = _Spread.of((_shares(x) - _shares(y) for x, y in tables if x.any() or y.any()), words)
+            apart = _Spread.of(
+                (_shares(x) - _shares(y) for x, y in tables if not (_one(x) and _one(y))), words
+            )
             if apart.freedom:
                 here, there = map(list, zip(*both, strict=True))
                 # both spreads are as large or as small as chance may have them: only their ratio is to count
@@ -216,8 +240,8 @@ def curves(
                 normal[:, here] = alike * shared + np.sqrt(1.0 - alike**2) * normal[:, here]
                 break
         luck[name] = _Luck(quantile, size, normal)
-        drawn = sampled[:, own] + rates[own] * normal * size[:, None] / np.sqrt(counts)
-        found[name] = Curve(c.hours, rates[own], drawn, int(counts.min()), everyone.freedom > 0)
+        drawn = sampled[:, own] + rates[own] * lucky * normal * size[:, None] / np.sqrt(counts)
+        found[name] = Curve(c.hours, rates[own], drawn, int(counts.min()), bool(counts.max() > 1))
     return found
 
 
@@ -237,6 +261,11 @@ class _Luck(NamedTuple):
     quantile: np.ndarray
     size: np.ndarray
     normal: np.ndarray
+
+
+def _one(errors: np.ndarray) -> bool:
+    """Whether all seeds (utterances, seeds) made the same errors, be it none."""
+    return bool((errors == errors[:, :1]).all())
 
 
 def _shares(errors: np.ndarray) -> np.ndarray:
@@ -318,7 +347,7 @@ class Comparison:
     leader
         The better one at every point of the range, if one is.
     lines
-        Whether a power law fits one of them so badly that the curves were joined by lines instead.
+        Whether a power law cannot stand for one of them, so that the points were joined by lines instead.
     """
 
     low: float
@@ -348,7 +377,7 @@ def compare_curves(first: tuple[str, Curve], second: tuple[str, Curve]) -> Compa
     low, high = max(one.hours[0], two.hours[0]), min(one.hours[-1], two.hours[-1])
     if not low < high:
         return None
-    lines = min(one.fit_p, two.fit_p) < LEVEL
+    lines = not (one.lawful and two.lawful)
     grid = np.geomspace(low, high, GRID)
     (rate_a, draws_a), (rate_b, draws_b) = one.between(grid, lines), two.between(grid, lines)
     least, most = np.quantile(draws_a - draws_b, [LEVEL / 2, 1 - LEVEL / 2], axis=0)

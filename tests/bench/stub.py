@@ -46,7 +46,7 @@ def run(cell, folder, stage):
         reference = [sentences.choice(WORDS) for _ in range(sentences.randint(3, 12))]
         hypothesis = [errors.choice(WORDS) if errors.random() < wer else word for word in reference]
         references[f"u{i:03d}"], hypotheses[f"u{i:03d}"] = " ".join(reference), " ".join(hypothesis)
-    speakers = {i: f"s{n % 5}" for n, i in enumerate(references)}
+    speakers = {i: f"s{n % 40}" for n, i in enumerate(references)}
     result = score_texts(references, hypotheses, speakers=speakers)
     lines = []
     for i, text in hypotheses.items():

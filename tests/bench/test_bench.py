@@ -313,20 +313,6 @@ def test_a_variant_is_a_curve_of_its_own_and_shares_what_it_can(tmp_path):
     assert states[1].folder.name.startswith("raw_unigram-0.1h-s0-")
 
 
-def test_paths_of_recipes_are_made_whole_for_workers_elsewhere(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    Path("own.yaml").write_text("extends: recipes/raw_ctc/recipe.yaml\nrecipe: own\n")
-    fields = {
-        "recipes": ["mfcc_hmm", "own.yaml", "one"],
-        "variants": {"one": {"of": "own.yaml", "set": ["lm.order=1"]}},
-        "set": {"own.yaml": ["model.width=32"]},
-    }
-    bench = load_bench(bench_file(tmp_path, **fields)).absolute()
-    whole = str(tmp_path.resolve() / "own.yaml")
-    assert {c.recipe for c in bench.cells(Path("c"))} == {"mfcc_hmm", whole}
-    assert [bench.overrides(r)[0] for r in bench.recipes[1:]] == ["model.width=32"] * 2
-
-
 def test_a_corpus_may_have_hours_of_its_own(tmp_path):
     corpora = [{"name": "synth", "hours": [1, "all"]}, {"name": "fsdd"}]
     path = bench_file(tmp_path, corpora=corpora)
@@ -348,6 +334,8 @@ def test_a_corpus_may_have_hours_of_its_own(tmp_path):
         ({"texts": [10, 10]}, "twice"),
         ({"hours": []}, "hours: empty"),
         ({"seeds": [1, 1]}, "seeds: empty, or a value appears twice"),
+        ({"seeds": [0, -1]}, r"seeds\.1: .*greater than or equal to 0"),
+        ({"set": {"raw_ctc": ["lm.words=100"]}}, "raw_ctc: sets lm.words; give words of text by `texts`"),
         ({"set": {"rawctc": ["a=b"]}}, "'rawctc' is no recipe of this bench"),
         ({"variants": {"x": {"of": "raw_ctc", "set": ["lm.order=1"]}}}, "'x' is not among `recipes`"),
         ({"recipes": ["x"], "variants": {"x": {"of": "raw", "set": ["lm.order=1"]}}}, "no recipe 'raw'"),
@@ -604,6 +592,20 @@ def test_estimates_follow_the_finished_cells(tmp_path):
     half = Cell(Path("toy"), "raw_ctc", 4.0, overrides=("recipe=half", "model.effort=0.5"))
     (cost,) = estimates([*states, *plan([half], tmp_path)])[-1:]
     assert expected[2] / 2 < cost.minutes < expected[2] - 1
+    # the recipe of the cell that holds a training is not forgotten for the one that shares it
+    tasks = {
+        name: ("model.phoneme_share=0.5", f"model.targets={name}", f"recipe={name}")
+        for name in ("phonemes", "characters")
+    }
+    both = [
+        Cell(Path("toy"), "raw_ctc", hours, overrides=given)
+        for given in tasks.values()
+        for hours in (0.5, 2.0)
+    ]
+    run_bench(plan(both[:1], tmp_path), tmp_path, run=stub.run, executor=stub.thread)
+    planned = plan(both, tmp_path)
+    assert planned[2].trained_in == planned[0].folder
+    assert None not in (estimates(planned)[1], estimates(planned)[2])
     # one budget: proportional to the hours
     for state in states:
         if state.cell.hours == 0.5:

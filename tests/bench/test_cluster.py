@@ -32,7 +32,7 @@ def test_a_cluster_gives_the_table_of_this_machine(scheduler, tmp_path):
     there = run_bench(
         plan(cells, tmp_path / "b"),
         tmp_path / "b",
-        run=functools.partial(apart, stub.run),
+        run=functools.partial(apart, stub.run, Path.cwd()),
         jobs=cluster.number,
         executor=cluster.executor,
     )
@@ -43,6 +43,14 @@ def test_a_cluster_gives_the_table_of_this_machine(scheduler, tmp_path):
     assert all("a line of the training" in (s.folder / "log.txt").read_text() for s in there)
     (failed,) = (s for s in there if s.error)
     assert failed.error.startswith("x.wav: utterance u1: holds no samples")
+
+
+def test_paths_are_those_of_the_bench_wherever_a_worker_is(tmp_path, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "run").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    apart(stub.run, tmp_path, stub.cells()[0], Path("run"), lambda _: None)
+    assert (tmp_path / "run" / "record.json").exists() and not any((tmp_path / "elsewhere").iterdir())
 
 
 def test_no_scheduler_is_one_line(monkeypatch):
@@ -66,7 +74,7 @@ def test_a_scheduler_without_workers_is_one_line():
 def test_a_cell_that_another_process_is_at_is_not_begun(tmp_path):
     (cell,) = stub.cells(hours=(0.5,))[:1]
     with _only_one(tmp_path), pytest.raises(UsageError, match="another bench is running here"):
-        apart(stub.run, cell, tmp_path, lambda _: None)
+        apart(stub.run, Path.cwd(), cell, tmp_path, lambda _: None)
 
 
 def test_a_lost_worker_fails_its_cell_alone(tmp_path):

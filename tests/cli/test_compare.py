@@ -12,14 +12,14 @@ WORDS = [f"W{i}" for i in range(30)]
 def runs(tmp_path):
     """A run folder that decoded one corpus with the error rate asked for."""
 
-    def make(name, wer, utterances=200, corpus=0):
+    def make(name, wer, utterances=200, corpus=0, speakers=20):
         truth, errors = random.Random(corpus), random.Random(name)
         lines = []
         for i in range(utterances):
             reference = truth.choices(WORDS, k=8)
             text = [errors.choice(WORDS) if errors.random() < wer else w for w in reference]
             entry = {"id": f"u{i}", "text": " ".join(text), "reference": " ".join(reference)}
-            lines.append(json.dumps(entry | {"speaker": f"s{i % 6}"}) + "\n")
+            lines.append(json.dumps(entry | {"speaker": f"s{i % speakers}"}) + "\n")
         folder = tmp_path / name
         (folder / "decode" / "test").mkdir(parents=True)
         (folder / "decode" / "test" / "hyp.jsonl").write_text("".join(lines))
@@ -31,10 +31,16 @@ def runs(tmp_path):
 def test_clear_difference(run, runs):
     done = run("compare", runs("a", 0.4), runs("b", 0.2))
     assert done.code == 0
-    told = "B makes fewer errors (MAPSSWE and the bootstrap over utterances, p < 0.05)."
+    told = "B makes fewer errors (MAPSSWE and the bootstrap over speakers, p < 0.05)."
     assert done.out.splitlines()[-1] == told
-    assert "fewer than 20 are too few to judge by" in done.out
-    assert "MAPSSWE: p = 0.0000" in done.out and "over 6 speakers" in done.out
+    assert "MAPSSWE: p < 0.0001" in done.out and "over 20 speakers: p < 0.0001" in done.out
+
+
+def test_of_few_speakers_it_is_told_that_others_may_differ(run, runs):
+    done = run("compare", runs("a", 0.4, speakers=4), runs("b", 0.2, speakers=4))
+    assert "; fewer than 5 say nothing of others" in done.out
+    told = "(MAPSSWE and the bootstrap over utterances, for these speakers, p < 0.05)."
+    assert done.out.endswith(f"B makes fewer errors {told}\n")
 
 
 def test_runs_are_compared_on_what_they_were_scored_on(run, runs):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.optimize import brentq
 
 from asr.errors import DataError
-from asr.score import Cells, compare_curves, curves, holm, paired
+from asr.score import Cells, Curve, Scores, compare_bootstrap, compare_curves, curves, holm, paired
 from tests.score.test_law import HOURS, law
 
 # scale, exponent and floor in percent: these two cross at 0.37 h
@@ -142,8 +142,39 @@ def test_one_seed_borrows_the_spread_of_the_other_recipe():
     cells, words = simulate(0, (SLOW, FAST), between=(0.2, 0.2))
     single = {"a": Cells(HOURS, tuple(e[:, :1] for e in cells["a"].errors)), "b": cells["b"]}
     found, alone = curves(single, words)["a"], curves({"a": single["a"]}, words)["a"]
-    assert found.nested and not alone.nested
+    assert not found.nested and not alone.nested  # both are of its own trainings alone
     assert found.draws[:, 2].std() > 2 * alone.draws[:, 2].std()
+
+
+def test_seeds_that_change_nothing_are_one_training():
+    """They tell nothing of the luck of other trainings, and have none themselves."""
+    cells, words = simulate(0, (SLOW, FAST), between=(0.2, 0.2))
+    errors = cells["a"].errors
+    twice = Cells(HOURS, (*errors[:-1], errors[-1][:, :1].repeat(3, axis=1)))
+    fewer = Cells(HOURS, (*errors[:-1], errors[-1][:, :1]))
+    one, other = (curves({"a": c}, words)["a"] for c in (twice, fewer))
+    assert one.draws[:, :-1] == pytest.approx(other.draws[:, :-1])
+    assert one.draws[:, -1].std() < 0.5 * other.draws[:, -1].std()
+
+
+@pytest.mark.parametrize("speakers", [5, 6, 20])
+def test_of_equal_systems_few_speakers_call_one_better_in_5_of_100_tests(speakers):
+    """Speakers differ in which system they suit; by utterances alone half of these tests would be wrong."""
+    words, each = 8, 40
+    groups = [str(k // each) for k in range(each * speakers)]
+    claimed = {"speakers": 0, "utterances": 0, "compared": 0}
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        rate = 0.25 * np.exp(0.2 * rng.standard_normal((2, speakers))).repeat(each, axis=1)
+        errors = rng.binomial(words, rate)
+        cells = {k: Cells(HOURS[:1], (e[:, None],)) for k, e in zip("ab", errors, strict=True)}
+        for how, named in (("speakers", groups), ("utterances", None)):
+            a, b = curves(cells, np.full(errors.shape[1], words), named, draws=400, seed=seed).values()
+            claimed[how] += paired(float(a.rates[0] - b.rates[0]), a.draws[:, 0] - b.draws[:, 0]).p < 0.05
+        sides = [[Scores(int(n), 0, 0, words) for n in e] for e in errors]
+        claimed["compared"] += compare_bootstrap(*sides, groups, draws=400, seed=seed).p < 0.05
+    assert 6 <= claimed["speakers"] <= 24 and claimed["compared"] == claimed["speakers"]
+    assert claimed["utterances"] > 75
 
 
 def test_three_budgets_may_be_no_power_law_and_a_rate_without_errors_outweighs_no_other():
@@ -213,6 +244,35 @@ def test_a_plateau_is_no_power_law_and_lines_still_find_the_crossing():
     assert crossing.low < crossing.hours < crossing.high
 
 
+BENT = np.array([0.40, 0.39, 0.38, 0.37, 0.20])  # the largest budget is far below what the others foretell
+
+
+def test_a_law_that_does_not_foretell_its_largest_budget_is_not_trusted():
+    rng = np.random.default_rng(0)
+    words = np.full(600, 6)
+    found = curves({"a": Cells(HOURS, tuple(rng.binomial(6, r, (600, 3)) for r in BENT))}, words)["a"]
+    assert found.rates[-1] < found.hidden.low and not found.lawful and not found.foretells
+    few = Curve(HOURS[-3:], found.rates[-3:], found.draws[:, -3:], 3, True)
+    assert few.hidden is None and not few.foretells
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("utterances", "spread"), [(200, 0.1), (400, 0.05)])
+def test_curves_that_are_no_laws_and_do_not_cross_are_not_said_to(utterances, spread):
+    """They bend at other budgets, and the second is a little better everywhere."""
+    claims, words = 0, np.full(utterances, 6)
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        rates = {"a": BENT, "b": np.array([0.39, 0.38, 0.28, 0.24, 0.19])}
+        cells = {}
+        for name, row in rates.items():
+            luck = row[:, None] * np.exp(spread * rng.standard_normal((len(HOURS), 3)))
+            cells[name] = Cells(HOURS, tuple(rng.binomial(6, r, (utterances, 3)) for r in luck))
+        found = curves(cells, words, draws=400, seed=seed)
+        claims += compare_curves(*found.items()).verdict == "cross"
+    assert claims <= 15
+
+
 def test_forecast_covers_the_truth_and_hiding_the_last_budget_foretells_it():
     ahead = inside = 0
     for seed in range(60):
@@ -220,7 +280,7 @@ def test_forecast_covers_the_truth_and_hiding_the_last_budget_foretells_it():
         curve = curves(cells, words, draws=300, seed=seed)["b"]
         told = curve.forecast(22.7)
         ahead += told.low <= law(FAST, 22.7) <= told.high
-        hidden = curve.hidden()
+        hidden = curve.hidden
         assert hidden.hours == 2.27
         inside += hidden.low <= curve.rates[-1] <= hidden.high
     assert ahead >= 54 and inside >= 53
@@ -254,4 +314,4 @@ def test_no_interval_goes_below_zero():
         budget[:made, 0] = 1
     curve = curves({"a": Cells((0.1, 0.2, 0.4, 0.8), tuple(errors))}, np.full(40, 5))["a"]
     assert np.quantile(curve.draws[:, -1], 0.025) < 0
-    assert [curve.interval(n)[0] for n in range(4)] == [0] * 4 and curve.hidden().low == 0
+    assert [curve.interval(n)[0] for n in range(4)] == [0] * 4 and curve.hidden.low == 0

@@ -44,7 +44,6 @@ def pairs(n=1000, rate=0.35, seed=0, systems=1):
 @given(st.lists(counts))
 def test_counts_add_and_the_rate_is_that_of_the_sum(several):
     total = sum(several, Scores.zero())
-    assert total == sum(several) or not several
     assert total.errors == sum(s.errors for s in several)
     words = sum(s.reference for s in several)
     assert total.rate == (pytest.approx(100 * total.errors / words) if words else None)
@@ -148,7 +147,7 @@ def test_interval_equals_brute_force_resampling():
     rates = []
     for _ in range(3000):
         drawn = [scores[i] for i in rng.integers(len(scores), size=len(scores))]
-        rates.append(sum(drawn).rate)
+        rates.append(sum(drawn, Scores.zero()).rate)
     assert interval(scores, draws=6000) == pytest.approx(np.quantile(rates, [0.025, 0.975]), abs=0.35)
 
 
@@ -201,7 +200,7 @@ def test_paired_bootstrap_equals_brute_force_resampling():
         deltas.append(100 * errors[drawn].sum() / words[drawn].sum())
     deltas = np.array(deltas)
     found = compare_bootstrap(a, b)
-    assert found.difference == pytest.approx(sum(a).rate - sum(b).rate)
+    assert found.difference == pytest.approx(sum(a, Scores.zero()).rate - sum(b, Scores.zero()).rate)
     assert found.p == pytest.approx(2 * min((deltas <= 0).mean(), (deltas >= 0).mean()), abs=0.01)
     assert [found.low, found.high] == pytest.approx(np.quantile(deltas, [0.025, 0.975]), abs=0.1)
     assert found.b_better == pytest.approx((deltas > 0).mean(), abs=0.005)
@@ -214,7 +213,7 @@ def test_comparison_with_itself_is_undecided_and_with_the_truth_decided():
     own = compare_bootstrap([u.scores for u in a], [u.scores for u in a])
     assert (own.p, own.difference) == (1.0, 0.0)
     assert mapsswe([u.pairs for u in a], [u.pairs for u in a]).p == 1.0
-    assert compare_bootstrap([u.scores for u in a], [u.scores for u in truth]).p == 0.0
+    assert compare_bootstrap([u.scores for u in a], [u.scores for u in truth]).p == pytest.approx(2 / 100_001)
     assert mapsswe([u.pairs for u in a], [u.pairs for u in truth]).p < 1e-6
     with pytest.raises(DataError, match="different references"):
         compare_bootstrap([Scores(0, 0, 0, 1)], [Scores(0, 0, 0, 2)])

@@ -42,8 +42,8 @@ class SafeCheckpointIO(CheckpointIO):
         with _opened(path) as (f, tree):
             return _restore(tree, {name: f.get_tensor(name) for name in f.keys()})
 
-    def load_key(self, path: Any) -> str | None:
-        """The ``key`` of a checkpoint, from the header alone: its tensors may be gigabytes.
+    def load_field(self, path: Any, name: str) -> Any:
+        """What a checkpoint holds under a name, if anything; no tensor, since only the header is read.
 
         Raises
         ------
@@ -51,7 +51,7 @@ class SafeCheckpointIO(CheckpointIO):
             If the file is damaged.
         """
         with _opened(path) as (_, tree):
-            return next((value for name, value in tree["dict"] if name == "key"), None)
+            return next((value for key, value in tree["dict"] if key == name), None)
 
     def remove_checkpoint(self, path: Any) -> None:
         """Delete a checkpoint if it is there."""

@@ -6,7 +6,6 @@ import contextlib
 import csv
 import functools
 import logging
-import math
 import time
 import warnings
 from typing import Any, Literal
@@ -84,13 +83,15 @@ class Report(Callback):
 
     def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """Say where training stands."""
+        assert isinstance(module, Training)
         if hasattr(self, "bar"):
             self.bar.advance(self.task)
         minutes = (time.monotonic() - self.started) / 60
         done = trainer.current_epoch + 1
         if "dev_error" not in trainer.callback_metrics and done % (trainer.check_val_every_n_epoch or 1) == 0:
-            loss = getattr(module, "running", math.nan)
-            console.print(f"epoch {done}/{trainer.max_epochs}: train loss {loss:.3f}, {minutes:.1f} min")
+            console.print(
+                f"epoch {done}/{trainer.max_epochs}: train loss {module.running:.3f}, {minutes:.1f} min"
+            )
         # their clocks differ: where several processes train, the first to be late stops all
         if self.max_minutes is not None and trainer.strategy.reduce_boolean_decision(
             minutes >= self.max_minutes, all=False
@@ -101,13 +102,14 @@ class Report(Callback):
 
     def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """Print loss and dev error."""
+        assert isinstance(module, Training)
         m = trainer.callback_metrics
         if trainer.sanity_checking or "dev_error" not in m or not trainer.is_global_zero:
             return
         minutes = (time.monotonic() - self.started) / 60
         console.print(
             f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}: "
-            f"train loss {getattr(module, 'running', math.nan):.3f}, dev loss {float(m['dev_loss']):.3f}, "
+            f"train loss {module.running:.3f}, dev loss {float(m['dev_loss']):.3f}, "
             f"dev error {float(m['dev_error']):.2f}%, {minutes:.1f} min"
         )
 

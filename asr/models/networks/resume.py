@@ -49,7 +49,7 @@ class Resume:
         self.last, self.final = self.folder / "last.ckpt", self.folder / "final.ckpt"
         # a finished training goes on from nothing: damage to `last` must not stop it
         wanted = (self.final,) if self.finished else (self.last, self.final)
-        if any(SafeCheckpointIO().load_key(p) != key for p in wanted if p.exists()):
+        if any(SafeCheckpointIO().load_field(p, "key") != key for p in wanted if p.exists()):
             what = f"asr: {self.folder} is not of this data and these settings, training starts again"
             console.print(what, markup=False, soft_wrap=True)
             self.summary.unlink(missing_ok=True)
@@ -66,7 +66,7 @@ class Resume:
     @property
     def step(self) -> int:
         """How many steps were taken before `last`."""
-        return int(SafeCheckpointIO().load_checkpoint(self.last)["global_step"])
+        return int(SafeCheckpointIO().load_field(self.last, "global_step"))
 
     def load_final(self, network: nn.Module) -> None:
         """Give `network` the weights that training ended with."""
