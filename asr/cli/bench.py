@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import functools
 import json
+import math
+import os
+import shutil
 import signal
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -195,11 +199,18 @@ def bench(
 
 def _foretell(states: Sequence[CellState], jobs: int) -> None:
     """Cells, and what the unfinished ones will probably take, to stdout."""
+    from asr.data.budget import TOLERANCE
+    from asr.data.corpus import Corpus
     from asr.estimate import estimates
 
     costs = estimates(states)
+    most = math.inf
+    if states and (states[0].cell.corpus / "corpus.json").exists():
+        most = Corpus.open(states[0].cell.corpus).splits.get("train", {}).get("hours", 0.0)
     for state, cost in zip(states, costs, strict=True):
         about = f", about {cost.minutes:.1f} min and {cost.megabytes:.0f} MB" if cost else ""
+        if (state.cell.hours or 0.0) > most * (1 + TOLERANCE):
+            about = f", will fail: there are {most:.3g} h of training audio"
         typer.echo(f"{state.label}: {state.state}{about}, {state.folder}")
     waiting = sum(s.state == "waiting" for s in states)
     minutes = sum(c.minutes for c in costs if c) / min(jobs, max(1, waiting))
@@ -254,12 +265,25 @@ def _items(text: str | None, kind: type = str, option: str = "", word: str | Non
 
 
 def _best(states: Sequence[CellState]) -> Path | None:
-    """The run with the lowest WER on its part of dev, of those whose models are still there."""
+    """The run to use: of those with the most hours whose models are there, the best on its part of dev.
+
+    A part of dev tells recipes of one budget apart better than the budgets of one recipe, which differ less.
+    """
     from asr.record import RunRecord
 
-    there = [s.folder for s in states if s.row is not None and (s.folder / "system" / "system.json").exists()]
-    tuned = [(record.tuning[-1]["wer"], run) for run in there if (record := RunRecord.load(run)).tuning]
-    return min(tuned, default=(None, None))[1]
+    there = [s for s in states if s.row is not None and (s.folder / "system" / "system.json").exists()]
+    tuned = [
+        (-float(record.row["hours"]), record.tuning[-1]["wer"], state.folder)
+        for state in there
+        if (record := RunRecord.load(state.folder)).tuning
+    ]
+    return min(tuned, default=(None, None, None))[2]
+
+
+def _command() -> str:
+    """How `asr` is to be typed here: by its path where the shell does not find it."""
+    own = Path(sys.executable).parent / "asr"
+    return "asr" if shutil.which("asr") or not own.exists() else os.path.relpath(own)
 
 
 def _found(states: Sequence[CellState], answer: Sequence[str] | None) -> dict[str, Any]:
@@ -306,8 +330,9 @@ def _tell(states: Sequence[CellState], answer: Sequence[str], folder: Path) -> N
             typer.echo(f"{state.label}: {lost}")
         if state.error is not None:
             typer.echo(f"failed: {state.label}: {state.error}")
+    typer.echo("Intervals of the table are of single cells, over utterances; those below hold more.")
     typer.echo(f"\ntable {folder / 'results.csv'}, page {folder / 'report.html'}\n")
     for line in answer:
         typer.echo(line)
     if (best := _best(states)) is not None:
-        typer.echo(f"listen: asr transcribe AUDIO --model {best}")
+        typer.echo(f"listen: {_command()} transcribe AUDIO --model {best}")

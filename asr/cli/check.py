@@ -100,6 +100,8 @@ def examine(thing: Path, language: str = "en") -> tuple[str, Findings]:
         if (thing / "manifest.jsonl").exists():
             return "manifest", data.check_manifest(thing / "manifest.jsonl", language)
         fix = "give a prepared corpus, a run or a Kaldi data folder, or a file"
+        if (one := next(iter(sorted(thing.glob("*/record.json"))), None)) is not None:
+            fix = f"give one of its runs, as {one.parent}"
         raise UsageError("a folder of no known kind", path=thing, fix=fix)
     if name.endswith((".yaml", ".yml")):
         return "settings", _check_settings(thing)

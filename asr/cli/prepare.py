@@ -136,13 +136,17 @@ def _oov(corpus: Corpus) -> list[tuple[str, int]]:
 
 def _voices(corpus: Corpus) -> list[str]:
     """Whether dev and test hold voices that training has heard: error rates are then lower than of others."""
-    known = corpus.speakers("train") if "train" in corpus.splits else set()
-    lines = []
-    for split in corpus.splits:
-        if split != "train" and known and (others := corpus.speakers(split)):
-            shared = len(others & known)
-            said = "none" if not shared else "all" if shared == len(others) else f"{shared} of {len(others)}"
+    if "train" not in corpus.splits:
+        return []
+    known, lines = corpus.speakers("train"), []
+    for split in (s for s in corpus.splits if s != "train"):
+        others = corpus.speakers(split)
+        shared = len(others & known)
+        said = "none" if not shared else "all" if shared == len(others) else f"{shared} of {len(others)}"
+        if known and others:
             lines.append(f"{said} of {split}'s speakers also speak in train")
+        else:
+            lines.append(f"{split} may hold voices of train: no speakers are named")
     return lines
 
 

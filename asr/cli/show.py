@@ -114,6 +114,8 @@ def describe(thing: str) -> Facts:
         if run:
             return {"kind": "run", "path": thing, **_run(path)}
         fix = "name a folder of `asr train` or `asr prepare`"
+        if (one := next(iter(sorted(path.glob("*/record.json"))), None)) is not None:
+            fix = f"name one of its runs, as {one.parent}, or open its report.html"
         raise DataError("neither a run, a model nor a corpus", path=path, fix=fix)
     if path.is_file():
         if path.suffix in (".yaml", ".yml"):
@@ -215,7 +217,7 @@ def _system(folder: Path) -> Facts:
     facts: Facts = _read_json(folder / "system.json")
     facts["model"] = _read_json(folder / "model.json")
     weights = _weights(folder / "model.safetensors")
-    facts |= {"parameters": sum(row["numbers"] for row in weights), "weights": weights}
+    facts |= {"numbers": sum(row["numbers"] for row in weights), "weights": weights}
     facts["lexicon"] = _lexicon(folder / "lexicon.txt")
     facts["language_model"] = _language_model(folder / "lm.arpa.gz")
     return facts

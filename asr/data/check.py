@@ -282,8 +282,11 @@ def _silence(facts: AudioFacts, path: Path, utterance: str | None) -> AudioError
 
 
 def _check_speakers(cuts: dict[str, list[Cut]], corpus: Corpus, found: Findings) -> None:
-    """Warn of speakers that are in train and elsewhere."""
-    speakers = {split: {_speaker(cut) for cut in some} for split, some in cuts.items()}
+    """Warn of speakers that are in train and elsewhere, or may be."""
+    speakers = {split: set(filter(None, map(_speaker, some))) for split, some in cuts.items()}
+    if not any(speakers.values()):
+        what = "no speakers are named: dev and test may hold voices of train"
+        found.warnings.append(DataError(what, path=corpus.folder, fix="name them, if you know them"))
     for split in speakers:
         shared = speakers.get("train", set()) & speakers[split] if split != "train" else set()
         if shared:
@@ -291,8 +294,8 @@ def _check_speakers(cuts: dict[str, list[Cut]], corpus: Corpus, found: Findings)
             found.warnings.append(DataError(what, path=corpus.folder))
 
 
-def _speaker(cut: Cut) -> str:
-    return str(cut.supervisions[0].speaker) if cut.supervisions else ""
+def _speaker(cut: Cut) -> str | None:
+    return cut.supervisions[0].speaker if cut.supervisions else None
 
 
 def _some(names: Iterable[str], most: int = 3) -> str:

@@ -182,7 +182,7 @@ def _numbers(cuts: CutSet, oov: Counter[str]) -> dict[str, float]:
     words = Counter(word for segment in segments for word in segment.text.split())
     return {
         "utterances": len(segments),
-        "speakers": len({segment.speaker for segment in segments}),
+        "speakers": len({segment.speaker for segment in segments} - {None}),
         "hours": round(sum(cut.duration for cut in cuts) / 3600, 5),
         "words": words.total(),
         "oov": sum(count for word, count in words.items() if word in oov),

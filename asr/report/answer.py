@@ -115,7 +115,7 @@ def _untold(curve: Curve, best: Point) -> str:
     if curve.hidden is None:
         return "it takes four budgets, so that three can foretell the fourth"
     if not curve.fits:
-        return f"the curve of {best.recipe} is no power law (p = {curve.fit_p:.2f})"
+        return f"the curve of {best.recipe} is no power law (p = {curve.fit_p:.3f})"
     check = f"{_told(curve.hidden)} at {hours_text(best.hours)} h, unlike measured"
     return f"from its smaller budgets alone the law of {best.recipe} foretells {check}"
 

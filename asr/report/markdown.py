@@ -32,10 +32,10 @@ CELLS_NOTE = (
     "speakers and seeds in, where there are enough. Decoding RTF: CPU seconds for a second of audio."
 )
 LAWS_NOTE = (
-    "A law fits where its p is above 0.05. Where it does not, or where that of the smaller budgets foretells "
-    "the largest wrongly, crossings are sought between lines from budget to budget; they are judged pair by "
-    "pair, not corrected for the number of pairs. A recipe without two seeds anywhere is given the spread "
-    "between trainings of the others; where none has two that spread is in no interval."
+    "A law fits where its p is 0.05 or more. Where it does not, or where that of the smaller budgets "
+    "foretells the largest wrongly, crossings are sought between lines from budget to budget; they are "
+    "judged pair by pair, not corrected for the number of pairs. A recipe without two seeds anywhere is "
+    "given the spread between trainings of the others; where none has two that spread is in no interval."
 )
 LOSSES_NOTE = (
     "Points of WER that go when a stage is put right on top of those before it: a wide search, every word "
@@ -217,7 +217,7 @@ def laws(findings: Findings) -> tuple[list[str], list[list[str]]]:
         ends = (np.quantile(part, [0.025, 0.975]) for part in curve.laws)
         between = [f"{low:.2g} to {high:.2g}" for low, high in ends]
         rows.append(
-            [recipe, law, *between, f"{curve.fit_p:.2f}", str(curve.seeds), told, f"{curve.rates[-1]:.1f}"]
+            [recipe, law, *between, f"{curve.fit_p:.3f}", str(curve.seeds), told, f"{curve.rates[-1]:.1f}"]
         )
     return head, rows
 

@@ -367,7 +367,8 @@ def compare_curves(first: tuple[str, Curve], second: tuple[str, Curve]) -> Compa
 
     At each point of the range the difference of the curves has an interval, from the same draws of both. A
     crossing lies between a stretch where one recipe is surely better and the next where the other is. Its
-    interval is every point between, where the difference may be zero.
+    interval is every point between, where the difference may be zero. Between lines each of the two must be
+    surely better at some budget: half-way between two, a line is surer than what it was drawn through.
 
     Reference
     ---------
@@ -379,21 +380,29 @@ def compare_curves(first: tuple[str, Curve], second: tuple[str, Curve]) -> Compa
         return None
     lines = not (one.lawful and two.lawful)
     grid = np.geomspace(low, high, GRID)
-    (rate_a, draws_a), (rate_b, draws_b) = one.between(grid, lines), two.between(grid, lines)
-    least, most = np.quantile(draws_a - draws_b, [LEVEL / 2, 1 - LEVEL / 2], axis=0)
-    # 1: b is better, -1: a is
-    sure = np.where(least > 0, 1, np.where(most < 0, -1, 0))
+    difference, sure = _apart(one, two, grid, lines)
+    if lines:
+        budgets = np.union1d(one.hours, two.hours)
+        _, measured = _apart(one, two, budgets[(low <= budgets) & (budgets <= high)], lines)
+        sure = np.where(np.isin(sure, measured), sure, 0)
     where = np.flatnonzero(sure)
     crossings = []
     for before, after in itertools.pairwise(where):
         if sure[before] == sure[after]:
             continue
-        difference = (rate_a - rate_b)[before : after + 1] * sure[after]
-        up = int(np.argmax(difference > 0))
-        share = -difference[up - 1] / (difference[up] - difference[up - 1]) if up else 0.0
+        lead = difference[before : after + 1] * sure[after]
+        up = int(np.argmax(lead > 0))
+        share = -lead[up - 1] / (lead[up] - lead[up - 1]) if up else 0.0
         meet = grid[before + max(up - 1, 0)] * (grid[1] / grid[0]) ** share
         names = (a, b) if sure[after] > 0 else (b, a)
         crossings.append(Crossing(*names, float(meet), float(grid[before]), float(grid[after])))
     always = where.size == GRID and not crossings
     leader = (b if sure[0] > 0 else a) if always else None
     return Comparison(float(low), float(high), tuple(crossings), leader, lines)
+
+
+def _apart(one: Curve, two: Curve, hours: np.ndarray, lines: bool) -> tuple[np.ndarray, np.ndarray]:
+    """(hours,) rate of one minus that of the other, and whose lead is sure: 1 the other's, -1 that of one."""
+    (rate_a, draws_a), (rate_b, draws_b) = one.between(hours, lines), two.between(hours, lines)
+    least, most = np.quantile(draws_a - draws_b, [LEVEL / 2, 1 - LEVEL / 2], axis=0)
+    return rate_a - rate_b, np.where(least > 0, 1, np.where(most < 0, -1, 0))

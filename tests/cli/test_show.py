@@ -86,7 +86,7 @@ def test_a_run(run, finished):
         "course": "█▁▃",
     }
     assert [row["figure"] for row in facts["training"]] == ["dev_loss", "train_loss"]
-    assert facts["system"]["parameters"] == 48
+    assert facts["system"]["numbers"] == 48
     tables = run("show", finished).out
     for piece in ("12.5", "train_loss", "61.25", "provenance.packages", "2.11.0", "and 8 more, see --json"):
         assert piece in tables

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from asr.data.audio import load_cut
+from asr.data.check import check_corpus
 from asr.data.corpora import preparer
 from asr.data.corpora.assemble import own_lexicon
 from asr.data.corpora.csv import _rows
@@ -97,11 +98,34 @@ def test_table(tmp_path: Path, record: Record, separator: str) -> None:
     lines.append(separator.join(["b.wav", "cat", "y", "validation"]))
     lines.append(separator.join(["c.wav", "cat", "y", "test", "more"]))
     lines.append(separator.join(["c.wav", "cat", "y", "nowhere"]))
+    lines.append("c.wav")
     (tmp_path / "data.csv").write_text("\n".join(lines) + "\n")
     corpus = preparer("csv").prepare(tmp_path / "data.csv", tmp_path / "out")
     assert every(corpus) == {"a": ("train", "x", "CAT DOG"), "b": ("dev", "y", "CAT")}
     assert "data.csv:4: 5 cells under 4 columns" in corpus.problems[0]
     assert "data.csv:5: unknown split 'nowhere'" in corpus.problems[1]
+    assert "data.csv:6: only 1 of 4 cells; give each column one" in corpus.problems[2]
+
+
+def test_a_table_without_speakers_names_none(tmp_path: Path, record: Record) -> None:
+    """Nobody is taken for one of his own: dev and test may hold voices of train."""
+    for name in "abc":
+        record(tmp_path / f"{name}.wav")
+    rows = ["path,text,split", "a.wav,cat,train", "b.wav,cat,dev", "c.wav,cat,test"]
+    (tmp_path / "data.csv").write_text("\n".join(rows) + "\n")
+    corpus = preparer("csv").prepare(tmp_path / "data.csv", tmp_path / "out")
+    assert every(corpus) == {
+        n: (s, None, "CAT") for n, s in zip("abc", ("train", "dev", "test"), strict=True)
+    }
+    assert corpus.splits["train"]["speakers"] == 0 and corpus.speakers("test") == set()
+    warned = [str(w) for w in check_corpus(tmp_path / "out").warnings]
+    assert any("no speakers are named: dev and test may hold voices of train" in w for w in warned)
+
+
+def test_an_empty_table_is_told(tmp_path: Path) -> None:
+    (tmp_path / "data.csv").write_text("path,text\n")
+    with pytest.raises(DataError, match="no usable utterance in the csv corpus, there is none at all"):
+        preparer("csv").prepare(tmp_path / "data.csv", tmp_path / "out")
 
 
 def test_unclosed_quotes_cost_their_own_lines_alone(tmp_path: Path, record: Record) -> None:

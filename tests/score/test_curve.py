@@ -259,7 +259,10 @@ def test_a_law_that_does_not_foretell_its_largest_budget_is_not_trusted():
 @pytest.mark.slow
 @pytest.mark.parametrize(("utterances", "spread"), [(200, 0.1), (400, 0.05)])
 def test_curves_that_are_no_laws_and_do_not_cross_are_not_said_to(utterances, spread):
-    """They bend at other budgets, and the second is a little better everywhere."""
+    """They bend at other budgets, and the second is a little better everywhere, much so between.
+
+    It may look worse at either end, each in 2.5 of 100 experiments.
+    """
     claims, words = 0, np.full(utterances, 6)
     for seed in range(300):
         rng = np.random.default_rng(seed)
@@ -270,7 +273,7 @@ def test_curves_that_are_no_laws_and_do_not_cross_are_not_said_to(utterances, sp
             cells[name] = Cells(HOURS, tuple(rng.binomial(6, r, (utterances, 3)) for r in luck))
         found = curves(cells, words, draws=400, seed=seed)
         claims += compare_curves(*found.items()).verdict == "cross"
-    assert claims <= 15
+    assert claims <= 24
 
 
 def test_forecast_covers_the_truth_and_hiding_the_last_budget_foretells_it():

@@ -93,8 +93,8 @@ def assemble(
             guessed = []
     pronounced = list(_pronounceable(heard, lexicon, problems))
     if not pronounced:
-        first = f", the first problem of {len(problems)}: {problems[0]}" if problems else ""
-        raise DataError(f"no usable utterance in the {origin.name} corpus{first}")
+        why = f"the first problem of {len(problems)}: {problems[0]}" if problems else "there is none at all"
+        raise DataError(f"no usable utterance in the {origin.name} corpus, {why}")
     by_split: dict[str, list[Cut]] = {split: [] for split in SPLITS}
     lm_text: list[str] = []
     for u in divided(pronounced):
@@ -162,7 +162,7 @@ def usable(
 ) -> tuple[list[Utterance], dict[Path, AudioFacts]]:
     """The utterances with words, an id of their own and sound, and what their recordings hold.
 
-    Texts come back normalised, durations known and speakers named (by the utterance where nobody knows).
+    Texts come back normalised and durations known.
     """
     described = list(_readable(utterances, language, problems))
     looked = look_at({u.audio for u in described})
@@ -188,7 +188,7 @@ def _readable(
             problems.append(u.error(what, "spell it in A-Z or name its language with --language"))
         else:
             seen.add(u.id)
-            yield replace(u, text=text, audio=Path(os.path.abspath(u.audio)), speaker=u.speaker or u.id)
+            yield replace(u, text=text, audio=Path(os.path.abspath(u.audio)), speaker=u.speaker or None)
 
 
 def look_at(paths: Iterable[Path]) -> dict[Path, AudioFacts | AsrError]:

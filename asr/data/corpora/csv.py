@@ -54,8 +54,11 @@ def read_table(path: Path, problems: list[AsrError], split: str | None = None) -
         if not any(cells):
             continue
         if len(cells) != len(names):
-            what = f"{len(cells)} cells under {len(names)} columns"
-            problems.append(DataError(what, path=path, line=line, fix="put texts with separators in quotes"))
+            what, fix = f"only {len(cells)} of {len(names)} cells", "give each column one"
+            if len(cells) > len(names):
+                what = f"{len(cells)} cells under {len(names)} columns"
+                fix = "put texts with separators in quotes"
+            problems.append(DataError(what, path=path, line=line, fix=fix))
             continue
         row = {name: cell.strip() for name, cell in zip(names, cells, strict=True) if name in KNOWN}
         try:
