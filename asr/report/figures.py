@@ -220,7 +220,7 @@ class Findings:
         by_text = {w: points([r for r in runs if r.row["text_words"] == w]) for w in texts}
         found = by_text[texts[-1]] if texts else []
         drawn, speakers = _curves(found)
-        found = [replace(p, interval=_interval(p, drawn, speakers)) for p in found]
+        found = [replace(p, interval=_interval(p, drawn)) for p in found]
         by_text |= {w: found for w in texts[-1:]}
         pairs = [(a, b) for a, b in itertools.combinations(found, 2) if a.hours == b.hours and drawn]
         contests = [contest(a, b, drawn[a.recipe], drawn[b.recipe]) for a, b in pairs]
@@ -264,12 +264,14 @@ class Findings:
         return [p for p in self.points if p.recipe == recipe]
 
 
-def _interval(point: Point, drawn: Mapping[str, Curve], speakers: bool) -> Interval:
-    """Of a point, by its recipe's curve; without errors by how many utterances or speakers there are."""
+def _interval(point: Point, drawn: Mapping[str, Curve]) -> Interval:
+    """Of a point, by its recipe's curve; without errors by how many utterances there are.
+
+    Where nobody made an error, speakers do not differ; by their number a few would allow half of all words.
+    """
     curve = drawn.get(point.recipe)
     if curve is None or not point.scores.errors:
-        heard = point.runs[0].result.utterances
-        return interval([u.scores for u in heard], [u.speaker or u.id for u in heard] if speakers else None)
+        return interval([u.scores for u in point.runs[0].result.utterances])
     return Interval(*curve.interval(int(np.searchsorted(curve.hours, point.hours))))
 
 

@@ -124,7 +124,7 @@ def test_a_table_without_speakers_names_none(tmp_path: Path, record: Record) -> 
 
 def test_an_empty_table_is_told(tmp_path: Path) -> None:
     (tmp_path / "data.csv").write_text("path,text\n")
-    with pytest.raises(DataError, match="no usable utterance in the csv corpus, there is none at all"):
+    with pytest.raises(DataError, match="no usable utterance in the out corpus, there is none at all"):
         preparer("csv").prepare(tmp_path / "data.csv", tmp_path / "out")
 
 
@@ -162,7 +162,7 @@ def test_a_row_that_cannot_be_read_tells_why(tmp_path: Path, record: Record) -> 
     path.write_text(f'path,text\na.wav,cat\nb.wav,"a cat\non" two lines\nc.wav,cat\nd.wav,"{long}')
     corpus = preparer("csv").prepare(path, tmp_path / "out")
     assert set(every(corpus)) == {"a", "c"}
-    told = [p.split(";")[0] for p in corpus.problems if "1 cells" not in p]
+    told = [p.split(";")[0] for p in corpus.problems if "1 of 2 cells" not in p]
     assert told == [
         f"{path}:3: no row of a table (',' expected after '\"')",
         f"{path}:6: no row of a table (field larger than field limit (131072))",
