@@ -80,7 +80,8 @@ class RunRecord:
             raise ModelError("not a finished run (record.json is missing)", path=folder)
         try:
             value = json.loads(path.read_text(encoding="utf-8"))
-            return cls(**{**value, "row": dict.fromkeys(COLUMNS) | value["row"]})
+            row = dict.fromkeys(COLUMNS) | value["row"]
+            return cls(**{**value, "row": row | {"split": row["split"] or "test"}})
         except (OSError, ValueError, TypeError, KeyError) as e:
             raise ModelError(f"damaged ({e})", path=path, fix="remove the run folder and run again") from e
 

@@ -206,10 +206,10 @@ def _foretell(states: Sequence[CellState], jobs: int) -> None:
     costs = estimates(states)
     most = math.inf
     if states and (states[0].cell.corpus / "corpus.json").exists():
-        most = Corpus.open(states[0].cell.corpus).splits.get("train", {}).get("hours", 0.0)
+        most = Corpus.open(states[0].cell.corpus).splits.get("train", {}).get("hours", math.inf)
     for state, cost in zip(states, costs, strict=True):
         about = f", about {cost.minutes:.1f} min and {cost.megabytes:.0f} MB" if cost else ""
-        if (state.cell.hours or 0.0) > most * (1 + TOLERANCE):
+        if state.state == "waiting" and (state.cell.hours or 0.0) > most * (1 + TOLERANCE):
             about = f", will fail: there are {most:.3g} h of training audio"
         typer.echo(f"{state.label}: {state.state}{about}, {state.folder}")
     waiting = sum(s.state == "waiting" for s in states)

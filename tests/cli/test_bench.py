@@ -43,6 +43,7 @@ def change(run, **columns):
     lines = [json.loads(line) for line in hypotheses.read_text().splitlines()]
     silent = [e | {"text": ""} if e["id"] in ("u003", "u007") else e for e in lines]
     hypotheses.write_text("".join(json.dumps(e) + "\n" for e in silent))
+    hypotheses.with_name("stages.json").unlink()  # of the words that were there
     scores = score_texts(*({e["id"]: e[k] for e in silent} for k in ("reference", "text"))).scores
     counts = {"sub": scores.substitutions, "del": scores.deletions, "ins": scores.insertions}
     record = json.loads((run / "record.json").read_text())
@@ -223,6 +224,15 @@ def test_dry_run_lists_cells_and_does_nothing(bench, tmp_path):
     done = bench("--dry-run", "--hours", "0.5,1,2", "--recipes", "raw_ctc")
     assert "raw_ctc, 2 h, seed 0: waiting, about 0.0 min and 2 MB" in done.out
     assert done.out.splitlines()[-1] == "1 of 1 waiting cells: about 0 minutes, 1 at a time, and 2 MB"
+
+
+def test_dry_run_tells_of_hours_that_are_not_there(bench, tmp_path):
+    corpus = tmp_path / "toy" / "corpus.json"
+    told = json.loads(corpus.read_text())
+    corpus.write_text(json.dumps(told | {"splits": told["splits"] | {"train": {"hours": 0.75}}}))
+    done = bench("--dry-run", "--hours", "0.5,2", "--recipes", "raw_ctc", "--seeds", "7")
+    assert "raw_ctc, 2 h, seed 7: waiting, will fail: there are 0.75 h of training audio" in done.out
+    assert "raw_ctc, 0.5 h, seed 7: waiting, will" not in done.out
 
 
 def test_a_corpus_of_the_user_is_no_quick_bench(bench, run, monkeypatch, tmp_path):
