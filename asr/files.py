@@ -14,6 +14,11 @@ from pathlib import Path
 from typing import Any
 
 
+def run_below(folder: Path) -> Path | None:
+    """The first finished run in a folder of runs, as `asr bench` leaves it; None where there is none."""
+    return min((record.parent for record in folder.glob("*/record.json")), default=None)
+
+
 def system_folder(folder: Path) -> Path:
     """The ``system`` folder of a run folder; any other folder as it is."""
     return folder / "system" if (folder / "system" / "system.json").exists() else folder

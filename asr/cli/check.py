@@ -84,7 +84,7 @@ def examine(thing: Path, language: str = "en") -> tuple[str, Findings]:
     from asr.data import check as data
     from asr.data.audio import SUFFIXES, UNREADABLE
     from asr.errors import UsageError
-    from asr.files import system_folder
+    from asr.files import run_below, system_folder
     from asr.text import ngram
 
     if not thing.exists():
@@ -100,8 +100,8 @@ def examine(thing: Path, language: str = "en") -> tuple[str, Findings]:
         if (thing / "manifest.jsonl").exists():
             return "manifest", data.check_manifest(thing / "manifest.jsonl", language)
         fix = "give a prepared corpus, a run or a Kaldi data folder, or a file"
-        if (one := next(iter(sorted(thing.glob("*/record.json"))), None)) is not None:
-            fix = f"give one of its runs, as {one.parent}"
+        if (one := run_below(thing)) is not None:
+            fix = f"give one of its runs, as {one}"
         raise UsageError("a folder of no known kind", path=thing, fix=fix)
     if name.endswith((".yaml", ".yml")):
         return "settings", _check_settings(thing)

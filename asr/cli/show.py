@@ -101,7 +101,7 @@ def describe(thing: str) -> Facts:
     AsrError
         If there is nothing of that name, or it is damaged.
     """
-    from asr.files import system_folder
+    from asr.files import run_below, system_folder
     from asr.text import ngram
 
     path = Path(thing)
@@ -114,8 +114,8 @@ def describe(thing: str) -> Facts:
         if run:
             return {"kind": "run", "path": thing, **_run(path)}
         fix = "name a folder of `asr train` or `asr prepare`"
-        if (one := next(iter(sorted(path.glob("*/record.json"))), None)) is not None:
-            fix = f"name one of its runs, as {one.parent}, or open its report.html"
+        if (one := run_below(path)) is not None:
+            fix = f"name one of its runs, as {one}, or open its report.html"
         raise DataError("neither a run, a model nor a corpus", path=path, fix=fix)
     if path.is_file():
         if path.suffix in (".yaml", ".yml"):
