@@ -175,10 +175,7 @@ def recipe_settings(recipe: str, overrides: Sequence[str] = ()) -> ExperimentSet
         try:
             path = resource("recipes", f"{recipe}/recipe.yaml")
         except ConfigError as e:
-            near = difflib.get_close_matches(recipe, recipe_names(), n=1)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            fix = f"{hint}The recipes are {', '.join(recipe_names())}"
-            raise ConfigError(f"no recipe {recipe!r}", fix=fix) from e
+            raise ConfigError(f"no recipe {recipe!r}", fix=nearest_recipe(recipe)) from e
     written = load_yaml(path)
     try:
         return parse(
@@ -193,3 +190,9 @@ def recipe_names() -> list[str]:
     """Recipes this installation brings."""
     root = resource("recipes", "mfcc_hmm/recipe.yaml").parents[1]
     return sorted(p.parent.name for p in root.glob("*/recipe.yaml"))
+
+
+def nearest_recipe(name: str) -> str:
+    """What to write instead of the name of no recipe."""
+    near = difflib.get_close_matches(name, recipe_names(), n=1)
+    return f"did you mean {near[0]!r}?" if near else f"the recipes are {', '.join(recipe_names())}"

@@ -1,6 +1,7 @@
 """Every command and option says what it does; the help is quick and imports nothing heavy."""
 
 import inspect
+import re
 import resource
 import subprocess
 import sys
@@ -20,6 +21,8 @@ def test_commands_are_listed_in_order():
 def test_every_command_and_option_has_help(name):
     command = typer.main.get_command(app([name])).commands[name]
     assert command.help and len(inspect.cleandoc(command.help)) > 20
+    breaks = re.findall(r"[^\n]\n[^\n ].*", command.help)
+    assert not breaks, "lines of a paragraph end where the docstring's do, not where the terminal does"
     silent = [p.name for p in command.params if not getattr(p, "help", None)]
     assert not silent, f"asr {name}: no help for {silent}"
 

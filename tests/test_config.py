@@ -99,10 +99,10 @@ def test_the_two_networks_differ_in_their_targets_alone() -> None:
 
 
 def test_unknown_recipe_names_the_known_ones() -> None:
-    known = "The recipes are mfcc_hmm, mfcc_hybrid, phoneme_ctc, raw_ctc"
+    known = "the recipes are mfcc_hmm, mfcc_hybrid, phoneme_ctc, raw_ctc"
     with pytest.raises(ConfigError, match=f"no recipe 'kaldi'; {known}"):
         recipe_settings("kaldi")
-    with pytest.raises(ConfigError, match=rf"no recipe 'mfcc'; did you mean 'mfcc_hmm'\? {known}"):
+    with pytest.raises(ConfigError, match=rf"no recipe 'mfcc'; did you mean 'mfcc_hmm'\?"):
         recipe_settings("mfcc")
 
 

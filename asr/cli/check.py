@@ -78,17 +78,19 @@ def examine(thing: Path, language: str = "en") -> tuple[str, Findings]:
 
     Raises
     ------
+    DataError
+        If there is no such thing.
     UsageError
-        If there is no such thing, or it is none that can be checked.
+        If it is none that can be checked.
     """
     from asr.data import check as data
     from asr.data.audio import SUFFIXES, UNREADABLE
-    from asr.errors import UsageError
+    from asr.errors import DataError, UsageError
     from asr.files import run_below, system_folder
     from asr.text import ngram
 
     if not thing.exists():
-        raise UsageError("no such file or folder", path=thing, fix="give the path of what is to be checked")
+        raise DataError("no such file or folder", path=thing, fix="give the path of what is to be checked")
     name = thing.name.lower()
     if thing.is_dir():
         if (thing / "corpus.json").exists():

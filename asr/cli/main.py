@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -32,7 +34,10 @@ def app(commands: Sequence[str] = COMMANDS) -> typer.Typer:
     )
     made.callback()(_options)
     for name in commands:
-        made.command(name)(getattr(importlib.import_module(f"asr.cli.{name}"), name))
+        command = getattr(importlib.import_module(f"asr.cli.{name}"), name)
+        # lines of a docstring are as wide as the code, not as the terminal; those of a list are indented
+        paragraphs = re.sub(r"(?<!\n)\n(?![\n ])", " ", inspect.cleandoc(command.__doc__))
+        made.command(name, help=paragraphs)(command)
     return made
 
 

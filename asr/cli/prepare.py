@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -95,9 +96,8 @@ def prepare(
         raise typer.Exit(1)
 
 
-# the \b keeps the lines of the list apart in the help
-prepare.__doc__ = f"{prepare.__doc__}\n\n\b\n" + "\n".join(
-    f"{key}: {entry.about}" for key, entry in PREPARERS.items()
+prepare.__doc__ = f"{inspect.cleandoc(prepare.__doc__ or '')}\n\n" + "\n".join(
+    f"  {key}: {entry.about}" for key, entry in PREPARERS.items()
 )
 
 

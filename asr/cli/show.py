@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import difflib
 import gzip
 import itertools
 import json
@@ -123,12 +122,10 @@ def describe(thing: str) -> Facts:
         if path.name.lower().endswith(ngram.SUFFIXES):
             return {"kind": "language model", "path": thing, **_language_model(path)}
         return {"kind": "lexicon", "path": thing, **_lexicon(path)}
-    from asr.cell import recipe_names
+    from asr.cell import nearest_recipe, recipe_names
 
     if thing not in recipe_names():
-        near = difflib.get_close_matches(thing, recipe_names(), n=1)
-        fix = f"did you mean {near[0]!r}?" if near else f"the recipes are {', '.join(recipe_names())}"
-        raise UsageError(f"no file, folder or recipe {thing!r}", fix=fix)
+        raise UsageError(f"no file, folder or recipe {thing!r}", fix=nearest_recipe(thing))
     return {"kind": "recipe", "name": thing, **_settings(thing)}
 
 

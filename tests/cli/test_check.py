@@ -60,7 +60,7 @@ def test_unknown_key_names_the_nearest(
 def test_what_cannot_be_checked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(str(tmp_path / "gone"), monkeypatch=monkeypatch) == 2
+    assert run(str(tmp_path / "gone"), monkeypatch=monkeypatch) == 1
     assert run(str(tmp_path), monkeypatch=monkeypatch) == 2
     errors = capsys.readouterr().err
     assert "no such file or folder" in errors and "a folder of no known kind" in errors

@@ -85,7 +85,8 @@ def test_jsonl_of_nemo_with_offsets_and_one_bad_line_of_each_kind(tmp_path: Path
         (12, "utterance long-0009000: 9.00-10.00 s lies outside long.wav of 3.00 s"),
     ]:
         assert f"train.jsonl:{line}: {message}" in found
-    assert "gone.wav: utterance gone: no such audio file" in found and len(corpus.problems) == 9
+    gone = f"train.jsonl:9: utterance gone: {tmp_path / 'gone.wav'}: no such audio file"
+    assert gone in found and len(corpus.problems) == 9
     assert Corpus.open(tmp_path / "out").problems == corpus.problems
 
 
@@ -205,11 +206,12 @@ def test_phones_that_are_no_list_are_refused(tmp_path: Path, record: Record) -> 
 def test_bare_samples_are_refused_and_the_rest_prepared(tmp_path: Path, record: Record) -> None:
     record(tmp_path / "a.wav")
     record(tmp_path / "b.wav")
-    (tmp_path / "c.raw").write_bytes(bytes(range(256)) * 99)
+    bare = tmp_path / "c.raw"
+    bare.write_bytes(bytes(range(256)) * 99)
     (tmp_path / "data.csv").write_text("path,text\na.wav,cat\nb.wav,cat\nc.raw,cat\n")
     corpus = preparer("csv").prepare(tmp_path / "data.csv", tmp_path / "out")
     assert set(every(corpus)) == {"a", "b"}
-    assert ["c.raw: utterance c: samples without a header" in p for p in corpus.problems] == [True]
+    assert [f"data.csv:4: utterance c: {bare}: samples without a header" in p for p in corpus.problems] == [True]
 
 
 def test_table_without_a_needed_column(tmp_path: Path) -> None:

@@ -213,7 +213,9 @@ def _audible(
     for u in utterances:
         audio = facts[u.audio]
         if isinstance(audio, AsrError):
-            problems.append(type(audio)(audio.what, path=audio.path, utterance=u.id, fix=audio.fix))
+            named = type(audio)(audio.what, path=audio.path, utterance=u.id, fix=audio.fix)
+            in_line = u.where[1] is not None  # of a table: where the path of the audio is to be corrected
+            problems.append(u.error(f"{audio.path}: {audio.what}", audio.fix) if in_line else named)
             continue
         end = audio.seconds if u.duration is None else u.start + u.duration
         if not 0 <= u.start < min(end, audio.seconds) or end > audio.seconds + TOLERANCE_S:
