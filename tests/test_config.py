@@ -102,7 +102,7 @@ def test_unknown_recipe_names_the_known_ones() -> None:
     known = "the recipes are mfcc_hmm, mfcc_hybrid, phoneme_ctc, raw_ctc"
     with pytest.raises(ConfigError, match=f"no recipe 'kaldi'; {known}"):
         recipe_settings("kaldi")
-    with pytest.raises(ConfigError, match=rf"no recipe 'mfcc'; did you mean 'mfcc_hmm'\?"):
+    with pytest.raises(ConfigError, match=r"no recipe 'mfcc'; did you mean 'mfcc_hmm'\?"):
         recipe_settings("mfcc")
 
 

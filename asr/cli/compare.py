@@ -41,9 +41,11 @@ def compare(
     # an utterance that one could not read is there with no word; one that is missing was in another test set
     references = {i: a.references[i] for i in both}
     only = {"a": len(a.references) - len(both), "b": len(b.references) - len(both)}
-    one, two = (score_texts(references, t.texts, speakers=t.speakers, method="sclite") for t in (a, b))
+    one, two = (score_texts(references, t.texts, speakers=t.speakers) for t in (a, b))
     counts = [u.scores for u in one.utterances], [u.scores for u in two.utterances]
-    segments = mapsswe([u.pairs for u in one.utterances], [u.pairs for u in two.utterances])
+    # counts are those of the runs' own scores; segments are cut where sc_stats cuts them
+    aligned = [score_texts(references, t.texts, method="sclite").utterances for t in (a, b)]
+    segments = mapsswe(*([u.pairs for u in utterances] for utterances in aligned))
     paired = compare_bootstrap(*counts, seed=seed)
     everyone = {i: s for i, s in (a.speakers | b.speakers).items() if i in references}
     people = len(set(everyone.values()))

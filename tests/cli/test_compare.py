@@ -84,3 +84,12 @@ def test_runs_on_different_corpora_are_refused(run, runs):
 def test_run_without_results_is_refused(run, runs, tmp_path):
     done = run("compare", runs("a", 0.2), tmp_path / "nothing")
     assert done.code == 1 and "was not decoded by this run" in done.err
+
+
+def test_rates_are_those_of_the_scores_where_sclite_would_align_otherwise(run, runs):
+    a, b = runs("a", 0.3), runs("b", 0.3)
+    for folder, text in ((a, "D E X Y Z"), (b, "A B C D E")):
+        # five substitutions, or, by sclite's weights, three deletions and three insertions
+        entry = {"id": "u0", "text": text, "reference": "A B C D E", "speaker": "s0"}
+        (folder / "decode" / "test" / "hyp.jsonl").write_text(json.dumps(entry) + "\n")
+    assert "%WER 100.00 [ 5 / 5, 0 ins, 0 del, 5 sub ]" in run("compare", a, b).out
