@@ -44,11 +44,25 @@ def load_yaml(path: str | Path) -> dict[str, Any]:
     return _load_yaml(Path(path), ())
 
 
+class _Loader(yaml.SafeLoader):
+    """PyYAML's safe loader, which of a key that stands twice would keep the second."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value:
+            name = str(key.value)
+            if name in seen:
+                what = f"{name!r} stands here twice"
+                raise yaml.constructor.ConstructorError(None, None, what, key.start_mark)
+            seen.add(name)
+        return super().construct_mapping(node, deep)
+
+
 def _load_yaml(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     if path.resolve() in seen:
         raise ConfigError("extends itself", path=path, fix="remove the cycle from `extends:`")
     try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+        value = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except OSError as e:
         raise ConfigError(f"cannot be read ({e.strerror})", path=path) from e
     except (yaml.YAMLError, UnicodeDecodeError) as e:

@@ -71,6 +71,10 @@ class CorpusSettings(Settings):
         if unknown := sorted(set(self.options) - set(entry.options)):
             takes = ", ".join(entry.options) or "none"
             raise ConfigError(f"corpus.options: {unknown[0]!r} is unknown", fix=f"{self.name} takes: {takes}")
+        if not isinstance(language := self.options.get("language", ""), str):
+            raise ConfigError(
+                f"corpus.options: language is {language!r}, no text", fix="write its code in quotes"
+            )
         self._files()
         prepared = (self.where() / "corpus.json").exists()
         if self.source is None and not entry.embedded and not prepared:

@@ -8,10 +8,15 @@ import hashlib
 import json
 import os
 import tempfile
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+UMASK = os.umask(0)  # can only be read by setting it
+os.umask(UMASK)
+DAY_S = 86400
 
 
 def run_below(folder: Path) -> Path | None:
@@ -28,7 +33,8 @@ def system_folder(folder: Path) -> Path:
 def replacing(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path that replaces `path` when the block ends without an error.
 
-    The temporary name keeps the suffixes of `path`, so that writers that look at them (``.gz``) work.
+    The temporary name keeps the suffixes of `path`, so that writers that look at them (``.gz``) work. What a
+    link leads to is replaced, not the link; a pipe or a device (``/dev/null``) is written to as it is.
 
     Raises
     ------
@@ -36,19 +42,23 @@ def replacing(path: str | Path) -> Iterator[Path]:
         If it cannot be written; names `path`.
     """
     path = Path(path)
+    real = Path(os.path.realpath(path))
+    if real.exists() and not (real.is_file() or real.is_dir()):
+        yield real
+        return
     temporary = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        real.parent.mkdir(parents=True, exist_ok=True)
         # no longer than any name may be
         suffix = "".join(path.suffixes[-2:])[-16:]
-        handle, name = tempfile.mkstemp(prefix=".partial-", suffix=suffix, dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=".partial-", suffix=suffix, dir=real.parent)
         os.close(handle)
         temporary = Path(name)
         yield temporary
         with open(temporary, "rb") as f:
             os.fsync(f.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
+        os.chmod(temporary, real.stat().st_mode & 0o777 if real.exists() else 0o666 & ~UMASK)
+        os.replace(temporary, real)
     except OSError as e:
         if e.errno is not None and (temporary is None or e.filename in (None, str(temporary))):
             raise OSError(e.errno, e.strerror, str(path)) from e
@@ -120,11 +130,12 @@ def keep_recent(folder: Path, limit: int) -> None:
     """
     files: defaultdict[str, list[tuple[float, int, Path]]] = defaultdict(list)
     for path in folder.iterdir():
-        if path.name.startswith("."):
-            continue  # another process is writing it
         with contextlib.suppress(FileNotFoundError):
             facts = path.stat()
-            files[path.stem].append((facts.st_mtime, facts.st_size, path))
+            if not path.name.startswith("."):
+                files[path.stem].append((facts.st_mtime, facts.st_size, path))
+            elif time.time() - facts.st_mtime > DAY_S:  # of a process that was killed
+                path.unlink()
     held = 0
     latest_first = sorted(files.values(), key=lambda entry: max(entry)[0], reverse=True)
     for place, entry in enumerate(latest_first):

@@ -40,7 +40,12 @@ def test_extends_cycle_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("a: [1", "not valid YAML"), ("- 1\n- 2\n", "not a mapping"), (None, "cannot be read")],
+    [
+        ("a: [1", "not valid YAML"),
+        ("a: 1\nb: 2\na: 3", "some.yaml:3: .*'a' stands here twice"),
+        ("- 1\n- 2\n", "not a mapping"),
+        (None, "cannot be read"),
+    ],
 )
 def test_unusable_files_are_named(tmp_path: Path, text: str | None, message: str) -> None:
     path = tmp_path / "some.yaml"

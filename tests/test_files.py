@@ -1,5 +1,6 @@
 import gzip
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,22 @@ def test_the_temporary_name_keeps_the_suffix(tmp_path: Path) -> None:
     assert gzip.decompress((tmp_path / "deep" / "a.arpa.gz").read_bytes()) == b"x"
 
 
+def test_links_and_pipes_stay_what_they_are(tmp_path: Path) -> None:
+    target, link, pipe = tmp_path / "target", tmp_path / "link", tmp_path / "pipe"
+    write_text(target, "old")
+    target.chmod(0o600)
+    link.symlink_to(target)
+    write_text(link, "new")
+    assert link.is_symlink() and target.read_text() == "new" and target.stat().st_mode & 0o777 == 0o600
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as pool:
+        read = pool.submit(pipe.read_text)
+        write_text(pipe, "through")
+        assert read.result(10) == "through" and pipe.is_fifo()
+    write_text("/dev/null", "gone")
+    assert Path("/dev/null").is_char_device()
+
+
 def test_hash_depends_on_contents_and_on_boundaries(tmp_path: Path) -> None:
     write_json(tmp_path / "a.json", {"x": "ä"})
     write_json(tmp_path / "b.json", {"x": "ä"})
@@ -51,6 +68,9 @@ def test_what_was_not_used_for_longest_leaves_the_cache(tmp_path: Path) -> None:
     # the latest stays, however big; what another process is writing does too
     keep_recent(tmp_path, 5)
     assert sorted(p.name for p in tmp_path.iterdir()) == [".partial-x-once.fst", "once.fst", "once.json"]
+    os.utime(tmp_path / ".partial-x-once.fst", (1e9, 1e9))  # but for one that was killed long ago
+    keep_recent(tmp_path, 500)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["once.fst", "once.json"]
 
 
 def test_a_cache_that_loses_files_at_the_same_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,7 @@ def check(
             "YAML file of settings, a run folder, or a recording."
         ),
     ],
-    language: Annotated[str, typer.Option(help="Language code (ISO 639-1) of a manifest's texts.")] = "en",
+    language: Annotated[str, typer.Option(help="Language code (ISO 639-1) of texts or a lexicon.")] = "en",
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
     everything: Annotated[bool, typer.Option("--all", help="Print every finding, however many.")] = False,
     overfit: Annotated[
@@ -113,7 +113,7 @@ def examine(thing: Path, language: str = "en") -> tuple[str, Findings]:
         return "language model", data.check_lm(thing)
     if name.endswith((*SUFFIXES, *UNREADABLE)):
         return "recording", data.check_audio(thing)
-    return "lexicon", data.check_lexicon(thing)
+    return "lexicon", data.check_lexicon(thing, language)
 
 
 def _learn_by_heart(folder: Path, kind: str, recipe: str, overrides: Sequence[str], found: Findings) -> None:
@@ -155,10 +155,10 @@ def _learn_by_heart(folder: Path, kind: str, recipe: str, overrides: Sequence[st
 
 def _check_settings(path: Path) -> Findings:
     """A recipe, a bench, or a part that they list under `extends:`."""
-    from asr.cell import recipe_settings
-    from asr.config import load_yaml
+    from asr.cell import ExperimentSettings, recipe_settings
+    from asr.config import load_yaml, parse
     from asr.data.check import Findings
-    from asr.design import load_bench
+    from asr.design import BenchSettings, load_bench
     from asr.errors import AsrError
 
     found = Findings()
@@ -172,6 +172,8 @@ def _check_settings(path: Path) -> Findings:
         elif "recipe" in keys:
             found.facts["recipe"] = recipe_settings(str(path)).recipe
         else:
+            if not keys.keys() <= ExperimentSettings.model_fields.keys():  # then of a bench
+                parse(BenchSettings, {"recipes": [], **keys}, path)
             found.facts["a part with the keys"] = ", ".join(keys) or "none"
     except AsrError as e:
         found.problems.append(e)

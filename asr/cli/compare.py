@@ -44,8 +44,10 @@ def compare(
     one, two = (score_texts(references, t.texts, speakers=t.speakers) for t in (a, b))
     counts = [u.scores for u in one.utterances], [u.scores for u in two.utterances]
     # counts are those of the runs' own scores; segments are cut where sc_stats cuts them
-    aligned = [score_texts(references, t.texts, method="sclite").utterances for t in (a, b)]
-    segments = mapsswe(*([u.pairs for u in utterances] for utterances in aligned))
+    pairs_a, pairs_b = (
+        [u.pairs for u in score_texts(references, t.texts, method="sclite").utterances] for t in (a, b)
+    )
+    segments = mapsswe(pairs_a, pairs_b)
     paired = compare_bootstrap(*counts, seed=seed)
     everyone = {i: s for i, s in (a.speakers | b.speakers).items() if i in references}
     people = len(set(everyone.values()))

@@ -41,7 +41,7 @@ class AudioFacts:
     samples
         Samples per channel that could be decoded.
     peak
-        Largest absolute sample, full scale being 1.
+        Largest absolute sample of the channels' average, full scale being 1.
     digest
         SHA-256 (hex) of the samples: equal for equal sound in any lossless format.
     """
@@ -164,7 +164,8 @@ def inspect_audio(path: str | Path) -> AudioFacts:
     with _open(path) as sound:
         for block in _blocks(sound, path):
             digest.update(block.data)
-            peak = max(peak, float(block.max()), -float(block.min()))
+            heard = block.mean(axis=1)  # channels may cancel each other
+            peak = max(peak, float(heard.max()), -float(heard.min()))
             samples += len(block)
         return AudioFacts(sound.samplerate, sound.channels, samples, peak, digest.hexdigest())
 

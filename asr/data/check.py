@@ -17,7 +17,6 @@ from asr.data.corpora import kaldi
 from asr.data.corpora.assemble import ENGLISH, look_at, usable
 from asr.data.corpora.csv import read_table
 from asr.data.corpora.jsonl import read_manifest
-from asr.data.corpora.utterance import SPLIT_NAMES
 from asr.data.corpus import Corpus
 from asr.errors import AsrError, AudioError, DataError, LexiconError
 from asr.text.lexicon import Lexicon
@@ -95,11 +94,10 @@ def check_manifest(path: Path, language: str = "en") -> Findings:
     """Check a JSON lines file, a table or a Kaldi data folder as `asr prepare` would."""
     found = Findings()
     if path.is_dir():
-        folders = [path] if (path / "wav.scp").exists() else sorted(p.parent for p in path.glob("*/wav.scp"))
         utterances = [
             u
-            for folder in folders
-            for u in kaldi.read_folder(folder, found.problems, SPLIT_NAMES.get(folder.name.lower()))
+            for folder, split in kaldi.folders(path)
+            for u in kaldi.read_folder(folder, found.problems, split)
         ]
     else:
         reader = read_table if path.suffix.lower() in (".csv", ".tsv") else read_manifest
@@ -120,11 +118,11 @@ def check_manifest(path: Path, language: str = "en") -> Findings:
     return found
 
 
-def check_lexicon(path: Path) -> Findings:
+def check_lexicon(path: Path, language: str = "en") -> Findings:
     """Check a lexicon: every line readable, no phoneme that looks like a slip."""
     found = Findings()
     try:
-        lexicon = Lexicon.load(path)
+        lexicon = Lexicon.load(path, language)
     except LexiconError as e:
         found.problems.append(e)
         return found
@@ -284,8 +282,17 @@ def _silence(facts: AudioFacts, path: Path, utterance: str | None) -> AudioError
 def _check_speakers(cuts: dict[str, list[Cut]], corpus: Corpus, found: Findings) -> None:
     """Warn of speakers that are in train and elsewhere, or may be."""
     speakers = {split: set(filter(None, map(_speaker, some))) for split, some in cuts.items()}
-    if not any(speakers.values()):
-        what = "no speakers are named: dev and test may hold voices of train"
+    named = {split for split, some in speakers.items() if some}
+    held_out = {split for split, some in cuts.items() if some and split != "train"}
+    who = None
+    if not named:
+        who = "no speakers are named"
+    elif held_out and "train" not in named:
+        who = "no speakers of train are named"
+    elif held_out and not held_out & named:
+        who = "only speakers of train are named"
+    if who:
+        what = f"{who}: dev and test may hold voices of train"
         found.warnings.append(DataError(what, path=corpus.folder, fix="name them, if you know them"))
     for split in speakers:
         shared = speakers.get("train", set()) & speakers[split] if split != "train" else set()

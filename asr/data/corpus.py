@@ -41,7 +41,7 @@ class Corpus:
         Split name to its numbers of ``utterances``, ``speakers``, ``hours``, ``words`` (running) and ``oov``
         (running words whose pronunciation was generated).
     problems
-        One line for each input that was left out.
+        One line for each input that was left out, or that could only be used in part.
     """
 
     folder: Path

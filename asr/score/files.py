@@ -120,6 +120,7 @@ def _read_jsonl(path: Path, lines: list[tuple[int, str]]) -> Transcripts:
 
 def _read_ctm(path: Path, lines: list[tuple[int, str]]) -> Transcripts:
     words: dict[tuple[str, str], list[tuple[float, str]]] = {}
+    first: dict[tuple[str, str], int] = {}
     for n, line in lines:
         entry = _ctm_fields(line)
         if entry is None:
@@ -128,11 +129,13 @@ def _read_ctm(path: Path, lines: list[tuple[int, str]]) -> Transcripts:
         if word.startswith("<ALT"):
             raise DataError("alternatives are not supported", path=path, line=n, fix="keep one")
         words.setdefault((file, channel), []).append((start, word))
+        first.setdefault((file, channel), n)
     files = [file for file, _ in words]
     found = Transcripts()
     for (file, channel), spoken in words.items():
         name = file if files.count(file) == 1 else f"{file}-{channel}"
-        found.texts[name] = " ".join(word for _, word in sorted(spoken, key=lambda s: s[0]))
+        text = " ".join(word for _, word in sorted(spoken, key=lambda s: s[0]))
+        _add(found, name, text, path, first[file, channel])
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
@@ -71,9 +72,10 @@ class Lexicon:
     def load(cls, path: str | Path, language: str = "en") -> Lexicon:
         """Read ``WORD P1 P2 ...``, one pronunciation a line, separated by blanks or tabs.
 
-        Also understood: variants as ``WORD(2)`` or repeated lines, comments (after ``;;;`` or ``#``),
-        and Kaldi's lexiconp.txt, where every line has a probability after the word. Words are upper-cased
-        as `normalize` does; non-words of other toolkits (``<unk>``, ``!SIL``, ``[noise]``) are left out.
+        Also understood: variants as ``WORD(2)`` or repeated lines, comments (lines of ``;;;``, and what
+        follows a ``#``), and Kaldi's lexiconp.txt, where every line has a probability after the word. Words
+        are upper-cased as `normalize` does; non-words of other toolkits (``<unk>``, ``!SIL``, ``[noise]``)
+        are left out.
 
         Raises
         ------
@@ -213,10 +215,15 @@ def strip_stress(phones: Iterable[str]) -> Pronunciation:
 def _fields(line: str) -> list[str]:
     """The fields of a lexicon line without its comment; none for a blank or a comment line."""
     fields = line.split()
-    if line.startswith(";;;"):
+    if line.startswith((";;;", "#")):
         return []
-    return fields[: fields.index("#")] if "#" in fields else fields
+    return list(itertools.takewhile(lambda field: not field.startswith("#"), fields))
 
 
 def _is_spoken(word: str) -> bool:
-    return not (word.startswith("!") or (word[0], word[-1]) in {("<", ">"), ("[", "]")})
+    return not (word.startswith("!") or is_event(word))
+
+
+def is_event(token: str) -> bool:
+    """Whether a token of a text stands for something that is no word, as ``<unk>`` and ``[noise]`` do."""
+    return (token[0], token[-1]) in {("<", ">"), ("[", "]")}

@@ -17,6 +17,12 @@ _TURKISH_LOWER = str.maketrans({"İ": "i", "I": "ı"})
 _VARIATION = frozenset(
     map(chr, (0x34F, *range(0x180B, 0x1810), *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)))
 )
+# NFKC would glue them to the number before them.
+_RAISED = re.compile(r"(?<=\d)(?=[²³¹⁰⁴-⁹₀-₉¼-¾⅐-⅟↉①-⑳])")
+_FRACTIONS = {"½": "A HALF", "¼": "A QUARTER", "¾": "THREE QUARTERS", "⅓": "A THIRD", "⅔": "TWO THIRDS"}
+_FRACTION = re.compile(rf"(\d\s?)?([{''.join(_FRACTIONS)}])")
+# Between letters they are part of a word: Catalan's l·l, Hebrew's geresh and gershayim.
+_OUTER_DOT = re.compile(r"(?<!L)·|·(?!L)|(?<![^\W\d_])[׳״]|[׳״](?![^\W\d_])")
 _OUTSIDE_ASCII = re.compile(r"[^A-Z0-9']+")
 
 
@@ -26,8 +32,8 @@ def normalize(text: str, language: str = "en") -> str:
     NFKC; typographic apostrophes become ``'`` and stay only between two letters; format characters (soft
     hyphen, joiners, byte order mark, variation selectors) vanish; letters and digits of any script stay with
     their marks; everything else, hyphens included, separates words. English numerals are spelled out (see
-    `spell_numbers`); in other languages they stay, so that the OOV report shows them instead of the text
-    silently losing them.
+    `spell_numbers`), common fractions (½) as such; in other languages they stay, so that the OOV report
+    shows them instead of the text silently losing them.
 
     Parameters
     ----------
@@ -36,17 +42,28 @@ def normalize(text: str, language: str = "en") -> str:
     language
         ISO 639-1 code, a region may follow (``en-GB``).
     """
+    english = base_language(language) == "en"
+    if not text.isascii():
+        if english:
+            text = _FRACTION.sub(_fraction, text)
+        text = _RAISED.sub(" ", text)
     text = uppercase(text, language)
-    if base_language(language) == "en":
+    if english:
         text = spell_numbers(text)
     if text.isascii():
         text = _OUTSIDE_ASCII.sub(" ", text)
     else:
         # letters meet their marks where a format character stood between them
-        text = unicodedata.normalize("NFKC", _words(text))
+        text = unicodedata.normalize("NFKC", _OUTER_DOT.sub(" ", _words(text)))
     if "'" in text:
         text = _inner_apostrophes(text)
     return " ".join(text.split())
+
+
+def _fraction(match: re.Match[str]) -> str:
+    """``3½`` as THREE AND A HALF."""
+    before, sign = match.groups()
+    return f"{before.strip()} AND {_FRACTIONS[sign]} " if before else f"{_FRACTIONS[sign]} "
 
 
 def uppercase(text: str, language: str = "en") -> str:
@@ -93,7 +110,7 @@ def _words(text: str) -> str:
     """What is part of words, and spaces; a mark whose letter or digit is gone is not."""
     kept = [" "]
     for c in text:
-        if not (_is_mark(c) and kept[-1] in " '"):
+        if not (_is_mark(c) and kept[-1] in " '·׳״"):
             kept += _keep(c)
     return "".join(kept)
 
@@ -102,9 +119,9 @@ def _words(text: str) -> str:
 def _keep(c: str) -> str:
     """`c` if it is part of a word, nothing for format characters, else a space."""
     category = unicodedata.category(c)
-    if category in ("Cf", "Me") or c in _VARIATION:
+    if category in ("Cf", "Me") or c in _VARIATION or c == "\N{ARABIC TATWEEL}":
         return ""
-    return c if c == "'" or category[0] in "LM" or category in ("Nd", "Nl") else " "
+    return c if c in "'·׳״" or category[0] in "LM" or category in ("Nd", "Nl") else " "
 
 
 @cache

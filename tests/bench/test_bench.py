@@ -397,6 +397,8 @@ def test_corpus_is_prepared_once_and_per_options(tmp_path, monkeypatch):
         CorpusSettings(name="synth", options={"text": "gone.txt"}, folder=tmp_path / "new").check()
     with pytest.raises(ConfigError, match="'hour' is unknown; synth takes: hours, seed"):
         CorpusSettings(name="synth", options={"hour": 1}).prepared()
+    with pytest.raises(ConfigError, match="language is False, no text; write its code in quotes"):
+        CorpusSettings(name="csv", options={"language": False}).check()  # YAML's `no`
 
 
 BENCHES = sorted((Path(__file__).parents[2] / "conf" / "bench").glob("*.yaml"))

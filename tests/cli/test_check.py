@@ -55,6 +55,13 @@ def test_unknown_key_names_the_nearest(
     path.write_text("recipe: mine\nmodel: {type: ctc}\nserach: {beam: 9}\n")
     assert run(str(path), monkeypatch=monkeypatch) == 1
     assert "did you mean 'search'?" in capsys.readouterr().out
+    path.write_text("corpora: [{name: fsdd}]\nrecpies: [raw_ctc]\n")
+    assert run(str(path), monkeypatch=monkeypatch) == 1
+    assert "unknown key 'recpies'; did you mean 'recipes'?" in capsys.readouterr().out
+    path.write_text("hours: [one]\n")  # a part of a bench
+    assert run(str(path), monkeypatch=monkeypatch) == 1
+    path.write_text("hours: [1]\n")
+    assert run(str(path), monkeypatch=monkeypatch) == 0
 
 
 def test_what_cannot_be_checked(

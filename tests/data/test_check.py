@@ -192,6 +192,21 @@ def test_frames_needed_counts_the_blanks_between_repeats() -> None:
     assert [frames_needed(list(text)) for text in ("", "a", "ab", "aa", "aabb")] == [0, 1, 2, 3, 6]
 
 
+def test_kaldi_folders_are_those_that_are_prepared(tmp_path: Path, record: Record) -> None:
+    for name in ("train", "train_sp"):
+        record(tmp_path / name / "a.wav")
+        (tmp_path / name / "wav.scp").write_text("a a.wav\n")
+        (tmp_path / name / "text").write_text("a the cat\n")
+    found = check_manifest(tmp_path)
+    assert not found.problems and found.facts["usable utterances"] == "1"
+
+
+def test_channels_that_cancel_are_silent(tmp_path: Path) -> None:
+    tone = np.sin(np.arange(8000) / 5) / 3
+    soundfile.write(tmp_path / "a.wav", np.stack([tone, -tone], 1), 8000, "PCM_24")
+    assert ["silent" in str(p) for p in check_audio(tmp_path / "a.wav").problems] == [True]
+
+
 def test_manifest(tmp_path: Path, record: Record) -> None:
     record(tmp_path / "a.wav")
     soundfile.write(tmp_path / "quiet.wav", [0.0] * 8000, 8000)

@@ -155,6 +155,57 @@ def test_unclosed_quotes_cost_their_own_lines_alone(tmp_path: Path, record: Reco
     ]
 
 
+def test_a_quotation_over_rows_of_a_table_costs_one_of_them(tmp_path: Path, record: Record) -> None:
+    for name in "abc":
+        record(tmp_path / f"{name}.wav")
+    path = tmp_path / "data.tsv"
+    path.write_text('path\ttext\na.wav\t"the cat,\nb.wav\ta cat\nc.wav\tthe end."\n')
+    corpus = preparer("csv").prepare(path, tmp_path / "out")
+    assert {name: text for name, (_, _, text) in every(corpus).items()} == {"b": "A CAT", "c": "THE END"}
+    assert [p.split(";")[0] for p in corpus.problems] == [
+        f"{path}:2: a quotation that takes in the next rows"
+    ]
+
+
+def test_a_row_of_nothing_costs_itself_alone(tmp_path: Path, record: Record) -> None:
+    for name in "ab":
+        record(tmp_path / f"{name}.wav", 2.0)
+    rows = [
+        {"audio": "a.wav", "text": "cat", "duration": 0.5},
+        {"audio": "a.wav", "text": "the cat", "offset": 0.5, "duration": 0.5},
+        {"audio": "b.wav", "text": "cat", "duration": 1.96},
+        {"audio": "b.wav", "text": "cat", "offset": 1.0, "duration": 1e-6},
+        {"audio": ".", "text": "cat"},
+    ]
+    path = tmp_path / "m.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    corpus = preparer("jsonl").prepare(path, tmp_path / "out")
+    found = {c.id: (c.start, c.duration) for split in corpus.splits for c in corpus.cuts(split)}
+    # a duration counts without an offset, but for one that is nearly the file's
+    assert found == {"a": (0, 0.5), "a-0000500": (0.5, 0.5), "b": (0, 2.0)}
+    assert [p.split(";")[0].removeprefix(str(path)) for p in sorted(corpus.problems)] == [
+        ":4: utterance b-0001000: 1.00-1.00 s lies outside b.wav of 2.00 s",
+        ":5: no path of the audio",
+    ]
+
+
+def test_marks_of_what_is_no_word_are_left_out(
+    tmp_path: Path, record: Record, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, text in (("a", "the <UNK> cat [noise]"), ("b", "[laughter]"), ("c", "a [noise] cat")):
+        record(tmp_path / f"in/{name}.wav").with_suffix(".txt").write_text(text)
+    more = tmp_path / "more.txt"
+    more.write_text("[music] cat\n")
+    corpus = preparer("folder").prepare(tmp_path / "in", tmp_path / "out", text=more)
+    assert {name: text for name, (_, _, text) in every(corpus).items()} == {"a": "THE CAT", "c": "A CAT"}
+    assert "b.txt: utterance b: no words in its text" in corpus.problems[0]
+    told = capsys.readouterr().err
+    assert (
+        "the transcripts: 4 marks of what is no word are left out: [noise] 2, <UNK> 1, [laughter] 1" in told
+    )
+    assert "more.txt: 1 marks of what is no word are left out: [music] 1" in told
+
+
 def test_a_row_that_cannot_be_read_tells_why(tmp_path: Path, record: Record) -> None:
     for name in "abc":
         record(tmp_path / f"{name}.wav")
@@ -257,7 +308,7 @@ def test_kaldi_says_what_one_file_lacks(tmp_path: Path, record: Record) -> None:
     (tmp_path / "in/text").write_text("a the cat\nb the cat\nc the cat\n")
     (tmp_path / "in/utt2spk").write_text("a ann\nb\nc cy\n")
     corpus = preparer("kaldi").prepare(tmp_path / "in", tmp_path / "out")
-    assert {i: s for i, (_, s, _) in every(corpus).items()} == {"a": "ann", "b": "b", "c": "cy"}
+    assert {i: s for i, (_, s, _) in every(corpus).items()} == {"a": "ann", "b": None, "c": "cy"}
     problems = "\n".join(corpus.problems)
     assert "wav.scp:4: utterance d: not in text" in problems
     assert "utt2spk:2: utterance b: no speaker" in problems and len(corpus.problems) == 2
@@ -309,6 +360,32 @@ def test_bad_audio_is_named_and_the_rest_prepared(tmp_path: Path, record: Record
         path.write_bytes(b"")
     with pytest.raises(DataError, match="no usable utterance"):
         preparer("folder").prepare(tmp_path / "in", tmp_path / "out2")
+
+
+def test_recordings_and_texts_alone_are_named(tmp_path: Path, record: Record) -> None:
+    for name in ("a", "b"):
+        record(tmp_path / f"in/{name}.wav").with_suffix(".txt").write_text("cat")
+    for name in ("c.m4a", "a.mp4", "lone.txt", "README.txt", "notes/1.txt"):
+        path = tmp_path / "in" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("cat")
+    (tmp_path / "in/c.txt").write_text("cat")
+    corpus = preparer("folder").prepare(tmp_path / "in", tmp_path / "out")
+    assert set(every(corpus)) == {"a", "b"}
+    lone, converted = sorted(corpus.problems, key=lambda p: "c.m4a" in p)
+    assert "lone.txt: no recording beside it" in lone and "c.m4a: utterance c: " in converted
+
+
+def test_kaldi_folders_without_speakers_name_none(tmp_path: Path, record: Record) -> None:
+    source = own_data(tmp_path / "data", record, "kaldi")
+    assert not (source / "utt2spk").exists()
+    corpus = preparer("kaldi").prepare(source, tmp_path / "out")
+    assert {speaker for _, speaker, _ in every(corpus).values()} == {None} and not corpus.problems
+    names = [line.split()[0] for line in (source / "text").read_text().splitlines()]
+    (source / "utt2spk").write_text(f"{names[0]} ann\n")
+    corpus = preparer("kaldi").prepare(source, tmp_path / "again")
+    assert every(corpus)[names[0]][1] == "ann"
+    assert f"utt2spk: utterance {names[1]}: no speaker of {len(names) - 1} utterances" in corpus.problems[0]
 
 
 def test_words_in_no_lexicon_are_guessed_and_listed(tmp_path: Path, record: Record) -> None:
@@ -438,12 +515,12 @@ def test_the_lexicon_of_a_kaldi_folder(tmp_path: Path, record: Record, below: st
 
 
 def test_entries_that_no_text_meets_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Hyphens separate words; marks of noises and ordinals are another matter."""
+    """Hyphens separate words and figures are spelled out; marks of noises are another matter."""
     path = tmp_path / "words.txt"
     path.write_text("well-known W EH L\ncat K AE T\n<unk> K\n!sil K\n2nd S EH\no'clock K AE\nmp3 EH\n")
     assert own_lexicon(path, "en") is not None
-    assert "words.txt: 2 entries are several words in a text" in (said := capsys.readouterr().err)
-    assert said.endswith("each of the words: WELL-KNOWN (WELL KNOWN), MP3 (MP THREE)\n")
+    assert "words.txt: 3 entries are spelled otherwise in a text" in (said := capsys.readouterr().err)
+    assert said.endswith("each of the words: WELL-KNOWN (WELL KNOWN), 2ND (SECOND), MP3 (MP THREE)\n")
     path.write_text("well W EH L\nknown N OW N\n")
     own_lexicon(path, "en")
     assert not capsys.readouterr().err

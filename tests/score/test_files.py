@@ -59,6 +59,7 @@ def test_ids_without_speaker_give_none(tmp_path):
         ("x.jsonl", '{"id": "u", "text": null}\n', 'x.jsonl:1: utterance u: no "text"'),
         ("x.ctm", "f 1 zero 1 A\n", "x.ctm:1: not `id channel start length word`"),
         ("x.ctm", "f 1 * * <ALT_BEGIN>\n", "x.ctm:1"),
+        ("x.ctm", "f 1 0 1 A\nf 2 0 1 B\nf-1 1 0 1 C\n", "x.ctm:3: utterance f-1: appears twice"),
         ("x", "hello world\n", "x:1: neither trn, jsonl nor ctm"),
         ("x.trn", "\n;; nothing\n", "holds no utterance"),
         ("x.trn", b"\xff\xfe\x00", "not UTF-8"),

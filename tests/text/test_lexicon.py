@@ -16,7 +16,7 @@ def lexicon_of(tmp_path, text):
 def test_layouts_are_understood(tmp_path):
     lexicon = lexicon_of(
         tmp_path,
-        ";;; a comment\ncat\tK AE T\r\n\nNA\u00cfVE N # ice\n"
+        ";;; a comment\n# another one\n#one more\ncat\tK AE T\r\n\nNA\u00cfVE N # ice\nREAD R EH D #past\n"
         "READ  R EH D\nREAD(2) R IY D\nread R EH D\n"
         "<unk> SPN\n!SIL SIL\n[noise] NSN\no\u2019clock AH K L AA K\n",
     )

@@ -20,6 +20,8 @@ from asr.text.normalize import base_language, characters, lowercase, normalize, 
         ("\uff28\uff49 ﬁne", "HI FINE"),
         ("under_score a/b <s> [x]", "UNDER SCORE A B S X"),
         ("1st place, 50%", "FIRST PLACE FIFTY PERCENT"),
+        ("3½ miles, 12 ¾, ½ of it", "THREE AND A HALF MILES TWELVE AND THREE QUARTERS A HALF OF IT"),
+        ("10² or 2⅝", "TEN TWO OR TWO FIVE EIGHT"),
         ("", ""),
         ("?!", ""),
     ],
@@ -51,6 +53,10 @@ def test_english(text, expected):
         ("नमस्ते दुनिया।", "hi", "नमस्ते दुनिया"),
         ("你好，世界。", "zh", "你好 世界"),
         ("Seven 7", "en_US", "SEVEN SEVEN"),
+        ("3½ km²", "de", "3 1 2 KM2"),
+        ("col·lecció, coŀlegi · a·b", "ca", "COL·LECCIÓ COL·LEGI A B"),
+        ("צה״ל ג׳ירפה ״שלום״", "he", "צה״ל ג׳ירפה שלום"),
+        ("كـتاب", "ar", "كتاب"),
     ],
 )
 def test_other_scripts(text, language, expected):
@@ -70,7 +76,7 @@ def test_only_letters_marks_and_inner_apostrophes_remain(text):
     for word in words:
         assert not re.search(r"^'|'$|''", word)
         assert all(
-            c == "'" or unicodedata.category(c)[0] in "LM" or unicodedata.category(c) == "Nl" for c in word
+            c in "'·׳״" or unicodedata.category(c)[0] in "LM" or unicodedata.category(c) == "Nl" for c in word
         )
 
 

@@ -44,6 +44,8 @@ class Preparer:
 
     def prepare(self, source: Path | None, target: Path, **options: Any) -> Corpus:
         """Prepare the corpus in `source`, None for an embedded one, and write it to `target`."""
+        # a bench file has paths as texts
+        options = {key: Path(value) if key in FILES else value for key, value in options.items()}
         if self.embedded:
             return self._function("prepare")(target, **options)
         if source is None:

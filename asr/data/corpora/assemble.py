@@ -23,7 +23,7 @@ from asr.errors import AsrError, DataError, LexiconError
 from asr.files import content_hash
 from asr.progress import console, track
 from asr.text.g2p import complete, is_arpabet, spoken
-from asr.text.lexicon import Lexicon, Pronunciation, strip_stress
+from asr.text.lexicon import Lexicon, Pronunciation, is_event, strip_stress
 from asr.text.normalize import base_language, normalize
 
 ENGLISH = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ'")
@@ -123,7 +123,7 @@ def own_lexicon(path: Path | None, language: str) -> Lexicon | None:
     """The lexicon that a user gives to a corpus; None where there is none and espeak-ng will do.
 
     English phonemes lose their stress marks, as CMUdict's do. Says which entries no text will meet: those
-    that are several words when normalised, as hyphens and figures are.
+    that are other words when normalised, as hyphens, full stops and figures are.
 
     Raises
     ------
@@ -137,11 +137,11 @@ def own_lexicon(path: Path | None, language: str) -> Lexicon | None:
         return None
     lexicon = Lexicon.load(path, language)
     forms = {word: normalize(word, language) for word in lexicon.entries}
-    if apart := [f"{word} ({form})" for word, form in forms.items() if " " in form]:
-        shown = ", ".join(apart[:5]) + (", ..." if len(apart) > 5 else "")
-        are = "1 entry is" if len(apart) == 1 else f"{len(apart)} entries are"
+    if unused := [f"{word} ({form})" for word, form in forms.items() if form not in ("", word)]:
+        shown = ", ".join(unused[:5]) + (", ..." if len(unused) > 5 else "")
+        are = "1 entry is" if len(unused) == 1 else f"{len(unused)} entries are"
         console.print(
-            f"asr: {path}: {are} several words in a text and never used, "
+            f"asr: {path}: {are} spelled otherwise in a text and never used, "
             f"write an entry for each of the words: {shown}",
             markup=False,
             soft_wrap=True,
@@ -176,8 +176,9 @@ def _readable(
     """Utterances with a normalised text and an id of their own."""
     seen: set[str] = set()
     english = base_language(language) == "en"
+    events: Counter[str] = Counter()
     for u in utterances:
-        text = normalize(u.text, language)
+        text = normalize(_spoken_of(u.text, events), language)
         strange = sorted(set(text) - ENGLISH - {" "}) if english else []
         if u.id in seen:
             problems.append(u.error("the id stands here a second time", "give each utterance its own id"))
@@ -189,6 +190,27 @@ def _readable(
         else:
             seen.add(u.id)
             yield replace(u, text=text, audio=Path(os.path.abspath(u.audio)), speaker=u.speaker or None)
+    _tell(events, "the transcripts")
+
+
+def _spoken_of(text: str, events: Counter[str]) -> str:
+    """A text without what stands in brackets for something that is no word; that is counted in `events`."""
+    if "[" not in text and "<" not in text:
+        return text
+    tokens = text.split()
+    events.update(filter(is_event, tokens))
+    return " ".join(token for token in tokens if not is_event(token))
+
+
+def _tell(events: Counter[str], where: str) -> None:
+    if events:
+        some = ", ".join(f"{event} {n}" for event, n in events.most_common(5))
+        console.print(
+            f"asr: {where}: {events.total()} marks of what is no word are left out: "
+            f"{some}{', ...' if len(events) > 5 else ''}",
+            markup=False,
+            soft_wrap=True,
+        )
 
 
 def look_at(paths: Iterable[Path]) -> dict[Path, AudioFacts | AsrError]:
@@ -218,7 +240,8 @@ def _audible(
             problems.append(u.error(f"{audio.path}: {audio.what}", audio.fix) if in_line else named)
             continue
         end = audio.seconds if u.duration is None else u.start + u.duration
-        if not 0 <= u.start < min(end, audio.seconds) or end > audio.seconds + TOLERANCE_S:
+        some = (min(end, audio.seconds) - u.start) * audio.sample_rate >= 1  # a sample at least
+        if not (0 <= u.start and some) or end > audio.seconds + TOLERANCE_S:
             what = f"{u.start:.2f}-{end:.2f} s lies outside {u.audio.name} of {audio.seconds:.2f} s"
             problems.append(u.error(what, "correct its start and duration"))
             continue
@@ -249,9 +272,11 @@ def _pronounceable(
 
 def sentences_of(path: Path, language: str, problems: list[AsrError]) -> Iterable[tuple[int, str]]:
     """The lines of a text that hold words, normalised, with their numbers."""
+    events: Counter[str] = Counter()
     for i, line in numbered_lines(path, problems):
-        if sentence := normalize(line, language):
+        if sentence := normalize(_spoken_of(line, events), language):
             yield i, sentence
+    _tell(events, str(path))
 
 
 def sayable(

@@ -81,7 +81,7 @@ def _rows(lines: list[str], separator: str) -> Iterator[tuple[int, list[str] | _
     Such a line is passed over alone. A reader of the whole file would take all that follows a quote that is
     never closed for its text.
     """
-    at = 0
+    at, width = 0, 0
     while at < len(lines):
         number = at + 1
         cells: list[str] | _Fault
@@ -94,11 +94,22 @@ def _rows(lines: list[str], separator: str) -> Iterator[tuple[int, list[str] | _
                 # strict: else a quote further down, which opens a cell, would close this one
                 reader = csv.reader(rest, delimiter=separator, strict=True)
                 cells = next(reader)
-                at += reader.line_num - 1
+                taken = lines[at : at + reader.line_num]
+                if width and all(len(_one(line, separator)) == width for line in taken):
+                    cells = _Fault("a quotation that takes in the next rows", 'double its quotes ("")')
+                else:
+                    at += reader.line_num - 1
         except csv.Error as e:
             cells = _fault(e, lines[at], lines[at + reader.line_num - 1], separator)
+        if not width and not isinstance(cells, _Fault):
+            width = len(cells)
         at += 1
         yield number, cells
+
+
+def _one(line: str, separator: str) -> list[str]:
+    """The cells of a line that is read alone."""
+    return next(csv.reader([line], delimiter=separator))
 
 
 def _fault(error: csv.Error, first: str, last: str, separator: str) -> _Fault:

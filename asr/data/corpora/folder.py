@@ -8,24 +8,37 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from asr.data.audio import SUFFIXES
+from asr.data.audio import SUFFIXES, UNREADABLE
 from asr.data.corpora.assemble import Origin, assemble, own_lexicon
 from asr.data.corpora.utterance import SPLIT_NAMES, Utterance
 from asr.data.corpus import Corpus
 from asr.errors import AsrError, DataError
 
+ABOUT = ("readme", "license", "licence")  # texts that are no transcripts
+
 
 def read_folder(source: Path, problems: list[AsrError]) -> Iterator[Utterance]:
-    """The recordings below a folder that have a transcript; those that have none become problems.
+    """The recordings below a folder that have a transcript; one without the other becomes a problem.
 
     Raises
     ------
     DataError
         If there is no recording at all.
     """
-    recordings = sorted(p for p in source.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    files = sorted(p for p in source.rglob("*") if p.is_file())
+    recordings = [p for p in files if p.suffix.lower() in SUFFIXES]
+    known = {p.with_suffix("") for p in recordings}
+    # of what cannot be read the reason is told
+    others = [p for p in files if p.suffix.lower() in UNREADABLE and p.with_suffix("") not in known]
+    recordings += others
     if not recordings:
         raise DataError("no audio files", path=source, fix=f"known are {' '.join(SUFFIXES)}")
+    known |= {p.with_suffix("") for p in others}
+    folders = {p.parent for p in recordings}
+    texts = (p for p in files if p.suffix == ".txt" and p.stem.lower() not in ABOUT)
+    for path in texts:
+        if path.parent in folders and path.with_suffix("") not in known:
+            problems.append(DataError("no recording beside it", path=path, fix="add it, or remove the text"))
     for audio in recordings:
         below = audio.relative_to(source).with_suffix("")
         parts = below.parts

@@ -8,6 +8,7 @@ beside it, if it is there and no other is given.
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,19 +30,27 @@ def prepare(
     problems: list[AsrError] = []
     kaldis = (folder / "local" / "dict" / "lexicon.txt" for folder in (source, source.absolute().parent))
     own = own_lexicon(lexicon or next((path for path in kaldis if path.is_file()), None), language)
-    if (source / "wav.scp").exists():
-        utterances = list(read_folder(source, problems))
-    else:
-        utterances = [
-            u
-            for folder in sorted(
-                p.parent for p in source.glob("*/wav.scp") if p.parent.name.lower() in SPLIT_NAMES
-            )
-            for u in read_folder(folder, problems, SPLIT_NAMES[folder.name.lower()])
-        ]
-    if not utterances and not problems:
-        raise DataError("no wav.scp here or in train, dev, test", path=source, fix="give the data folder")
+    utterances = [u for folder, split in folders(source) for u in read_folder(folder, problems, split)]
     return assemble(target, Origin(target.name, language), utterances, problems, lexicon=own, text=text)
+
+
+def folders(source: Path) -> list[tuple[Path, str | None]]:
+    """The data folders of a source with their splits: itself, or those below it that are called by a split.
+
+    Raises
+    ------
+    DataError
+        If there is none.
+    """
+    if (source / "wav.scp").exists():
+        return [(source, None)]
+    below = sorted(path.parent for path in source.glob("*/wav.scp"))
+    named: list[tuple[Path, str | None]] = [
+        (folder, SPLIT_NAMES[folder.name.lower()]) for folder in below if folder.name.lower() in SPLIT_NAMES
+    ]
+    if not named:
+        raise DataError("no wav.scp here or in train, dev, test", path=source, fix="give the data folder")
+    return named
 
 
 def read_folder(folder: Path, problems: list[AsrError], split: str | None = None) -> Iterator[Utterance]:
@@ -92,7 +101,11 @@ def read_folder(folder: Path, problems: list[AsrError], split: str | None = None
             bad("not in segments", "text", line, name, "say where it is or remove the line")
     for name, (line, speaker) in speakers.items():
         if not speaker:
-            bad("no speaker", "utt2spk", line, name, "write one; until then it has its own")
+            bad("no speaker", "utt2spk", line, name, "write one")
+    if speakers and (unnamed := [name for name in segments if name not in speakers]):
+        what = f"no speaker of {len(unnamed)} utterances, this one first"
+        problems.append(DataError(what, path=folder / "utt2spk", utterance=unnamed[0], fix="add their lines"))
+    told_by = {name: speaker for name, (_, speaker) in speakers.items() if speaker}
     if not segments:
         return
     with tempfile.TemporaryDirectory() as temporary:
@@ -103,10 +116,7 @@ def read_folder(folder: Path, problems: list[AsrError], split: str | None = None
         _write(sound / "wav.scp", {name: str(recordings[name]) for name in used})
         _write(sound / "segments", {name: " ".join(fields) for name, fields in segments.items()})
         _write(sound / "text", {name: texts[name][1] for name in segments})
-        _write(
-            sound / "utt2spk",
-            {name: (speakers[name][1] if name in speakers else "") or name for name in segments},
-        )
+        _write(sound / "utt2spk", {name: told_by.get(name, name) for name in segments})
         _, supervisions, _ = load_kaldi_data_dir(sound, NOMINAL_RATE)
     for s in supervisions or ():
         to_the_end = segments[s.id][2] == "-1"
@@ -114,7 +124,7 @@ def read_folder(folder: Path, problems: list[AsrError], split: str | None = None
             id=s.id,
             audio=recordings[s.recording_id],
             text=s.text or "",
-            speaker=s.speaker,
+            speaker=told_by.get(s.id),
             split=split,
             start=s.start,
             duration=None if to_the_end else s.duration,
@@ -131,7 +141,7 @@ def _locate(audio: str, folder: Path) -> Path | None:
 
 def _is_span(start: str, end: str) -> bool:
     try:
-        return float(start) >= 0 and (end == "-1" or float(end) > float(start))
+        return 0 <= float(start) < math.inf and (end == "-1" or float(start) < float(end) < math.inf)
     except ValueError:
         return False
 

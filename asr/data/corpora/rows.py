@@ -59,7 +59,7 @@ def utterance(
 
     name = str(field(row, "id") or "")
     audio, text = field(row, "audio"), field(row, "text")
-    if not isinstance(audio, str):
+    if not isinstance(audio, str) or not Path(audio).name:
         raise bad("no path of the audio", f"give it as {NAMES['audio'][0]!r}")
     if not isinstance(text, str):
         raise bad("no text", f"give it as {NAMES['text'][0]!r}")
@@ -89,7 +89,7 @@ def utterance(
         speaker=None if speaker is None else str(speaker),
         split=None if split is None else SPLIT_NAMES[split.lower()],
         start=start or 0.0,
-        duration=duration if start is not None else None,  # the file itself knows how long it is
+        duration=duration,
         words=_word_times(row, bad),
         phones=_phones(row, bad),
         where=where,

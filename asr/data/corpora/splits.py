@@ -22,7 +22,7 @@ def divided(utterances: Sequence[Utterance]) -> list[Utterance]:
     Parameters
     ----------
     utterances
-        Those whose split is None count as train. Speakers must be set.
+        Those whose split is None count as train; of one whose speaker is None the id counts.
     """
     divided = [replace(u, split=u.split or "train") for u in utterances]
     by_speaker = len({u.speaker for u in divided if u.split == "train"}) >= MIN_SPEAKERS
