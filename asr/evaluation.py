@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,13 +15,14 @@ from lhotse.cut import Cut
 from asr.cores import one_core
 from asr.data.audio import load_cut
 from asr.data.pool import speaker_batches
+from asr.decode.confidence import Calibration, normalised_cross_entropy
 from asr.decode.greedy import greedy, words_of
 from asr.decode.hypothesis import Hypothesis
 from asr.emissions import Emissions
 from asr.errors import AudioError
 from asr.files import write_json, write_text
 from asr.progress import console, track
-from asr.score import score_texts
+from asr.score import Result, score_texts
 from asr.system import System
 from asr.text.units import WORD_END
 
@@ -162,8 +163,29 @@ def evaluate(system: System, cuts: CutSet, folder: Path, phones: dict[str, list[
     (folder / LOSSES).unlink(missing_ok=True)  # they are of other hypotheses
     write_text(folder / "hyp.jsonl", "".join(lines))
     write_text(folder / "errors.txt", words.report())
-    write_json(folder / "scores.json", figures)
+    nce = _rounded(normalised_cross_entropy(*_marked(hypotheses, words)))
+    write_json(folder / "scores.json", {**figures, "nce": nce})
     return figures
+
+
+def _marked(hypotheses: Mapping[str, Hypothesis], scored: Result) -> tuple[list[float], list[bool]]:
+    """The confidence of every recognised word, and whether it is right by the alignment."""
+    confidences = [
+        w.confidence for u in scored.utterances if u.id in hypotheses for w in hypotheses[u.id].words
+    ]
+    pairs = [pair for u in scored.utterances for pair in u.pairs]
+    return confidences, [reference == word for reference, word in pairs if word is not None]
+
+
+def calibrate(system: System, emitted: Sequence[Emitted]) -> None:
+    """Learn on dev what the confidences of a system's words mean, see `Calibration`."""
+    system.calibration = Calibration()
+    found = {e.cut.id: system.decode(e.emissions) for e in track(emitted, "calibrating")}
+    references = {e.cut.id: e.cut.supervisions[0].text for e in emitted}
+    if not references:
+        return
+    scored = score_texts(references, {i: h.text for i, h in found.items()})
+    system.calibration = Calibration.fitted(*_marked(found, scored))
 
 
 def _rounded(rate: float | None) -> float | None:

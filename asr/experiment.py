@@ -18,12 +18,13 @@ from asr.cell import Cell, LmSettings
 from asr.data.budget import Budget, some_text
 from asr.data.corpus import Corpus
 from asr.decode.tune import TUNING_ACTIVE, neighbours, tune
-from asr.evaluation import Emitted, emissions_of, evaluate
+from asr.evaluation import Emitted, calibrate, emissions_of, evaluate
 from asr.files import alone, cache_folder, content_hash, replacing, write_json, write_text
 from asr.models import factory
 from asr.models.base import AcousticModel
 from asr.progress import console, track
 from asr.score import Scores, score_texts
+from asr.segment import piece_s
 from asr.system import System
 from asr.text.g2p import complete
 from asr.text.lexicon import Lexicon
@@ -87,6 +88,7 @@ def run_cell(cell: Cell, folder: Path, stage: Callable[[str], None] = lambda _: 
             lexicon=search_lexicon(model, lexicon, lm),
             lm=lm,
             settings=settings.search,
+            longest_s=piece_s([c.duration for c in train]),
         )
         done["tuning"] = tune_on(system, corpus.cuts("dev"), settings.tune_utterances, cell.seed)
         done["tune_s"] = time.perf_counter() - began
@@ -227,7 +229,7 @@ def text_words(corpus: Corpus, settings: LmSettings) -> int | None:
 
 def full_lexicon(corpus: Corpus, *models: Path) -> Lexicon:
     """The corpus' lexicon, completed by grapheme-to-phoneme for words of its texts and language models."""
-    lexicon = Lexicon.load(corpus.lexicon_path)
+    lexicon = Lexicon.load(corpus.lexicon_path).phonemic(corpus.lexicon_path)
     words = {w for lm in dict.fromkeys(models) for w in NGram.read(lm).vocabulary} - {"<s>", "</s>", "<unk>"}
     for split in corpus.splits:
         words.update(w for c in corpus.cuts(split) for w in c.supervisions[0].text.split())
@@ -257,7 +259,10 @@ def search_lexicon(model: AcousticModel, lexicon: Lexicon, lm: Path) -> Lexicon:
 
 
 def tune_on(system: System, dev: CutSet, utterances: int, seed: int) -> list[dict[str, Any]]:
-    """Set the system's scales by the word errors on (at most `utterances` of) dev; return what was tried."""
+    """Set the system's scales by the word errors on (at most `utterances` of) dev; return what was tried.
+
+    Then its confidences are calibrated there.
+    """
     cuts = some_of(dev, utterances, seed)
     model, tried = system.model, []
     # a model that adapts is searched twice: scales are tuned roughly without adaptation, then nearby with it
@@ -269,6 +274,8 @@ def tune_on(system: System, dev: CutSet, utterances: int, seed: int) -> list[dic
             [e.emissions for e in found], texts, system.graph, system.settings, model.log_prior, adapted
         )
         tried += more
+        if adapted or not model.adapts:
+            calibrate(system, found)
         if model.adapts and not adapted:
             # it finds what to adapt to: 46.5% WER after that on dev of speechocean762 all the same
             beam = min(FIRST_BEAM, system.settings.beam)

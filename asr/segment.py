@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,19 @@ import numpy as np
 from asr.data.audio import stream_audio
 
 LONGEST_S = 30.0
+SHORTEST_S = 6.0  # that the longest piece may be: below, words are cut more often than pauses are found
+LONG_SHARE = 0.95  # of the training utterances, that are no longer than a piece
 HUSH_S = 0.3  # a cut wants this much quiet around it: the length of a short pause between phrases
+
+
+def piece_s(durations: Sequence[float]) -> float:
+    """Seconds of a piece for a model that learned from utterances of these `durations`.
+
+    What is much longer than they are is recognised worse: 120 test utterances of speechocean762, joined,
+    have 52% word errors in pieces of 30 s and 48% in those of 8 s; one by one, 4 s long, they have 45%
+    (phoneme_ctc).
+    """
+    return float(np.clip(np.quantile(durations, LONG_SHARE), SHORTEST_S, LONGEST_S))
 
 
 @dataclass(frozen=True)

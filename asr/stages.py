@@ -158,9 +158,8 @@ def certain(topology: Topology, tokens: Sequence[str], like: Emissions) -> Emiss
         If a token is outside the topology.
     """
     names = tuple(f"{t}_I" for t in tokens) if topology.placed else tuple(tokens)
-    linear = Linear.build(
-        replace(topology, placed=False), Lexicon({"all": [names]}), ["all"] if tokens else []
-    )
+    said = {"all": [names]} if tokens else {}
+    linear = Linear.build(replace(topology, placed=False), Lexicon(said), list(said))
     frames = HOLD * max(1, frames_needed(linear.arcs))
     level = np.zeros((frames, len(like.units)), dtype=np.float32)
     columns = linear.arcs.ilabel[best_path(linear.arcs, level).arcs] - 1

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from asr.config import Settings, override, parse
+from asr.data.audio import SILENT
 from asr.decode.align import Alignment, align
+from asr.decode.confidence import Calibration
 from asr.decode.graph import Graph
 from asr.decode.hypothesis import Hypothesis
-from asr.decode.search import SearchSettings, beam_search, scaled, search
+from asr.decode.search import SearchSettings, beam_search, confidences, scaled, search
 from asr.emissions import Emissions
-from asr.errors import ConfigError, ModelError
+from asr.errors import AudioError, ConfigError, ModelError
 from asr.files import replacing, system_folder, write_json
 from asr.models import factory
 from asr.models.base import AcousticModel
+from asr.segment import LONGEST_S
 from asr.text.lexicon import Lexicon
 from asr.text.normalize import normalize
 
@@ -54,6 +58,10 @@ class System:
         The same of the search that finds what to adapt to; None for models that do not adapt.
     one_pass
         Whether a model that could adapt to speakers is searched once, as it is.
+    calibration
+        What makes probabilities of the search's confidences, learned on dev.
+    longest_s
+        Seconds of the pieces that a long recording is cut into, see `asr.segment.piece_s`.
     """
 
     name: str
@@ -64,6 +72,8 @@ class System:
     settings: SearchSettings
     first: SearchSettings | None = None
     one_pass: bool = False
+    calibration: Calibration = field(default_factory=Calibration)
+    longest_s: float = LONGEST_S
     _graph: Graph | None = None
 
     @property
@@ -120,8 +130,10 @@ class System:
         return self._graph
 
     def decode(self, emissions: Emissions) -> Hypothesis:
-        """The best words for one utterance's emissions."""
-        return search(emissions, self.graph, self.settings, log_prior=self.model.log_prior)
+        """The best words for one utterance's emissions, and how likely each of them is right."""
+        found = search(emissions, self.graph, self.settings, log_prior=self.model.log_prior)
+        words = (replace(w, confidence=self.calibration(w.confidence)) for w in found.words)
+        return replace(found, words=tuple(words))
 
     def emissions(
         self, waveforms: Sequence[np.ndarray], sample_rate: int
@@ -129,7 +141,14 @@ class System:
         """Emissions of several utterances of one speaker, each (samples,) float32 in -1..1.
 
         Where the model adapts to speakers: after a first search, together with the texts that one found.
+
+        Raises
+        ------
+        AudioError
+            If a sample is no finite number.
         """
+        if odd := [n for n, waveform in enumerate(waveforms) if not np.isfinite(waveform).all()]:
+            raise AudioError(f"waveform {odd[0]} of {len(waveforms)} holds samples that are no numbers")
         emissions = self.model.emit(waveforms, sample_rate)
         if not self.adapts or not emissions:
             return emissions, None
@@ -139,11 +158,15 @@ class System:
         return self.model.adapt(waveforms, sample_rate, columns), [" ".join(p.words) for p in paths]
 
     def transcribe(self, waveforms: Sequence[np.ndarray], sample_rate: int) -> list[Hypothesis]:
-        """Words of several utterances of one speaker, each (samples,) float32 in -1..1."""
-        return [self.decode(e) for e in self.emissions(waveforms, sample_rate)[0]]
+        """Words of several utterances of one speaker, each (samples,) float32 in -1..1; silence has none."""
+        emissions, _ = self.emissions(waveforms, sample_rate)
+        return [
+            self.decode(e) if np.abs(w).max(initial=0.0) >= SILENT else Hypothesis(())
+            for e, w in zip(emissions, waveforms, strict=True)
+        ]
 
     def align(self, waveform: np.ndarray, sample_rate: int, text: str) -> Alignment:
-        """Times of the words of a known text in one waveform.
+        """Times of the words of a known text in one waveform, and how much they sound like it.
 
         Raises
         ------
@@ -153,10 +176,13 @@ class System:
         words = normalize(text, self.language).split()
         (emissions,) = self.model.emit([waveform], sample_rate)
         found = align(emissions, self.model.topology, self.lexicon, words)
-        if not self.adapts:
-            return found
-        (emissions,) = self.model.adapt([waveform], sample_rate, [found.columns])
-        return align(emissions, self.model.topology, self.lexicon, words)
+        if self.adapts:
+            (emissions,) = self.model.adapt([waveform], sample_rate, [found.columns])
+            found = align(emissions, self.model.topology, self.lexicon, words)
+        scores = scaled(emissions, self.settings, self.model.log_prior)
+        heard = confidences(scores, found.columns, found.slots, found.of_word)
+        sure = tuple(self.calibration(heard[i]) if i in heard else 0.0 for i in range(len(words)))
+        return replace(found, confidences=sure)
 
     def save(self, folder: Path) -> None:
         """Write the portable folder; system.json comes last, so its presence means all is there."""
@@ -166,12 +192,15 @@ class System:
         self.lexicon.save(folder / "lexicon.txt")
         target = folder / "lm.arpa.gz"
         if self.lm != target:
-            with replacing(target) as temporary:
-                shutil.copyfile(self.lm, temporary)
+            plain = self.lm.suffix != ".gz"
+            with replacing(target) as temporary, open(self.lm, "rb") as source:
+                with (gzip.open if plain else open)(temporary, "wb") as copy:
+                    shutil.copyfileobj(source, copy)
             self.lm = target
         head = {"format": FORMAT, "name": self.name, "language": self.language}
         first = {"first_search": self.first.model_dump()} if self.first else {}
-        write_json(folder / "system.json", {**head, **first, "search": self.settings.model_dump()})
+        tuned = {"search": self.settings.model_dump(), "calibration": asdict(self.calibration)}
+        write_json(folder / "system.json", {**head, **first, **tuned, "longest_s": self.longest_s})
 
     @classmethod
     def load(cls, folder: str | Path) -> System:
@@ -199,8 +228,12 @@ class System:
             settings = parse(SearchSettings, head["search"], path)
             first = parse(SearchSettings, head["first_search"], path) if "first_search" in head else None
             name, language = head["name"], head["language"]
-        except (json.JSONDecodeError, KeyError, TypeError) as e:
-            raise ModelError(f"damaged ({e})", path=path) from e
+            calibration = Calibration(**head.get("calibration", {}))
+            longest_s = float(head.get("longest_s", LONGEST_S))
+        except (ValueError, KeyError, TypeError) as e:
+            raise ModelError(f"damaged ({e})", path=path, fix="copy the system folder again") from e
+        if not (folder / "lm.arpa.gz").exists():
+            raise ModelError("lm.arpa.gz is missing", path=folder, fix="copy the system folder again")
         return cls(
             name=name,
             language=language,
@@ -209,4 +242,6 @@ class System:
             lm=folder / "lm.arpa.gz",
             settings=settings,
             first=first,
+            calibration=calibration,
+            longest_s=longest_s,
         )

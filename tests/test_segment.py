@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asr.data.audio import read_audio
-from asr.segment import cut, pieces
+from asr.segment import cut, piece_s, pieces
 
 RATE = 1000
 
@@ -63,6 +63,11 @@ def test_memory_does_not_grow_with_the_recording():
 
     peak(2)
     assert peak(60) < 1.2 * peak(4)
+
+
+def test_pieces_are_as_long_as_long_training_utterances():
+    assert piece_s([2.0] * 95 + [12.0] * 6) == 12.0
+    assert (piece_s([0.5, 0.6]), piece_s([100.0])) == (6.0, 30.0)
 
 
 def test_a_short_file_is_one_piece_as_read_audio_reads_it(tmp_path):

@@ -28,7 +28,8 @@ def align(
         OutputFormat, typer.Option("--output_format", "-f", case_sensitive=False, help="What to write.")
     ] = OutputFormat.textgrid,
     output_dir: Annotated[
-        Path | None, typer.Option("--output_dir", "-o", help="Folder for the file; without it: stdout.")
+        Path | None,
+        typer.Option("--output_dir", "-o", file_okay=False, help="Folder for the file; without it: stdout."),
     ] = None,
     device: Annotated[
         Device, typer.Option("--device", help="Where to compute; auto is a GPU if the model can use one.")
@@ -37,7 +38,11 @@ def align(
         int, typer.Option("--threads", min=0, help="Processor cores to use; 0 for all of them.")
     ] = 0,
 ) -> None:
-    """Find the times of the words of a text, and of their phonemes or characters, in a recording."""
+    """Find the times of the words of a text, and of their phonemes or characters, in a recording.
+
+    CTM and JSON tell how likely each word was said there: a text of something else aligns, too. Times are
+    good to about 20 ms with mfcc_hmm; a network tells when it recognised a phoneme, not how long it lasted.
+    """
     from asr.data.audio import read_audio
     from asr.decode.hypothesis import within
     from asr.files import system_folder
@@ -53,7 +58,9 @@ def align(
         alignment = system.align(waveform, system.sample_rate, said)
     except (LexiconError, SearchError) as e:
         if isinstance(e, LexiconError):
-            e.fix = f"add what is missing to {system_folder(model) / 'lexicon.txt'} or correct the text"
+            # the way its other lines are written
+            line = "`WORD 1.0 P1 P2 ...`" if system.lexicon.probabilities else "`WORD P1 P2 ...`"
+            e.fix = f"add a line {line} to {system_folder(model) / 'lexicon.txt'} or correct the text"
         e.path = e.path or audio
         raise
     duration_s = waveform.size / system.sample_rate
@@ -87,8 +94,10 @@ def _document(alignment: Alignment, output_format: OutputFormat, name: str, dura
     from asr.text.units import WORD_END
 
     if output_format is OutputFormat.ctm:
-        # the words were given, not recognised: there is no doubt about them
-        words = tuple(Word(w.text, w.start_s, w.duration_s, 1.0) for w in alignment.words)
+        words = tuple(
+            Word(w.text, w.start_s, w.duration_s, sure)
+            for w, sure in zip(alignment.words, alignment.confidences, strict=True)
+        )
         return ctm(Transcript(name, words, duration_s), Layout())
     # only the spelling of a word has a mark for its end
     kind = "characters" if any(t.text == WORD_END for t in alignment.tokens) else "phones"
@@ -102,5 +111,7 @@ def _document(alignment: Alignment, output_format: OutputFormat, name: str, dura
         tier: [{"text": t, "start": round(a, 3), "end": round(b, 3)} for a, b, t in rows]
         for tier, rows in tiers.items()
     }
+    for word, sure in zip(listed["words"], alignment.confidences, strict=True):
+        word["probability"] = round(sure, 4)
     head = {"file": name, "duration": round(duration_s, 3), "log_score": round(float(alignment.score), 3)}
     return json.dumps({**head, **listed}, ensure_ascii=False) + "\n"

@@ -113,7 +113,18 @@ def examine(thing: Path, language: str = "en") -> tuple[str, Findings]:
         return "language model", data.check_lm(thing)
     if name.endswith((*SUFFIXES, *UNREADABLE)):
         return "recording", data.check_audio(thing)
+    refuse_transcripts(thing)
     return "lexicon", data.check_lexicon(thing, language)
+
+
+def refuse_transcripts(path: Path) -> None:
+    """A UsageError for files that a reader of lexicons would take for one."""
+    from asr.errors import UsageError
+
+    suffix = path.suffix.lower()
+    if suffix in (".trn", ".ctm", ".stm", ".textgrid", ".srt", ".vtt"):
+        fix = "`asr score` counts the errors of trn, jsonl and ctm files"
+        raise UsageError(f"a {suffix[1:]} file of transcripts, not a lexicon", path=path, fix=fix)
 
 
 def _learn_by_heart(folder: Path, kind: str, recipe: str, overrides: Sequence[str], found: Findings) -> None:
@@ -199,6 +210,7 @@ def _check_run(folder: Path) -> Findings:
     try:
         system = System.load(folder)
         found.facts["system"] = f"{system.name}, {system.model.parameters_count():,} parameters"
+        found.facts["search graph"] = f"{len(system.graph.arcs.final):,} states"
     except AsrError as e:
         found.problems.append(e)
     return found

@@ -11,7 +11,9 @@ import typer
 
 
 def compare(
-    run_a: Annotated[Path, typer.Argument(help="A run folder of `asr train` or `asr bench`.")],
+    run_a: Annotated[
+        Path, typer.Argument(help="A run folder of `asr train` or `asr bench`, or a folder in its decode/.")
+    ],
     run_b: Annotated[Path, typer.Argument(help="Another one, on the same corpus.")],
     split: Annotated[
         str | None, typer.Option(help="The split that both decoded; when left out the one A was scored on.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from asr.cli.search import OnePass, SearchChanges
+from asr.errors import UsageError
 
 if TYPE_CHECKING:
     from asr.data.corpus import Corpus
@@ -32,15 +33,20 @@ def evaluate(
     from asr.cli.train import result_line
     from asr.data.corpus import Corpus
     from asr.experiment import evaluate_split, full_lexicon
+    from asr.progress import console
     from asr.system import System
 
+    if run.name == "system" and not (run / "system").exists() and (run / "system.json").exists():
+        raise UsageError("this is a system folder", path=run, fix="name the run folder, in which results go")
     changes = sets or []
     system = System.load(run).changed(changes, one_pass)
     corpus = Corpus.open(data)
     lexicon = full_lexicon(corpus)  # of what is said there, which is what phonemes are counted in
     searched = [*(["one-pass"] if one_pass else []), *(c.strip() for c in changes)]
     name = ",".join([_where(run, split, corpus, bool(searched)), *searched])
-    figures = evaluate_split(system, corpus, lexicon, split, run / "decode" / name)
+    where = run / "decode" / name
+    figures = evaluate_split(system, corpus, lexicon, split, where)
+    console.print(f"hypotheses and alignments: {where}", markup=False, soft_wrap=True)
     typer.echo(json.dumps(figures, indent=2) if as_json else result_line({"split": split, **figures}))
     if figures["unreadable"]:
         raise typer.Exit(1)

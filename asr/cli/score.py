@@ -35,17 +35,20 @@ def score(
     """Count substitutions, deletions and insertions, with a 95% interval.
 
     A reference without a hypothesis counts as deleted, a hypothesis without a reference is not counted; each
-    is named, and the exit code is 1.
+    is named, and the exit code is 1. Of a run's hyp.jsonl as REF, the references in it count.
     """
     from asr.errors import UsageError
     from asr.files import write_text
+    from asr.progress import console
     from asr.score import read_transcripts, score_texts
 
     if sclite and unit == "character":
         raise UsageError("--sclite aligns words or phonemes, not characters")
     references, hypotheses = read_transcripts(ref), read_transcripts(hyp)
     speakers = references.speakers or hypotheses.speakers
-    texts = references.texts, hypotheses.texts
+    # a run's hyp.jsonl holds what was said beside what it recognised
+    run = references.references.keys() == references.texts.keys()
+    texts = references.references if run else references.texts, hypotheses.texts
     if normalize:
         from asr.text.normalize import normalize as spell
 
@@ -58,12 +61,22 @@ def score(
     else:
         typer.echo(result.scores.kaldi(result.rate_name))
         _print_table(result)
+    if unit == "word" and not normalize and _differs_in_case(texts, result.scores.errors):
+        console.print("asr: most errors are of letter case alone; try --normalize", style="yellow")
     for i in result.missing:
         _name(hyp, i, "no hypothesis, counted as deleted")
     for i in result.unknown:
         _name(hyp, i, "no reference, not counted")
     if result.missing or result.unknown:
         raise typer.Exit(1)
+
+
+def _differs_in_case(texts: tuple[dict[str, str], dict[str, str]], errors: int) -> bool:
+    """Whether more than half of so many word errors are of letter case alone."""
+    from asr.score import score_texts
+
+    said, found = ({i: text.upper() for i, text in some.items()} for some in texts)
+    return 2 * score_texts(said, found).scores.errors < errors
 
 
 def _name(path: Path, utterance: str, what: str) -> None:

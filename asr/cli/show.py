@@ -100,6 +100,8 @@ def describe(thing: str) -> Facts:
     AsrError
         If there is nothing of that name, or it is damaged.
     """
+    from asr.cli.check import refuse_transcripts
+    from asr.data.audio import SUFFIXES
     from asr.files import run_below, system_folder
     from asr.text import ngram
 
@@ -121,6 +123,9 @@ def describe(thing: str) -> Facts:
             return {"kind": "settings", "path": thing, **_settings(thing)}
         if path.name.lower().endswith(ngram.SUFFIXES):
             return {"kind": "language model", "path": thing, **_language_model(path)}
+        refuse_transcripts(path)
+        if path.name.lower().endswith((*SUFFIXES, ".csv", ".tsv", ".jsonl")):
+            raise UsageError("nothing to show", path=path, fix=f"`asr check {path}` tells what it holds")
         return {"kind": "lexicon", "path": thing, **_lexicon(path)}
     from asr.cell import nearest_recipe, recipe_names
 
@@ -150,7 +155,8 @@ def _run(folder: Path) -> Facts:
     if finished:
         record = RunRecord.load(folder)
         facts |= {"result": {k: v for k, v in record.row.items() if v is not None}, "budget": record.budget}
-        facts |= {"seconds": record.seconds, "tuning": record.tuning, "provenance": record.provenance}
+        facts |= {"seconds": record.seconds, "tuning": _best_first(record.tuning)}
+        facts["provenance"] = record.provenance
         facts["settings"] = record.config
         if record.steps:
             facts["steps on dev"] = record.steps
@@ -162,6 +168,11 @@ def _run(folder: Path) -> Facts:
     if (folder / "system" / "system.json").exists():
         facts["system"] = _system(folder / "system")
     return facts
+
+
+def _best_first(tried: list[Facts]) -> list[Facts]:
+    """Scales that were tried on dev, in the order of their word errors."""
+    return sorted(tried, key=lambda row: float(row.get("wer", 0)))
 
 
 def _curves(path: Path) -> list[Facts]:

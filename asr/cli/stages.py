@@ -20,8 +20,8 @@ def stages(
     """Repair one stage after another and count the word errors that each repair saves.
 
     Search, vocabulary, language model, acoustics, and last what the lexicon itself cannot tell apart: the
-    errors of the stages add up to those the run was scored with. Keeps RUN/decode/SPLIT/stages.json, which
-    the page of `asr bench` draws.
+    errors of the stages add up to those the run was scored with, and a repair that does harm counts below
+    zero. Keeps RUN/decode/SPLIT/stages.json, which the page of `asr bench` draws.
     """
     from rich.console import Console
     from rich.table import Table

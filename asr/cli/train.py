@@ -94,7 +94,7 @@ def result_line(row: dict) -> str:
     if row["wer"] is not None:
         line = f"{row['split']} WER {row['wer']:.2f}%"
     if row["wer_low"] is not None:
-        line += f" (95% interval {row['wer_low']:.2f} to {row['wer_high']:.2f})"
+        line += f" (95% interval {row['wer_low']:.2f} to {row['wer_high']:.2f} over utterances)"
     line += (
         f" [{row['sub'] + row['del'] + row['ins']} / {row['words']}: "
         f"{row['sub']} sub, {row['del']} del, {row['ins']} ins]"

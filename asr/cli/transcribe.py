@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from asr.formats import Layout
     from asr.system import System
 
-POOLED = 4  # pieces recognised together: two minutes tell a model of the voice, and memory stays small
+POOLED_S = 120  # recognised together: two minutes tell a model of the voice, and memory stays small
 
 OutputFormat = StrEnum("OutputFormat", ["txt", "srt", "vtt", "tsv", "json", "ctm", "textgrid", "all"])
 Device = StrEnum("Device", ["auto", "cpu", "cuda"])
@@ -137,6 +137,8 @@ def transcribe(
                 except BrokenPipeError:
                     raise
                 except OSError as e:
+                    if output_dir is None:
+                        raise
                     what = f"its transcript cannot be written ({e.strerror})"
                     failed.append(AudioError(what, path=recording.path, fix="see the folder named by -o"))
                     complain(failed[-1])
@@ -197,6 +199,10 @@ class Job:
                 console.print(f"[{times}] {text}", markup=False, soft_wrap=True)
             if live:
                 print(f"{recording.path}: {text}" if self.named else text, flush=True)
+        if not words:
+            console.print(f"asr: {recording.path}: no words found", soft_wrap=True, markup=False)
+            if live and self.named:
+                print(f"{recording.path}: ", flush=True)
         if live:
             return
         transcript = Transcript(recording.name, tuple(words), duration_s, self.system.language)
@@ -276,8 +282,8 @@ def recognise(system: System, path: Path) -> Iterator[tuple[float, tuple[Word, .
     from asr.segment import pieces
 
     rate = system.sample_rate
-    waiting = pieces(path, rate)
-    while batch := list(itertools.islice(waiting, POOLED)):
+    waiting = pieces(path, rate, system.longest_s)
+    while batch := list(itertools.islice(waiting, round(POOLED_S / system.longest_s))):
         hypotheses = system.transcribe([piece.samples for piece in batch], rate)
         for piece, hypothesis in zip(batch, hypotheses, strict=True):
             start_s, end_s = piece.start / rate, (piece.start + piece.samples.size) / rate

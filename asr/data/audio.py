@@ -25,6 +25,7 @@ SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".sph", ".aiff", "
 UNREADABLE = (".m4a", ".mp4", ".aac", ".wma", ".webm", ".amr", ".3gp", ".mka")
 BLOCK = 1 << 18  # samples read at once: 16 s at 16 kHz, 1 MB
 UNEVEN = 2000  # samples that a resampling filter repeats after, above which soxr resamples without a table
+SILENT = 1e-4  # peak: -80 dB below full scale
 TOLERANCE_S = 0.1  # encoders pad, and mp3 headers are estimates: less than this missing is no damage
 
 
@@ -172,6 +173,8 @@ def inspect_audio(path: str | Path) -> AudioFacts:
 
 def _open(path: Path) -> soundfile.SoundFile:
     """Open a file for reading after what can be told from its first bytes."""
+    if path.is_fifo():
+        raise AudioError("is a pipe, and audio is read more than once", path=path, fix="write it to a file")
     if not path.is_file():
         what = "is a folder, not an audio file" if path.is_dir() else "no such audio file"
         raise AudioError(what, path=path, fix="check the path")

@@ -12,7 +12,7 @@ from pathlib import Path
 from lhotse.cut import Cut
 from lhotse.qa import validate
 
-from asr.data.audio import TOLERANCE_S, AudioFacts, inspect_audio
+from asr.data.audio import SILENT, TOLERANCE_S, AudioFacts, inspect_audio
 from asr.data.corpora import kaldi
 from asr.data.corpora.assemble import ENGLISH, look_at, usable
 from asr.data.corpora.csv import read_table
@@ -28,7 +28,6 @@ FRAMES_PER_S = 25  # of the networks, one label a frame at most
 MINIMUM_FRAMES = 20  # that shorter utterances are padded to
 HMM_FRAMES_PER_S = 100
 HMM_FRAMES_PER_PHONEME = 3
-SILENT = 1e-4  # peak: -80 dB below full scale
 SHORTEST_S, LONGEST_S = 0.1, 40.0
 
 

@@ -15,7 +15,7 @@ from asr.errors import SearchError
 from asr.text.lexicon import Lexicon, Pronunciation
 from asr.text.units import WORD_END
 
-_EXACT = 50_000_000  # frames x states up to which nothing is pruned: below half a gigabyte of back pointers
+_EXACT = 50_000_000  # frames x states up to which nothing is pruned: about a gigabyte of back pointers
 _BEAMS = (200.0, 800.0, 3200.0)
 
 
@@ -46,8 +46,12 @@ class Alignment:
         (frames,) int32 the place of each frame's token among `tokens`; -1 in CTC blanks.
     pronunciations
         How each word was said.
+    of_word
+        (frames,) int32 the word of each frame; -1 in pauses and CTC blanks.
     score
         Natural log score of the path, transitions, pauses and pronunciation probabilities included.
+    confidences
+        Of each word, as of one that is recognised there; empty where nobody asked.
     """
 
     words: tuple[Segment, ...]
@@ -56,7 +60,9 @@ class Alignment:
     columns: np.ndarray
     slots: np.ndarray
     pronunciations: tuple[Pronunciation, ...]
+    of_word: np.ndarray
     score: float
+    confidences: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -79,10 +85,10 @@ class Segmentation:
     tokens: tuple[str, ...]
     pronunciations: tuple[Pronunciation, ...]
 
-    @property
-    def changes(self) -> np.ndarray:
-        """(frames,) bool: where a run of one column within one token begins."""
-        return (np.diff(self.columns, prepend=-1) != 0) | (np.diff(self.slots, prepend=-2) != 0)
+
+def changes(columns: np.ndarray, slots: np.ndarray) -> np.ndarray:
+    """(frames,) bool: where a run of one column within one token begins."""
+    return (np.diff(columns, prepend=-1) != 0) | (np.diff(slots, prepend=-2) != 0)
 
 
 def segmentation(linear: Linear, path: np.ndarray, blank: int | None) -> Segmentation:
@@ -153,9 +159,9 @@ def align(
         need = frames_needed(linear.arcs)
         if frames < need:
             raise SearchError(
-                f"has {frames} frames of {shift * 1000:g} ms, its labels need at least {need}",
+                f"{frames * shift:.2f} s are too short for its text, which needs {need * shift:.2f} s",
                 utterance=utterance,
-                fix="check its transcript, or leave it out",
+                fix="check its transcript",
             )
         raise SearchError("cannot be aligned to its words", utterance=utterance, fix="check its transcript")
 
@@ -165,8 +171,9 @@ def align(
         found = spans(index)
         return tuple(Segment(names[k], a * shift, (b - a) * shift) for k, (a, b) in sorted(found.items()))
 
-    runs = np.cumsum(parts.changes) - 1
-    names = emissions.units.decode(parts.columns[parts.changes])
+    begins = changes(parts.columns, parts.slots)
+    runs = np.cumsum(begins) - 1
+    names = emissions.units.decode(parts.columns[begins])
     return Alignment(
         words=cut(parts.words, words),
         tokens=cut(parts.slots, parts.tokens),
@@ -174,5 +181,6 @@ def align(
         columns=parts.columns,
         slots=parts.slots,
         pronunciations=parts.pronunciations,
+        of_word=parts.words,
         score=path.score,
     )

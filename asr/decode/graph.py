@@ -113,8 +113,6 @@ class Graph:
             pass  # an entry that is missing or damaged is made again
         grammar, missing = grammar_fst(lm, words)
         arcs = compose(topology, lexicon, words, grammar)
-        if len(arcs.final) == 0:
-            raise SearchError("topology, lexicon and language model have no sentence in common", path=lm)
         report = {"states": len(arcs.final), "arcs": len(arcs.next), **missing}
         with replacing(stored) as temporary:
             arcs.write(temporary)
@@ -173,6 +171,8 @@ def compose(
     kaldifst.arcsort(grammar, "ilabel")
     kaldifst.arcsort(lexical, "olabel")
     fst = kaldifst.compose(lexical, grammar)
+    if fst.start < 0:
+        raise SearchError("topology, lexicon and language model have no sentence in common")
     kaldifst.determinize_star(fst)
     if topology.context is not None:
         fst, first_extra = _in_context(fst, topology, first_extra)

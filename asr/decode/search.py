@@ -11,7 +11,7 @@ import numpy as np
 import pydantic
 
 from asr.config import Settings
-from asr.decode.align import segmentation, spans
+from asr.decode.align import changes, segmentation, spans
 from asr.decode.graph import Graph
 from asr.decode.hypothesis import Hypothesis, Word
 from asr.decode.linear import Linear, best_path
@@ -144,15 +144,37 @@ def _timed(path: BestPath, scores: np.ndarray, shift: float, graph: Graph) -> tu
     linear = Linear.build(graph.topology, graph.lexicon, path.words)
     only = np.full(scores.shape, -np.inf, dtype=np.float32)
     only[np.arange(len(only)), path.columns] = 0.0
-    # an incomplete path may end in tokens of a word that was never told apart: they belong to no word
+    # an incomplete path may end in tokens of a word that was never told apart: they belong to no word, and
+    # where that word is what its last one was followed by, that one has no frames either
     parts = segmentation(linear, best_path(linear.arcs, only).arcs, graph.topology.blank)
-    runs = np.flatnonzero(parts.changes)
-    log_posterior = _log_posterior(scores[: len(parts.words)], runs, parts.columns[runs])
-    timed = []
-    for i, (start, end) in sorted(spans(parts.words).items()):
-        confidence = float(np.exp(log_posterior[parts.words[runs] == i].mean()))
-        timed.append(Word(path.words[i], start * shift, (end - start) * shift, min(confidence, 1.0)))
+    sure = confidences(scores[: len(parts.words)], parts.columns, parts.slots, parts.words)
+    found, timed, last_s = spans(parts.words), [], 0.0
+    for i, text in enumerate(path.words):
+        if i not in found:
+            timed.append(Word(text, last_s, 0.0, 0.0))
+            continue
+        start, end = found[i]
+        last_s = end * shift
+        timed.append(Word(text, start * shift, (end - start) * shift, sure[i]))
     return tuple(timed)
+
+
+def confidences(
+    scores: np.ndarray, columns: np.ndarray, slots: np.ndarray, of_word: np.ndarray
+) -> dict[int, float]:
+    """How sure the acoustic model is of each word of a path, see `search`.
+
+    Parameters
+    ----------
+    scores
+        (frames, units) scaled scores.
+    columns, slots, of_word
+        (frames,) column, token and word of each frame, -1 for none.
+    """
+    runs = np.flatnonzero(changes(columns, slots))
+    log_posterior, words = _log_posterior(scores, runs, columns[runs]), of_word[runs]
+    spoken = np.unique(words[words >= 0])
+    return {int(i): min(float(np.exp(log_posterior[words == i].mean())), 1.0) for i in spoken}
 
 
 @numba.njit(cache=True, nogil=True)

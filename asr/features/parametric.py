@@ -47,7 +47,9 @@ class _Parametric(LearnedFilterbank):
 
 
 class SincFilterbank(_Parametric):
-    """Rectangular band-pass filters whose edges alone are learned, each with its quadrature.
+    """Rectangular band-pass filters that learn their edges alone, each with its quadrature.
+
+    The squared modulus and the learned low-pass of `LearnedFilterbank` follow, which SincNet has not.
 
     Reference
     ---------
@@ -60,7 +62,9 @@ class SincFilterbank(_Parametric):
 
 
 class LeafFilterbank(_Parametric):
-    """Gabor filters whose centres and bandwidths alone are learned, and a learned compression (sPCEN).
+    """Gabor filters that learn their centres and bandwidths alone, and a learned compression (sPCEN).
+
+    The low-pass is `LearnedFilterbank`'s free window, where LEAF has a Gaussian of learned width.
 
     Reference
     ---------

@@ -39,5 +39,5 @@ def load(folder: Path) -> AcousticModel:
     try:
         kind = json.loads(path.read_text(encoding="utf-8"))["settings"]["type"]
         return cast(AcousticModel, KINDS[kind].load(folder))
-    except (OSError, KeyError, json.JSONDecodeError) as e:
+    except (OSError, KeyError, TypeError, ValueError) as e:
         raise ModelError(f"holds no usable acoustic model ({e})", path=path) from e

@@ -40,8 +40,8 @@ def interval(
     scores
         Counts of each utterance.
     groups
-        Speaker of each utterance: speakers are then resampled as wholes, which is wider and more honest
-        where a speaker has many utterances.
+        Speaker of each utterance: speakers are then resampled as wholes, and spread as `widened` does, which
+        is wider and more honest where a speaker has many utterances.
     confidence
         Share of the resamples inside the interval.
     draws
@@ -52,8 +52,9 @@ def interval(
     Returns
     -------
     Interval
-        In percent; (None, None) where the reference is empty. Resampling no errors shows none: the upper
-        bound is then that of the share of utterances (or speakers) with an error, every word of them counted.
+        In percent; (None, None) where the reference is empty or of one utterance (or speaker). Resampling no
+        errors shows none: the upper bound is then that of the share of utterances (or speakers) with an
+        error, every word of them counted.
 
     Reference
     ---------
@@ -66,9 +67,14 @@ def interval(
     if not table[:, 0].any():
         units = np.count_nonzero(table[:, 1])
         return Interval(0.0, 100.0 * (1 - ((1 - confidence) / 2) ** (1 / units)))
+    if np.count_nonzero(table[:, 1]) < 2:
+        return Interval(None, None)
     rates = np.concatenate([100.0 * d[:, 0] / np.maximum(d[:, 1], 1) for d in resample(table, draws, seed)])
+    if groups is not None:
+        total = table.sum(axis=0)
+        rates = widened(rates, 100.0 * total[0] / total[1], len(table))
     low, high = np.quantile(rates, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return Interval(float(low), float(high))
+    return Interval(max(0.0, float(low)), float(high))
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from asr.errors import DataError
+from asr.files import run_below
 
 TRN_LINE = re.compile(r"^(?P<text>.*?)\s*\((?P<id>[^()\s]+)\)$")
 FIX = 'give a .trn (`words (id)`), .jsonl ({"id": ..., "text": ...}) or .ctm (`id 1 start length word`)'
@@ -55,7 +56,7 @@ def read_transcripts(path: str | Path) -> Transcripts:
 
 
 def read_decoded(run: str | Path, split: str) -> Transcripts:
-    """What a run recognised on one split of its corpus, with the references.
+    """What a run recognised on one split of its corpus, with the references; `run` may be RUN/decode/SPLIT.
 
     Raises
     ------
@@ -63,7 +64,13 @@ def read_decoded(run: str | Path, split: str) -> Transcripts:
         If the split was not decoded, or the file is damaged.
     """
     path = Path(run) / "decode" / split / "hyp.jsonl"
+    if not path.exists() and (Path(run) / "hyp.jsonl").exists():
+        path = Path(run) / "hyp.jsonl"  # what another search or on another corpus found
     if not path.exists():
+        if not (Path(run) / "decode").is_dir() and not (Path(run) / "config.yaml").exists():
+            what = "no run folder" if Path(run).exists() else "no such folder"
+            one = run_below(Path(run))
+            raise DataError(what, path=run, fix=f"name a run, as {one}" if one else "name a run folder")
         raise DataError(
             f"split {split!r} was not decoded by this run (decode/{split}/hyp.jsonl is missing)",
             path=run,

@@ -137,9 +137,28 @@ class Lexicon:
                 lines.append(" ".join((word, *column, *phones)) + "\n")
         return "".join(lines)
 
+    def phonemic(self, path: Path) -> Lexicon:
+        """Itself, unless a phoneme has the name of the unit that ends a spelled word.
+
+        Raises
+        ------
+        LexiconError
+            Names a word that has it.
+        """
+        for word, some in self.entries.items():
+            if any(WORD_END in phones for phones in some):
+                what = f"{WORD_END} as a phoneme of {word!r}: the models have a unit of this name"
+                raise LexiconError(what, path=path, fix="call it otherwise")
+        return self
+
     def chances(self, word: str) -> tuple[float, ...]:
         """The probability of each pronunciation of a word, 1 where none is given."""
         return self.probabilities.get(word, (1.0,) * len(self.entries[word]))
+
+    def shortest(self, word: str) -> int:
+        """The fewest units of a way to say a word that has a chance; 0 where none has."""
+        ways = zip(self.entries[word], self.chances(word), strict=True)
+        return min((len(phones) for phones, chance in ways if chance), default=0)
 
     @classmethod
     def cmudict(cls) -> Lexicon:

@@ -11,6 +11,7 @@ from asr.cli.main import main
 from asr.decode.align import Alignment, Segment
 from asr.decode.hypothesis import Hypothesis, Word
 from asr.errors import LexiconError
+from asr.text.lexicon import Lexicon
 
 
 @dataclass
@@ -39,6 +40,8 @@ class BeepSystem:
 
     sample_rate = 16000
     language = "en"
+    longest_s = 30.0
+    lexicon = Lexicon({"BEEP": [("B", "IY")]}, {"BEEP": (1.0,)})
     tokens = ("B", "IY")
 
     def __init__(self) -> None:
@@ -75,7 +78,8 @@ class BeepSystem:
             for i, t in enumerate(self.tokens)
         ]
         none = np.zeros(0, np.int32)
-        return Alignment(tuple(parts), tuple(halves), (), none, none, (), -12.5)
+        sure = (0.75,) * len(parts)
+        return Alignment(tuple(parts), tuple(halves), (), none, none, (), none, -12.5, sure)
 
 
 @pytest.fixture

@@ -23,14 +23,14 @@ def test_textgrid_has_words_and_phones(run, system, recording):
 
 def test_ctm(run, system, recording):
     done = run("align", recording, "hello there", "--model", "m", "-f", "ctm")
-    assert done.out == "a 1 0.500 0.200 HELLO 1.0000\na 1 1.500 0.200 THERE 1.0000\n"
+    assert done.out == "a 1 0.500 0.200 HELLO 0.7500\na 1 1.500 0.200 THERE 0.7500\n"
 
 
 def test_json_names_characters_where_the_model_spells(run, system, recording):
     system.tokens = ("C", "|")
     done = run("align", recording, "hello there", "--model", "m", "-f", "json")
     value = json.loads(done.out)
-    assert value["words"][0] == {"text": "HELLO", "start": 0.5, "end": 0.7}
+    assert value["words"][0] == {"text": "HELLO", "start": 0.5, "end": 0.7, "probability": 0.75}
     assert [c["text"] for c in value["characters"]] == ["C", "|", "C", "|"]
     assert value["duration"] == 2.5 and value["log_score"] == -12.5
 
@@ -39,7 +39,9 @@ def test_times_end_with_the_recording(run, system, record, tmp_path, monkeypatch
     """A CTC network has 0.8 s of frames for a shorter recording, and the text may lie anywhere in them."""
     words = tuple(Segment(w, a, d) for w, a, d in (("A", 0.05, 0.05), ("B", 0.12, 0.2), ("C", 0.6, 0.2)))
     none = np.zeros(0, np.int32)
-    monkeypatch.setattr(system, "align", lambda *_: Alignment(words, words[1:], (), none, none, (), -1.0))
+    monkeypatch.setattr(
+        system, "align", lambda *_: Alignment(words, words[1:], (), none, none, (), none, -1.0, (1.0,) * 3)
+    )
     path = record(tmp_path / "a.wav", [], 0.15)
     value = json.loads(run("align", path, "a b c", "--model", "m", "-f", "json").out)
     assert [(w["start"], w["end"]) for w in value["words"]] == [(0.05, 0.1), (0.12, 0.15), (0.15, 0.15)]
@@ -61,7 +63,7 @@ def test_text_from_a_file_and_output_in_a_folder(run, system, recording, tmp_pat
         (
             "hello xyzzy",
             "a.wav: word 'XYZZY' is not in the lexicon; "
-            "add what is missing to m/lexicon.txt or correct the text",
+            "add a line `WORD 1.0 P1 P2 ...` to m/lexicon.txt or correct the text",
         ),
         (" ", "the text holds no words"),
         ("missing.txt", "missing.txt: cannot be read (No such file or directory)"),

@@ -69,7 +69,10 @@ def test_what_cannot_be_checked(
 ) -> None:
     assert run(str(tmp_path / "gone"), monkeypatch=monkeypatch) == 1
     assert run(str(tmp_path), monkeypatch=monkeypatch) == 2
+    (tmp_path / "ref.trn").write_text("THE CAT (ann-1)\n")
+    assert run(str(tmp_path / "ref.trn"), monkeypatch=monkeypatch) == 2
     errors = capsys.readouterr().err
+    assert "a trn file of transcripts, not a lexicon" in errors
     assert "no such file or folder" in errors and "a folder of no known kind" in errors
 
 

@@ -82,6 +82,7 @@ def test_runs_on_different_corpora_are_refused(run, runs):
 
 
 def test_run_without_results_is_refused(run, runs, tmp_path):
+    (tmp_path / "nothing" / "decode").mkdir(parents=True)
     done = run("compare", runs("a", 0.2), tmp_path / "nothing")
     assert done.code == 1 and "was not decoded by this run" in done.err
 
@@ -93,3 +94,21 @@ def test_rates_are_those_of_the_scores_where_sclite_would_align_otherwise(run, r
         entry = {"id": "u0", "text": text, "reference": "A B C D E", "speaker": "s0"}
         (folder / "decode" / "test" / "hyp.jsonl").write_text(json.dumps(entry) + "\n")
     assert "%WER 100.00 [ 5 / 5, 0 ins, 0 del, 5 sub ]" in run("compare", a, b).out
+
+
+def test_a_folder_of_another_search_can_be_named(run, runs):
+    a = runs("a", 0.4)
+    (runs("b", 0.2) / "decode" / "test").rename(a / "decode" / "test,search.beam=8")
+    done = run("compare", a, a / "decode" / "test,search.beam=8")
+    assert done.code == 0 and done.out.splitlines()[-1].startswith("B makes fewer errors")
+
+
+def test_what_is_no_run_is_told(run, runs, tmp_path):
+    a = runs("a", 0.4)
+    RunRecord({"split": "test"}, {}, {}, {}).save(a)
+    for path, says in (
+        (tmp_path / "gone", "no such folder"),
+        (a.parent, f"no run folder; name a run, as {a}"),
+    ):
+        done = run("compare", a, path)
+        assert done.code == 1 and says in done.err

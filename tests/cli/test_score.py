@@ -82,3 +82,24 @@ def test_bad_file_and_wrong_use(run, files, tmp_path):
     assert run("score", ref).code == 2
     assert run("score", ref, hyp, "--unit", "sentence").code == 2
     assert run("score", ref, ref, "--sclite", "-u", "character").code == 2
+
+
+def test_a_hyp_jsonl_of_a_run_as_reference_is_what_was_said(run, files):
+    entries = [("a-1", "THE CAT", "THE CAT SAT"), ("a-2", "ON", "ON")]
+    text = "".join(json.dumps({"id": i, "text": t, "reference": r}) + "\n" for i, t, r in entries)
+    _, path = files(text)
+    assert run("score", path, path).out.startswith("%WER 25.00 [ 1 / 4, 0 ins, 1 del, 0 sub ]")
+
+
+def test_errors_of_letter_case_are_told(run, files):
+    done = run("score", *files(lines(ann_1="the cat sat", ann_2="on the mat", bob_1="AND THIS")))
+    assert done.out.startswith("%WER 87.50") and done.err == (
+        "asr: most errors are of letter case alone; try --normalize\n"
+    )
+    assert not run("score", *files(lines(ann_1="A DOG SAT", ann_2="on the mat", bob_1="OR THIS"))).err
+
+
+def test_one_utterance_has_no_interval(run, tmp_path):
+    (tmp_path / "ref.trn").write_text("THE CAT SAT (ann-1)\n")
+    (tmp_path / "hyp.trn").write_text("THE CAT (ann-1)\n")
+    assert "unknown" in run("score", tmp_path / "ref.trn", tmp_path / "hyp.trn").out

@@ -200,6 +200,9 @@ def test_nothing_of_that_name(run, tmp_path):
     (tmp_path / "empty").mkdir()
     done = run("show", tmp_path / "empty")
     assert done.code == 1 and "neither a run, a model nor a corpus" in done.err
+    (tmp_path / "a.wav").write_bytes(b"RIFF")
+    done = run("show", tmp_path / "a.wav")
+    assert done.code == 2 and f"nothing to show; `asr check {tmp_path / 'a.wav'}`" in done.err
 
 
 def test_a_curve_in_bars():

@@ -7,7 +7,7 @@ import pytest
 
 from asr.decode.graph import TRANSITION_SCALE, Graph
 from asr.decode.hypothesis import Hypothesis
-from asr.decode.search import SearchSettings, beam_search, scaled, search
+from asr.decode.search import BestPath, SearchSettings, _timed, beam_search, scaled, search
 from asr.emissions import Emissions
 from asr.errors import SearchError
 from asr.text.lexicon import Lexicon
@@ -127,6 +127,21 @@ def test_cut_off_in_a_word_gives_the_best_partial_path(tmp_path):
     # two words still fit: neither is told
     got = search(one_hot(topology, [4, 5, 6, 1]), graph, WIDE)
     assert got == Hypothesis((), False)
+
+
+def test_a_word_that_a_partial_path_told_is_kept_without_frames(tmp_path):
+    topology = hmm(np.random.default_rng(0), states=3, pause=0.0)
+    lexicon = Lexicon({"ABC": [("a", "b", "c")], "BAC": [("b", "a", "c")]})
+    language_model(np.random.default_rng(0), tmp_path / "lm.arpa", list(lexicon.entries))
+    graph = Graph.build(topology, lexicon, tmp_path / "lm.arpa")
+    columns = np.arange(1, 10)
+    path = BestPath(columns.astype(np.int32), ("ABC", "BAC"), 0.0, False)
+    told = _timed(path, one_hot(topology, columns).scores, 0.04, graph)
+    assert [(w.text, w.start_s, w.duration_s) for w in told] == [
+        ("ABC", 0.0, pytest.approx(0.36)),
+        ("BAC", pytest.approx(0.36), 0.0),
+    ]
+    assert told[1].confidence == 0.0 < told[0].confidence
 
 
 def test_doubt_lowers_confidence(tmp_path):

@@ -33,7 +33,7 @@ from asr.models.gmmhmm.resume import Resume
 from asr.models.gmmhmm.sentence import Sentence, Weights, best_path, posteriors
 from asr.models.gmmhmm.settings import STEPS, GmmHmmSettings
 from asr.models.gmmhmm.states import Parameters, States
-from asr.models.gmmhmm.store import FeatureStore
+from asr.models.gmmhmm.store import FeatureStore, native_rate
 from asr.models.gmmhmm.training import SUMMED, Ladder, transformed
 from asr.models.gmmhmm.transcribed import Transcribed
 from asr.models.gmmhmm.transform import (
@@ -738,6 +738,38 @@ def test_utterances_that_cannot_be_aligned_are_named_and_counted(tones, tmp_path
         (line,) = [x for x in said.splitlines() if f"utterance {name}:" in x]
         assert why in line
     assert rows_of(tmp_path / "work")[-1]["left_out"] == "3"
+
+
+def test_ways_without_a_chance_and_utterances_without_end(tones, tmp_path, capsys, monkeypatch):
+    """Ways of probability 0 are not said, however few frames they need."""
+    never = {"LOW": [("L",), ("L", "M", "L")], "MID": [("M",)]}
+    lexicon = Lexicon(never, {"LOW": (0.0, 1.0), "MID": (0.0,)})
+    assert [lexicon.shortest(word) for word in ("LOW", "MID")] == [3, 0]
+    cuts = [
+        cut_of(tmp_path, "short", np.zeros(RATE * 6 // 100), "LOW"),
+        cut_of(tmp_path, "none", np.zeros(RATE), "MID"),
+        cut_of(tmp_path, "long", np.zeros(2 * RATE), "LOW LOW"),
+        cut_of(tmp_path, "fine", np.zeros(RATE), "LOW"),
+    ]
+    with ThreadPoolExecutor(1) as pool:
+        store = FeatureStore.create(
+            CutSet.from_cuts(cuts), tmp_path / "s", MfccSettings(), (RATE, RATE), pool, (1.0,)
+        )
+    monkeypatch.setattr(transcribed, "MOST_CELLS", 200 * 24 - 1)
+    train = transcribed.Transcribed(store, lexicon.phones(), lexicon, tmp_path / "alignment")
+    assert [store.entries[i].id for i in train.numbers] == ["fine"]
+    said = capsys.readouterr().err
+    assert "utterance short: 6 frames are too few for its text, which needs 9" in said
+    assert "utterance none: every pronunciation of 'MID' has probability 0" in said
+    assert "utterance long: 200 frames of 2 words are too many to align at once" in said
+
+
+def test_the_rate_before_lazy_resampling_is_found(tmp_path):
+    cut = cut_of(tmp_path, "a", np.zeros(RATE), "LOW")
+    cut.recording = cut.recording.resample(2 * RATE)
+    CutSet.from_cuts([cut]).to_file(tmp_path / "cuts.jsonl.gz")
+    assert native_rate(CutSet.from_file(tmp_path / "cuts.jsonl.gz"), 1) == RATE
+    assert native_rate(CutSet.from_cuts([]), 1) == 1
 
 
 def test_copies_of_an_utterance_that_is_left_out_are_left_out_too(tmp_path):

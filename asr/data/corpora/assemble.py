@@ -135,7 +135,7 @@ def own_lexicon(path: Path | None, language: str) -> Lexicon | None:
         if not english:
             spoken([], language)  # better now than after hours of audio were listened to
         return None
-    lexicon = Lexicon.load(path, language)
+    lexicon = Lexicon.load(path, language).phonemic(path)
     forms = {word: normalize(word, language) for word in lexicon.entries}
     if unused := [f"{word} ({form})" for word, form in forms.items() if form not in ("", word)]:
         shown = ", ".join(unused[:5]) + (", ..." if len(unused) > 5 else "")

@@ -266,16 +266,22 @@ class GmmHmm:
             model.network = model.state_prior = None
             if model.settings.acoustic == "network":
                 model._load_network(tensors)
+            if not model._parameters.mixtures.states == len(model.units) == len(set(model.units)):
+                raise ValueError("model.json and model.safetensors do not belong together")
+            if Units.load(folder / "units.txt") != model.units:
+                raise ValueError("model.json and units.txt do not belong together")
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as e:
             raise ModelError(f"no usable GMM-HMM ({e})", path=folder, fix="train it again") from e
-        if model._parameters.mixtures.states != len(model.units):
-            raise ModelError("model.json and model.safetensors do not belong together", path=folder)
         return model
 
     def _network_tensors(self) -> dict[str, np.ndarray]:
         if self.network is None or self.state_prior is None:
             return {}
-        weights = {f"network.{name}": value.numpy() for name, value in self.network.state_dict().items()}
+        # safetensors would write a strided array as another one
+        weights = {
+            f"network.{name}": np.ascontiguousarray(value.numpy())
+            for name, value in self.network.state_dict().items()
+        }
         return weights | {"state_prior": self.state_prior}
 
     def _load_network(self, tensors: dict[str, np.ndarray]) -> None:

@@ -80,6 +80,8 @@ class Resume:
         head = {"key": self.key, "rows": json.dumps(now.rows), "speakers": json.dumps(list(speakers))}
         tensors = {**now.parameters.tensors(), "occupancy": now.occupancy, "floor": now.floor}
         tensors |= {f"speaker.{k}": matrix for k, matrix in enumerate(speakers.values())}
+        # a strided array would be written as another one
+        tensors = {name: np.ascontiguousarray(value) for name, value in tensors.items()}
         with replacing(self.path) as temporary:
             safetensors.numpy.save_file(tensors, temporary, head)
         text = io.StringIO()

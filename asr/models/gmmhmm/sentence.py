@@ -91,7 +91,7 @@ class Sentence:
             if topology.context is None
             else np.zeros(0, np.int32),
             words=len(words),
-            shortest=sum(PHONE_STATES * min(map(len, lexicon.entries[word])) for word in words),
+            shortest=sum(PHONE_STATES * lexicon.shortest(word) for word in words),
         )
 
     def flat_path(self, loud: np.ndarray) -> np.ndarray:

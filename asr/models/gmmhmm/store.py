@@ -145,7 +145,7 @@ class FeatureStore:
 def native_rate(cuts: CutSet, fallback: int) -> int:
     """The lowest sample rate in Hz that a recording was made at, seen through lazy resampling."""
     rates = [
-        int(t.get("source_sampling_rate", c.sampling_rate)) if isinstance(t, dict) else c.sampling_rate
+        int(getattr(t, "source_sampling_rate", c.sampling_rate))
         for c in cuts
         for t in (c.recording.transforms or [None])
     ]

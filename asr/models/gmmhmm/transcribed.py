@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+import torch
 
 from asr.features.mfcc import SpeakerNorm, add_deltas
 from asr.files import replacing
 from asr.models.gmmhmm.sentence import Sentence, Weights, best_path
-from asr.models.gmmhmm.states import Parameters, States
+from asr.models.gmmhmm.states import PHONE_STATES, Parameters, States
 from asr.models.gmmhmm.statistics import Statistics, gather, scores_of
 from asr.models.gmmhmm.store import FeatureStore
 from asr.models.gmmhmm.transform import (
@@ -31,7 +32,8 @@ from asr.progress import console
 from asr.text.lexicon import Lexicon, Pronunciation
 
 CHUNK = 15_000  # frames whose statistics are gathered together
-IN_FLIGHT = 4  # chunks at a time, so that their statistics do not pile up
+IN_FLIGHT = 2  # chunks a core at a time, so that their statistics do not pile up
+MOST_CELLS = 50_000_000  # frames x states of an utterance, 20 bytes each: 1 GB a core
 S = TypeVar("S")
 
 
@@ -72,9 +74,15 @@ class Transcribed:
             if unknown:
                 why = f"word {unknown[0]!r} is not in the lexicon"
             elif words:
-                shortest = 3 * sum(min(map(len, lexicon.entries[w])) for w in words)
-                if entry.frames < shortest:
+                fewest = [lexicon.shortest(w) for w in words]
+                shortest = PHONE_STATES * sum(fewest)
+                ways = PHONE_STATES * sum(len(p) for w in words for p in lexicon.entries[w])
+                if not all(fewest):
+                    why = f"every pronunciation of {words[fewest.index(0)]!r} has probability 0"
+                elif entry.frames < shortest:
                     why = f"{entry.frames} frames are too few for its text, which needs {shortest}"
+                elif entry.frames * ways > MOST_CELLS:
+                    why = f"{entry.frames} frames of {len(words)} words are too many to align at once; cut it"
             if why and entry.copy_of is None:
                 console.print(f"asr: left out: utterance {entry.id}: {why}", markup=False, soft_wrap=True)
                 left_out.add(entry.id)
@@ -309,8 +317,9 @@ class Transcribed:
         if pool is None:
             yield from map(part, groups)
             return
-        for n in range(0, len(groups), IN_FLIGHT):
-            yield from pool.map(part, groups[n : n + IN_FLIGHT])
+        some = IN_FLIGHT * torch.get_num_threads()
+        for n in range(0, len(groups), some):
+            yield from pool.map(part, groups[n : n + some])
 
     def _sum(self, part: Callable[[list[int]], S], numbers: Sequence[int], pool: Executor | None) -> S:
         """Add up `part` over all chunks, in a fixed order however many workers there are."""

@@ -342,7 +342,7 @@ class Network(nn.Module):
             longest = padded(longest)
         waveforms = nn.functional.pad(waveforms, (0, longest * hop - waveforms.shape[1]))
         # loudness carries no words, and the floor of the logarithm becomes relative to it
-        level = (waveforms.square().sum(1) / samples).sqrt()
+        level = (waveforms.square().sum(1) / samples.clamp(min=1)).sqrt()
         # full precision: the rounding noise of bfloat16 samples drowns the weak high frequencies
         with torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False):
             features = self.frontend(waveforms / (level[:, None] + 1e-5))

@@ -16,7 +16,8 @@ class NetworkSettings(Settings):
     frontend: Literal["waveform", "random", "sinc", "leaf", "stack", "logmel"] = "waveform"
     """From the samples: filters whose every tap is learned, from the mel scale or from random taps; filters
     whose centres and widths are (SincNet, LEAF); strided convolutions; or fixed log-mel energies."""
-    sample_rate: int = Field(16000, ge=4000)
+    # 5 ms must be whole samples: 8000, 16000, 24000, 32000 or 48000, say, but not 22050 or 44100
+    sample_rate: int = Field(16000, ge=4000, multiple_of=200)
     """Samples per second the network works at."""
     channels: int = Field(64, ge=8)
     """Filters of the front end."""
