@@ -27,8 +27,7 @@ def compare(
     """
     from asr.errors import DataError
     from asr.record import scored_split
-    from asr.report.figures import SPEAKERS
-    from asr.score import compare_bootstrap, mapsswe, read_decoded, score_texts
+    from asr.score import SPEAKERS, compare_bootstrap, mapsswe, read_decoded, score_texts
 
     split = split or scored_split(run_a)
     a, b = read_decoded(run_a, split), read_decoded(run_b, split)

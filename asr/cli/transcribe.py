@@ -199,9 +199,9 @@ class Job:
                 console.print(f"[{times}] {text}", markup=False, soft_wrap=True)
             if live:
                 print(f"{recording.path}: {text}" if self.named else text, flush=True)
-        if not words:
+        if not words and live:
             console.print(f"asr: {recording.path}: no words found", soft_wrap=True, markup=False)
-            if live and self.named:
+            if self.named:
                 print(f"{recording.path}: ", flush=True)
         if live:
             return

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.optimize import minimize
 
 EDGE = 1e-4  # of confidences, that their logits stay finite
-PRIOR = 1e-3  # weight of (slope - 1)² + offset²: a dev without errors must not make a step of it
+PRIOR = 1.0  # weight of (slope - 1)² + offset², in words: a dev without errors must not make a step of it
 
 
 @dataclass(frozen=True)
@@ -32,14 +32,14 @@ class Calibration:
         ---------
         Platt 1999, "Probabilistic outputs for support vector machines", section 2.
         """
-        if not confidences:
+        if not len(confidences):
             return cls()
         x, sign = _logit(np.asarray(confidences)), np.where(right, 1.0, -1.0)
 
         def loss(line: np.ndarray) -> float:
             slope, offset = line
             surprise = np.logaddexp(0.0, -sign * (slope * x + offset)).mean()
-            return float(surprise + PRIOR * ((slope - 1) ** 2 + offset**2))
+            return float(surprise + PRIOR / len(x) * ((slope - 1) ** 2 + offset**2))
 
         # never falling: what the search doubts more is not more likely right
         slope, offset = minimize(loss, [1.0, 0.0], bounds=[(0.0, None), (None, None)]).x

@@ -14,6 +14,7 @@ import numpy as np
 from asr.errors import DataError
 from asr.record import RunRecord
 from asr.score import (
+    SPEAKERS,
     Cells,
     Comparison,
     Curve,
@@ -31,9 +32,6 @@ from asr.score import (
     score_texts,
 )
 from asr.stages import STAGES, Losses, stages_path
-
-# fewer say nothing of others: utterances are resampled then, and what is found is said of these speakers
-SPEAKERS = 5
 
 UNKNOWN = Interval(None, None)
 

@@ -4,7 +4,15 @@ Conventions: rates are in percent, counts are integers, and counts add; rates ar
 """
 
 from asr.score.align import align_characters, align_words
-from asr.score.bootstrap import Interval, PairedBootstrap, compare_bootstrap, holm, interval, paired
+from asr.score.bootstrap import (
+    SPEAKERS,
+    Interval,
+    PairedBootstrap,
+    compare_bootstrap,
+    holm,
+    interval,
+    paired,
+)
 from asr.score.counts import Pairs, Scores, UtteranceScore
 from asr.score.curve import Cells, Comparison, Curve, Forecast, compare_curves, curves
 from asr.score.files import Transcripts, read_decoded, read_transcripts
@@ -12,6 +20,7 @@ from asr.score.mapsswe import Mapsswe, mapsswe
 from asr.score.result import Result, score_texts
 
 __all__ = [
+    "SPEAKERS",
     "Cells",
     "Comparison",
     "Curve",

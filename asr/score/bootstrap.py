@@ -13,6 +13,9 @@ from asr.errors import DataError
 from asr.score.counts import Scores
 
 DRAWS = 2000
+SPEAKERS = (
+    5  # fewer say nothing of others: then utterances are resampled, and what is found is of these speakers
+)
 
 
 class Interval(NamedTuple):

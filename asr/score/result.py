@@ -10,7 +10,7 @@ from typing import Literal
 from asr.errors import DataError
 from asr.score.align import Method, align_characters, align_words, count
 from asr.score.alignments import alignments_text
-from asr.score.bootstrap import Interval, interval
+from asr.score.bootstrap import SPEAKERS, Interval, interval
 from asr.score.counts import Scores, UtteranceScore
 
 Unit = Literal["word", "character", "phoneme"]
@@ -65,8 +65,8 @@ class Result:
 
     @cached_property
     def speaker_interval(self) -> Interval:
-        """The same over speakers; (None, None) unless two or more speakers are known."""
-        if len(self.speakers) < 2:
+        """The same over speakers; (None, None) unless `SPEAKERS` or more of them are known."""
+        if len(self.speakers) < SPEAKERS:
             return Interval(None, None)
         return interval([u.scores for u in self.utterances], [str(u.speaker) for u in self.utterances])
 

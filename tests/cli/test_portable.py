@@ -70,3 +70,6 @@ def test_one_sample_and_silence_are_no_failure(run, record, home, tmp_path):
     done = run("transcribe", tmp_path / "in", "--model", home, "-f", "all", "-o", tmp_path / "out")
     assert (done.code, done.err) == (0, "")
     assert len(list((tmp_path / "out").iterdir())) == 14
+    done = run("transcribe", tmp_path / "in", "--model", home)
+    assert done.code == 0 and f"{tmp_path / 'in' / 'tiny.wav'}: no words found" in done.err
+    assert f"{tmp_path / 'in' / 'tiny.wav'}: \n" in done.out

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asr.errors import DataError
-from asr.score import Scores, align_words, compare_bootstrap, interval, mapsswe, score_texts
+from asr.score import Interval, Scores, align_words, compare_bootstrap, interval, mapsswe, score_texts
 from asr.score.align import count
 
 WORDS = [f"W{i}" for i in range(40)]
@@ -133,7 +133,7 @@ def test_totals_by_speaker():
     speakers = {"a": "ann", "b": "bob", "c": "ann"}
     result = score_texts({"a": "A B", "b": "C", "c": "D"}, {"a": "A", "b": "C", "c": "E"}, speakers=speakers)
     assert result.speakers == {"ann": Scores(1, 1, 0, 3), "bob": Scores(0, 0, 0, 1)}
-    assert result.speaker_interval.low == 0 and result.speaker_interval.high == pytest.approx(200 / 3)
+    assert result.speaker_interval == Interval(None, None)  # of two speakers nothing is known of others
     assert score_texts({"a": "A"}, {"a": "B"}).speakers == {}
 
 
@@ -171,7 +171,12 @@ def test_interval_is_seeded_and_speakers_widen_it():
     assert interval(scores, seed=1) == interval(scores, seed=1)
     narrow, wide = interval(scores), interval(scores, speakers)
     assert wide.high - wide.low > 2 * (narrow.high - narrow.low)
-    assert str(interval([Scores(1, 0, 0, 4)])) == "25.00 to 25.00"
+    assert str(interval([Scores(1, 0, 0, 4)])) == "unknown"
+    many = {f"{i}": f"s{i % 5}" for i in range(40)}
+    said, found = ({i: "A" if int(i) % n else "A B" for i in many} for n in (1, 3))
+    result = score_texts(said, found, speakers=many)
+    assert result.speaker_interval == interval([u.scores for u in result.utterances], list(many.values()))
+    assert result.speaker_interval.low < result.scores.rate < result.speaker_interval.high
 
 
 def test_interval_without_errors_is_that_of_clopper_and_pearson():
