@@ -134,11 +134,19 @@ def parse(kind: type[S], value: dict[str, Any], where: str | Path | None = None)
             near = _nearest(dotted, _known_keys(kind, value))
             fix = f"did you mean {near!r}?" if near else "see `asr show` of the recipe for the known keys"
             raise ConfigError(f"unknown key {key!r}", path=where, fix=fix) from e
+        if error["type"] == "union_tag_not_found":
+            fix = "begin with a recipe's, as by `extends: recipes/raw_ctc/recipe.yaml`"
+            raise ConfigError(f"{key}: of no type", path=where, fix=fix) from e
         given = error["input"]
         got = f", not {given!r}" if isinstance(given, str | int | float | None) else ""
-        raise ConfigError(
-            f"{key or 'settings'}: {error['msg'].removeprefix('Value error, ')}{got}", path=where
-        ) from e
+        raise ConfigError(f"{key or 'settings'}: {plain(error['msg'])}{got}", path=where) from e
+
+
+def plain(message: str) -> str:
+    """What pydantic says of a value, without its own terms: ``must be a number``."""
+    message = message.replace("Value error, ", "").partition(", unable to")[0]
+    message = message.replace("valid integer", "whole number").replace("a valid ", "a ")
+    return message.replace("Input should be", "must be")
 
 
 def _is_tag(part: int | str, value: Any) -> bool:

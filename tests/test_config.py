@@ -68,6 +68,19 @@ def test_wrong_type_names_the_key() -> None:
         parse(Outer, {"inner": {"dropout": "much"}})
 
 
+def test_values_are_refused_in_plain_words(tmp_path: Path) -> None:
+    for assignment, says in (
+        ("model.dropout=high", "model.dropout: must be a number, not 'high'"),
+        ("lm.order=two", "lm.order: must be a whole number, not 'two'"),
+        ("lm.order=-1", "lm.order: must be greater than or equal to 0, not -1"),
+    ):
+        with pytest.raises(ConfigError, match=says):
+            recipe_settings("raw_ctc", [assignment])
+    (tmp_path / "mine.yaml").write_text("recipe: mine\nmodel: {width: 3}\n")
+    with pytest.raises(ConfigError, match="model: of no type; begin with a recipe's"):
+        recipe_settings(str(tmp_path / "mine.yaml"))
+
+
 def test_overrides_are_yaml_and_leave_the_rest() -> None:
     value = {"a": {"x": 1, "y": 2}, "b": 3}
     assert override(value, ["a.x=[1, 2]", "c.d=null"]) == {

@@ -24,10 +24,12 @@ from asr.data.audio import load_cut
 from asr.data.corpora.synth import prepare
 from asr.data.corpus import Corpus
 from asr.decode.align import align
+from asr.decode.confidence import Calibration
 from asr.decode.topology import Topology
 from asr.decode.tune import neighbours
 from asr.emissions import Emissions
-from asr.errors import ConfigError, DataError, ModelError
+from asr.errors import AudioError, ConfigError, DataError, ModelError
+from asr.evaluation import emissions_of
 from asr.experiment import _trained, evaluate_split, language_model, run_cell, text_words
 from asr.models import factory
 from asr.models.base import AcousticModel
@@ -408,18 +410,63 @@ def test_the_system_folder_works_elsewhere(finished, corpus: Corpus, tmp_path: P
     assert [h.text for h in found] == [hyps[c.id] for c in some]
 
 
+def test_what_a_system_learned_of_its_confidences_is_kept(finished, corpus: Corpus, tmp_path: Path) -> None:
+    _, folder, _ = finished
+    system = System.load(folder)
+    assert system.calibration != Calibration() and system.longest_s == 6.0  # utterances of 3 s
+    cuts = corpus.cuts("dev").to_eager()
+    emitted = list(emissions_of(system, cuts, "dev"))
+    kept, told = system.calibration, {}
+    for calibration in (Calibration(), kept):
+        system.calibration = calibration
+        words = [w for e in emitted for w in system.decode(e.emissions).words]
+        told[calibration] = [w.confidence for w in words]
+    assert told[kept] == pytest.approx([kept(c) for c in told[Calibration()]])
+    system.save(tmp_path / "again")
+    assert System.load(tmp_path / "again").calibration == kept
+    before = json.loads((folder / "system" / "system.json").read_text())
+    shutil.copytree(folder / "system", tmp_path / "old")
+    old = {k: v for k, v in before.items() if k not in ("calibration", "longest_s")}
+    (tmp_path / "old" / "system.json").write_text(json.dumps(old))
+    assert System.load(tmp_path / "old").calibration == Calibration()
+
+
+def test_silence_has_no_words_and_what_is_no_sound_is_refused(finished) -> None:
+    system = System.load(finished[1])
+    silent = [np.zeros(16000, np.float32), np.zeros(0, np.float32)]
+    assert [h.words for h in system.transcribe(silent, 16000)] == [(), ()]
+    with pytest.raises(AudioError, match="waveform 1 of 2 holds samples that are no numbers"):
+        system.transcribe([silent[0], np.full(800, np.nan, np.float32)], 16000)
+
+
+def test_a_language_model_is_packed_and_missed(finished, tmp_path: Path) -> None:
+    system = System.load(finished[1])
+    with gzip.open(system.lm) as packed:
+        (tmp_path / "lm.arpa").write_bytes(packed.read())
+    system.lm = tmp_path / "lm.arpa"
+    system.save(tmp_path / "plain")
+    assert System.load(tmp_path / "plain").graph.report == System.load(finished[1]).graph.report
+    (tmp_path / "plain" / "lm.arpa.gz").unlink()
+    with pytest.raises(ModelError, match=r"lm\.arpa\.gz is missing; copy the system folder again"):
+        System.load(tmp_path / "plain")
+
+
 def test_words_of_a_known_text_get_their_times(finished, corpus: Corpus) -> None:
     cell, folder, _ = finished
     if cell.recipe != "mfcc_hmm":
         pytest.skip("two epochs do not teach a network to align")
     system = System.load(folder)
-    errors = []
+    system.calibration = Calibration()  # few words of dev may tell nothing
+    errors, surer = [], []
     for cut in corpus.cuts("test"):
         said = cut.supervisions[0]
-        found = system.align(load_cut(cut, 16000), 16000, said.text).words
+        found = system.align(load_cut(cut, 16000), 16000, said.text)
+        other = system.align(load_cut(cut, 16000), 16000, " ".join(reversed(said.text.split())))
+        surer.append(np.mean(found.confidences) - np.mean(other.confidences))
         true = said.alignment["word"]
-        assert [w.text for w in found] == [w.symbol.upper() for w in true]
-        errors += [abs(w.start_s - t.start) for w, t in zip(found, true, strict=True)]
+        assert [w.text for w in found.words] == [w.symbol.upper() for w in true]
+        errors += [abs(w.start_s - t.start) for w, t in zip(found.words, true, strict=True)]
+    assert np.mean(surer) > 0.1, "words that were said are likelier than the same in another order"
     assert np.mean(errors) < 0.05, "mean distance of word starts in seconds"
 
 

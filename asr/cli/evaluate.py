@@ -36,8 +36,8 @@ def evaluate(
     from asr.progress import console
     from asr.system import System
 
-    if run.name == "system" and not (run / "system").exists() and (run / "system.json").exists():
-        raise UsageError("this is a system folder", path=run, fix="name the run folder, in which results go")
+    if (run / "system.json").exists() and (run.parent / "config.yaml").exists():
+        raise UsageError("the system folder of a run", path=run, fix=f"name the run, {run.parent}")
     changes = sets or []
     system = System.load(run).changed(changes, one_pass)
     corpus = Corpus.open(data)

@@ -69,7 +69,9 @@ def main() -> None:
         if message is not None and not message():
             sys.exit(2)  # no arguments: the help has been printed
         if message is not None:
-            _complain(f"{message().rstrip('.')} (see `asr {' '.join([*named, '--help'])}`)")
+            from asr.config import plain  # pydantic takes its time, and most commands end well
+
+            _complain(f"{plain(message()).rstrip('.')} (see `asr {' '.join([*named, '--help'])}`)")
             sys.exit(getattr(e, "exit_code", 2))
         if debug:
             raise

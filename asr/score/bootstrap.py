@@ -13,9 +13,7 @@ from asr.errors import DataError
 from asr.score.counts import Scores
 
 DRAWS = 2000
-SPEAKERS = (
-    5  # fewer say nothing of others: then utterances are resampled, and what is found is of these speakers
-)
+SPEAKERS = 5  # fewer say nothing of others: utterances are resampled then, for these speakers
 
 
 class Interval(NamedTuple):

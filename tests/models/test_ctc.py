@@ -698,9 +698,9 @@ def test_damage_to_the_last_checkpoint_stops_no_finished_training(tmp_path: Path
 @pytest.mark.parametrize(
     ("speeds", "says"),
     [
-        ([0.9, 0], "speeds.1: Input should be greater than 0"),
-        ([-1.0], "speeds.0: Input should be greater than 0"),
-        ([float("inf")], "speeds.0: Input should be a finite number"),
+        ([0.9, 0], "speeds.1: must be greater than 0"),
+        ([-1.0], "speeds.0: must be greater than 0"),
+        ([float("inf")], "speeds.0: must be a finite number"),
         ([], "speeds: Tuple should have at least 1 item"),
     ],
 )

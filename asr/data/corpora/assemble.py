@@ -206,8 +206,7 @@ def _tell(events: Counter[str], where: str) -> None:
     if events:
         some = ", ".join(f"{event} {n}" for event, n in events.most_common(5))
         console.print(
-            f"asr: {where}: {events.total()} marks of what is no word are left out: "
-            f"{some}{', ...' if len(events) > 5 else ''}",
+            f"asr: {where}: left out as no words: {some}{', ...' if len(events) > 5 else ''}",
             markup=False,
             soft_wrap=True,
         )
