@@ -23,6 +23,7 @@ from asr.errors import AudioError, ConfigError, ModelError
 from asr.files import replacing, system_folder, write_json
 from asr.models import factory
 from asr.models.base import AcousticModel
+from asr.progress import console
 from asr.segment import LONGEST_S
 from asr.text.lexicon import Lexicon
 from asr.text.normalize import normalize
@@ -112,6 +113,8 @@ class System:
         def with_changes(settings: SearchSettings) -> SearchSettings:
             return parse(Changeable, override({"search": settings.model_dump()}, assignments)).search
 
+        if one_pass and not self.model.adapts:
+            console.print(f"asr: {self.name} searches once in any case", markup=False, soft_wrap=True)
         settings, first = self.settings, self.first
         if one_pass and first is not None:  # its scales belong to features that are not adapted
             settings = first.model_copy(update={"beam": settings.beam, "max_active": settings.max_active})

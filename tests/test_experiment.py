@@ -363,12 +363,14 @@ def test_another_search_leaves_the_results_of_the_run_alone(finished, corpus, mo
         ("beam=8", "did you mean 'search.beam'"),
     ],
 )
-def test_only_the_search_of_a_trained_system_can_change(finished, change, said) -> None:
+def test_only_the_search_of_a_trained_system_can_change(finished, change, said, capsys) -> None:
     _, folder, _ = finished
     with pytest.raises(ConfigError, match=said):
         System.load(folder).changed([change])
     system = System.load(folder)
+    capsys.readouterr()
     once = system.changed([], one_pass=True)
+    assert ("searches once in any case" in capsys.readouterr().err) != system.model.adapts
     first = system.first or system.settings  # its scales, found without adaptation, and the whole beam
     assert once.settings == first.model_copy(update={"beam": system.settings.beam}) and not once.adapts
     changed = system.changed(["search.beam=1.5"])

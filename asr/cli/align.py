@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from asr.cli.transcribe import Device, load_system
+from asr.cli.transcribe import Device, OnDevice, Threads, load_system
 from asr.errors import DataError, LexiconError, SearchError
 from asr.files import write_text
 
@@ -31,12 +31,8 @@ def align(
         Path | None,
         typer.Option("--output_dir", "-o", file_okay=False, help="Folder for the file; without it: stdout."),
     ] = None,
-    device: Annotated[
-        Device, typer.Option("--device", help="Where to compute; auto is a GPU if the model can use one.")
-    ] = Device.auto,
-    threads: Annotated[
-        int, typer.Option("--threads", min=0, help="Processor cores to use; 0 for all of them.")
-    ] = 0,
+    device: OnDevice = Device.auto,
+    threads: Threads = 0,
 ) -> None:
     """Find the times of the words of a text, and of their phonemes or characters, in a recording.
 

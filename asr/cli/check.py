@@ -79,13 +79,13 @@ def examine(thing: Path, language: str = "en") -> tuple[str, Findings]:
     Raises
     ------
     DataError
-        If there is no such thing.
+        If there is no such thing, or a folder of none.
     UsageError
-        If it is none that can be checked.
+        If it is a file of none.
     """
     from asr.data import check as data
     from asr.data.audio import SUFFIXES, UNREADABLE
-    from asr.errors import DataError, UsageError
+    from asr.errors import DataError
     from asr.files import run_below, system_folder
     from asr.text import ngram
 
@@ -104,7 +104,7 @@ def examine(thing: Path, language: str = "en") -> tuple[str, Findings]:
         fix = "give a prepared corpus, a run or a Kaldi data folder, or a file"
         if (one := run_below(thing)) is not None:
             fix = f"give one of its runs, as {one}"
-        raise UsageError("a folder of no known kind", path=thing, fix=fix)
+        raise DataError("a folder of no known kind", path=thing, fix=fix)
     if name.endswith((".yaml", ".yml")):
         return "settings", _check_settings(thing)
     if name.endswith((".jsonl", ".json", ".csv", ".tsv")):

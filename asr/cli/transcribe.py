@@ -27,6 +27,10 @@ POOLED_S = 120  # recognised together: two minutes tell a model of the voice, an
 
 OutputFormat = StrEnum("OutputFormat", ["txt", "srt", "vtt", "tsv", "json", "ctm", "textgrid", "all"])
 Device = StrEnum("Device", ["auto", "cpu", "cuda"])
+OnDevice = Annotated[
+    Device, typer.Option("--device", help="Where to compute; auto is a GPU if the model can use one.")
+]
+Threads = Annotated[int, typer.Option("--threads", min=0, help="Processor cores to use; 0 for all of them.")]
 Truth = Literal["True", "False"]  # whisper's flags take a value
 
 
@@ -58,12 +62,8 @@ def transcribe(
             help="Folder for one file a recording and format; without it: stdout.",
         ),
     ] = None,
-    device: Annotated[
-        Device, typer.Option("--device", help="Where to compute; auto is a GPU if the model can use one.")
-    ] = Device.auto,
-    threads: Annotated[
-        int, typer.Option("--threads", min=0, help="Processor cores to use; 0 for all of them.")
-    ] = 0,
+    device: OnDevice = Device.auto,
+    threads: Threads = 0,
     verbose: Annotated[
         Truth,
         typer.Option(

@@ -61,6 +61,18 @@ def test_files_of_the_user_are_not_written_over(
     assert run(*arguments, "--to", str(out), monkeypatch=monkeypatch) == 2
 
 
+def test_a_corpus_too_small_for_its_splits_is_told(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = tmp_path / "one"
+    one.mkdir()
+    for suffix in (".wav", ".txt"):
+        (source / "train" / f"0{suffix}").rename(one / f"a{suffix}")
+    arguments = ("prepare", "folder", "--from", str(one), "--to", str(tmp_path / "out"))
+    assert run(*arguments, monkeypatch=monkeypatch) == 0
+    assert "too few utterances for dev and test, and a recipe needs" in capsys.readouterr().err
+
+
 def test_problems_go_to_stderr_and_make_exit_code_1(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
