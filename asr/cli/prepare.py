@@ -51,6 +51,7 @@ def prepare(
     Utterances that cannot be used are named and left out; the exit code is then 1.
     """
     from asr.data.corpora import preparer
+    from asr.data.corpus import SPLITS
     from asr.errors import DataError, UsageError
     from asr.progress import console
 
@@ -92,7 +93,7 @@ def prepare(
         rest = f"... and {len(corpus.problems) - SHOWN} more problems, all in {corpus.folder / 'corpus.json'}"
         console.print(rest, style="yellow", soft_wrap=True, markup=False)
     typer.echo(json.dumps(_summary(corpus), indent=2, ensure_ascii=False) if as_json else _table(corpus))
-    if absent := [split for split in ("train", "dev", "test") if split not in corpus.splits]:
+    if absent := [split for split in SPLITS if split not in corpus.splits]:
         few = f"asr: too few utterances for {' and '.join(absent)}, and a recipe needs train, dev and test"
         console.print(few, style="yellow", soft_wrap=True, markup=False)
     if corpus.problems:

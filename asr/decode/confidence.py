@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import minimize
+from scipy.special import expit, logit
 
 EDGE = 1e-4  # of confidences, that their logits stay finite
 PRIOR = 1.0  # weight of (slope - 1)² + offset², in words: a dev without errors must not make a step of it
@@ -22,7 +22,7 @@ class Calibration:
 
     def __call__(self, confidence: float) -> float:
         """The probability that a word with this confidence is right."""
-        return float(1 / (1 + math.exp(-(self.slope * _logit(confidence) + self.offset))))
+        return float(expit(self.slope * _logit(confidence) + self.offset))
 
     @classmethod
     def fitted(cls, confidences: Sequence[float], right: Sequence[bool]) -> Calibration:
@@ -66,5 +66,4 @@ def normalised_cross_entropy(confidences: Sequence[float], right: Sequence[bool]
 
 
 def _logit(confidence):  # type: ignore[no-untyped-def]
-    p = np.clip(confidence, EDGE, 1 - EDGE)
-    return np.log(p / (1 - p))
+    return logit(np.clip(confidence, EDGE, 1 - EDGE))
