@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 
 def score(
-    ref: Annotated[Path, typer.Argument(help="References: trn, jsonl or ctm.")],
-    hyp: Annotated[Path, typer.Argument(help="Hypotheses: trn, jsonl or ctm.")],
+    ref: Annotated[Path, typer.Argument(help="References: trn, jsonl, ctm, stm or Kaldi's text.")],
+    hyp: Annotated[Path, typer.Argument(help="Hypotheses; of stm references a ctm.")],
     unit: Annotated[
         Literal["word", "character", "phoneme"], typer.Option("--unit", "-u", help="What to count.")
     ] = "word",
@@ -35,9 +35,11 @@ def score(
     """Count substitutions, deletions and insertions, with a 95% interval.
 
     A reference without a hypothesis counts as deleted, a hypothesis without a reference is not counted; each
-    is named, and the exit code is 1. Of a run's hyp.jsonl as REF, the references in it count.
+    is named, and the exit code is 1. Of a run's hyp.jsonl as REF, the references in it count. By the
+    segments of an stm the words of a ctm are cut as sclite does it: each belongs to the first that ends after
+    its middle.
     """
-    from asr.errors import UsageError
+    from asr.errors import DataError, UsageError
     from asr.files import write_text
     from asr.progress import console
     from asr.score import read_transcripts, score_texts
@@ -45,6 +47,10 @@ def score(
     if sclite and unit == "character":
         raise UsageError("--sclite aligns words or phonemes, not characters")
     references, hypotheses = read_transcripts(ref), read_transcripts(hyp)
+    if references.segments:
+        if not hypotheses.words:
+            raise DataError("no times", path=hyp, fix="segments of an .stm need the hypotheses as .ctm")
+        hypotheses = hypotheses.within(references.segments)
     speakers = references.speakers or hypotheses.speakers
     # a run's hyp.jsonl holds what was said beside what it recognised
     run = references.references.keys() == references.texts.keys()

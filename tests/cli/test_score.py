@@ -103,3 +103,18 @@ def test_one_utterance_has_no_interval(run, tmp_path):
     (tmp_path / "ref.trn").write_text("THE CAT SAT (ann-1)\n")
     (tmp_path / "hyp.trn").write_text("THE CAT (ann-1)\n")
     assert "unknown" in run("score", tmp_path / "ref.trn", tmp_path / "hyp.trn").out
+
+
+def test_segments_of_an_stm(run, tmp_path):
+    ref, hyp = tmp_path / "r.stm", tmp_path / "h.ctm"
+    ref.write_text("f 1 ann 0 2 A B\nf 1 bob 2 4 C\ng 1 eve 0 1 D\n")
+    hyp.write_text("f 1 0.1 0.2 A\nf 1 2.5 0.2 C\n")
+    done = run("score", ref, hyp)
+    assert "2 / 4, 0 ins, 2 del, 0 sub" in done.out and done.code == 1
+    assert "utterance g-1-0.00-1.00: no hypothesis, counted as deleted" in " ".join(done.err.split())
+    assert "f-1" not in done.err
+    (tmp_path / "h.trn").write_text("A B (f)\n")
+    assert (
+        "h.trn: no times; segments of an .stm need the hypotheses as .ctm"
+        in run("score", ref, tmp_path / "h.trn").err
+    )

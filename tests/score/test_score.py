@@ -11,7 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asr.errors import DataError
-from asr.score import Interval, Scores, align_words, compare_bootstrap, interval, mapsswe, score_texts
+from asr.score import (
+    Interval,
+    Scores,
+    align_words,
+    compare_bootstrap,
+    interval,
+    mapsswe,
+    read_transcripts,
+    score_texts,
+)
 from asr.score.align import count
 
 WORDS = [f"W{i}" for i in range(40)]
@@ -266,6 +275,35 @@ def sctk(command, folder):
 def write_trn(folder, **systems):
     for name, some in systems.items():
         (folder / f"{name}.trn").write_text("".join(f"{text} ({i})\n" for i, text in some.items()))
+
+
+@needs_sctk
+def test_words_are_cut_into_segments_as_sclite_cuts_them(tmp_path):
+    rng = np.random.default_rng(5)
+    stm, ctm = [], []
+    for file in range(20):
+        at = 0.0
+        for _ in range(15):
+            start = at + rng.choice([0, rng.uniform(0, 2)])
+            at = start + rng.uniform(0.5, 4)
+            said = " ".join(rng.choice(list("ABC"), rng.integers(1, 6)))
+            said = said if rng.random() < 0.9 else "IGNORE_TIME_SEGMENT_IN_SCORING"
+            stm.append(f"f{file:02} 1 s{rng.integers(3)} {start:.3f} {at:.3f} <o> {said}\n")
+        for middle in np.sort(rng.uniform(0.1, at + 1, 60)):
+            ctm.append(f"f{file:02} 1 {middle - 0.1:.3f} 0.2 {rng.choice(list('ABC'))}\n")
+    (tmp_path / "ref.stm").write_text("".join(stm))
+    (tmp_path / "hyp.ctm").write_text("".join(ctm))
+    out = sctk("sctk sclite -r ref.stm stm -h hyp.ctm ctm -o pralign stdout", tmp_path)
+    theirs = re.findall(r"Scores: \(#C #S #D #I\) (\d+) (\d+) (\d+) (\d+)", out)
+    references = read_transcripts(tmp_path / "ref.stm")
+    cut = read_transcripts(tmp_path / "hyp.ctm").within(references.segments)
+    ours = score_texts(references.texts, cut.texts, method="sclite")
+    assert not ours.missing and not ours.unknown
+    counts = [
+        (u.scores.hits, u.scores.substitutions, u.scores.deletions, u.scores.insertions)
+        for u in ours.utterances
+    ]
+    assert sorted(tuple(map(int, some)) for some in theirs) == sorted(counts)
 
 
 @needs_sctk
