@@ -28,7 +28,7 @@ from asr.cores import cores
 from asr.data.corpus import Corpus
 from asr.errors import AsrError, UsageError
 from asr.experiment import CHECKPOINTS, TRAINED, run_cell
-from asr.files import alone, write_text
+from asr.files import alone, system_folder, write_text
 from asr.record import COLUMNS, RunRecord
 from asr.stages import attribute, stages_path
 
@@ -107,6 +107,10 @@ def plan(cells: Sequence[Cell], to: Path, *, stages: bool = False) -> list[CellS
                 state.row = RunRecord.load(state.folder).row
                 if not stages or stages_path(state.folder, state.row["split"]).exists():
                     state.state = "kept"
+                elif not (system_folder(state.folder) / "system.json").exists():
+                    what = "its results were kept without its system, which stages take"
+                    fix = f"remove {state.folder} to train it again, or leave --stages out"
+                    state.state, state.error = "failed", f"{what}; {fix}"
             except AsrError as e:
                 state.state, state.error = "failed", str(e)
         states.append(state)
@@ -187,14 +191,18 @@ def run_bench(
     with _only_one(to):
         write_results(states, table)
         pool = ThreadPoolExecutor(jobs)
+        futures = [pool.submit(work, state) for state in states]
         try:
-            for future in [pool.submit(work, state) for state in states]:
+            for future in futures:
                 future.result()
         except BaseException:  # Ctrl-C: do not sit out the cells
             stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
-            for child in multiprocessing.active_children():
-                child.terminate()
+            # again and again: the fork server may still be starting one
+            while any(future.running() for future in futures):
+                for child in multiprocessing.active_children():
+                    child.terminate()
+                wait(futures, timeout=0.2)
             raise
         finally:
             pool.shutdown()
@@ -242,7 +250,8 @@ def _run_one(
                     state.state = stage.read_text(encoding="utf-8") or state.state
                 state.seconds = time.perf_counter() - began
                 on_change(state)
-            state.row, state.error = future.result()
+            row, state.error = future.result()
+            state.row = row or state.row  # of a finished cell whose stages cannot be found
         except BrokenProcessPool:
             if stop.is_set():  # by the bench itself
                 return

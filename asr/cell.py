@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from asr import record
 from asr.config import Settings, load_yaml, override, parse, resource
@@ -24,6 +24,9 @@ from asr.decode.search import SearchSettings
 from asr.errors import ConfigError, DataError
 from asr.files import content_hash
 from asr.models.factory import ModelSettings
+
+NAME = re.compile(r"[^\W\d_][\w.+-]*")  # of a recipe or a variant of one
+NAME_FIX = "begin with a letter and use letters, digits and _ . + - only: folders are named after it"
 
 
 class LmSettings(Settings):
@@ -44,6 +47,13 @@ class ExperimentSettings(Settings):
     search: SearchSettings = SearchSettings()
     # dev utterances the scales are tuned on
     tune_utterances: int = Field(200, ge=1)
+
+    @field_validator("recipe")
+    @classmethod
+    def _names_folders(cls, name: str) -> str:
+        if not NAME.fullmatch(name):
+            raise ValueError(f"{name!r} cannot be a name; {NAME_FIX}")
+        return name
 
 
 @dataclass(frozen=True)

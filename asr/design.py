@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import math
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pydantic
 
-from asr.cell import Cell, recipe_settings
+from asr.cell import NAME, NAME_FIX, Cell, recipe_settings
 from asr.config import Settings, load_yaml, parse, resource
 from asr.data.corpora import FILES, preparer
 from asr.data.corpus import Corpus
@@ -21,7 +20,6 @@ from asr.files import content_hash
 
 PARTS = (8, 4, 2)  # of the train split, where no hours are given; then all of it
 
-VARIANT = re.compile(r"[^\W\d][\w.+-]*")  # names of variants, and of their folders
 Hours = tuple[float | Literal["all"], ...]
 
 
@@ -223,9 +221,8 @@ def load_bench(conf: str | Path, overrides: Sequence[str] | None = None, **chang
         known = {"all", *settings.recipes, *map(settings.base, settings.recipes)}
         if unknown := next((name for name in settings.set if name not in known), None):
             raise ConfigError(f"set: {unknown!r} is no recipe of this bench", path=path, fix="or write `all`")
-        if odd := next((name for name in settings.variants if not VARIANT.fullmatch(name)), None):
-            fix = "begin with a letter and use letters, digits and _ . + - only: folders are named after it"
-            raise ConfigError(f"variants: {odd!r} cannot be a name", path=path, fix=fix)
+        if odd := next((name for name in settings.variants if not NAME.fullmatch(name)), None):
+            raise ConfigError(f"variants: {odd!r} cannot be a name", path=path, fix=NAME_FIX)
         if unknown := next((name for name in settings.variants if name not in settings.recipes), None):
             raise ConfigError(f"variants: {unknown!r} is not among `recipes`", path=path, fix="list it there")
     if overrides:

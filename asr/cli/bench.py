@@ -317,7 +317,9 @@ def _tell(states: Sequence[CellState], answer: Sequence[str], folder: Path) -> N
     for row in (s.row for s in states if s.row is not None):
         figures = ["-", "-"]
         if row["wer"] is not None:
-            figures = [f"{row['wer']:.1f}", f"{row['wer_low']:.1f} to {row['wer_high']:.1f}"]
+            figures[0] = f"{row['wer']:.1f}"
+        if row["wer_low"] is not None:
+            figures[1] = f"{row['wer_low']:.1f} to {row['wer_high']:.1f}"
         speed = [
             "-" if row[column] is None else f"{row[column]:.{digits}f}"
             for column, digits in (("train_s", 0), ("decode_rtf", 4))

@@ -95,7 +95,8 @@ def examine(thing: Path, language: str = "en") -> tuple[str, Findings]:
     if thing.is_dir():
         if (thing / "corpus.json").exists():
             return "corpus", data.check_corpus(thing)
-        if (thing / "config.yaml").exists() or (system_folder(thing) / "system.json").exists():
+        of_run = thing / "config.yaml", thing / "record.json", system_folder(thing) / "system.json"
+        if any(file.exists() for file in of_run):
             return "run", _check_run(thing)
         if (thing / "wav.scp").exists() or any(thing.glob("*/wav.scp")):
             return "manifest", data.check_manifest(thing, language)
@@ -195,6 +196,7 @@ def _check_run(folder: Path) -> Findings:
     """A run folder, or the system folder of one."""
     from asr.data.check import Findings
     from asr.errors import AsrError
+    from asr.files import system_folder
     from asr.record import RunRecord
     from asr.system import System
 
@@ -202,11 +204,15 @@ def _check_run(folder: Path) -> Findings:
     config = folder / "config.yaml"
     if config.exists():
         found.problems.extend(_check_settings(config).problems)
+    if config.exists() or (folder / "record.json").exists():
         try:
             row = RunRecord.load(folder).row
             found.facts["result"] = f"{row.get('split')} WER {row.get('wer')}%"
         except AsrError as e:
             found.problems.append(e)
+    if not config.exists() and not (system_folder(folder) / "system.json").exists():
+        found.facts["system"] = "not here: these are kept results"
+        return found
     try:
         system = System.load(folder)
         found.facts["system"] = f"{system.name}, {system.model.parameters_count():,} parameters"

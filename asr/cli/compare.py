@@ -71,15 +71,13 @@ def compare(
         typer.echo(f"on {len(both)} utterances; left out: {only['a']} of A alone, {only['b']} of B alone")
     for name, run, result in (("A", run_a, one), ("B", run_b, two)):
         typer.echo(f"{name} {run}: {result.scores.kaldi()} 95% interval {result.interval}")
-    typer.echo(
-        f"A - B: {paired.difference:+.2f} points of WER, 95% interval {paired.low:+.2f} to {paired.high:+.2f}"
-    )
+    typer.echo(f"A - B: {paired.difference:+.2f} points of WER, 95% interval {paired.interval(2)}")
     typer.echo(f"paired bootstrap over utterances: {_p(paired.p)}, B better in {100 * paired.b_better:.1f}%")
     enough = by_speaker is not None and people >= SPEAKERS
     if by_speaker:
         typer.echo(
             f"paired bootstrap over {people} speakers: {_p(by_speaker.p)}, "
-            f"interval {by_speaker.low:+.2f} to {by_speaker.high:+.2f}"
+            f"interval {by_speaker.interval(2)}"
             + ("" if enough else f"; fewer than {SPEAKERS} say nothing of others")
         )
     typer.echo(f"MAPSSWE: {_p(segments.p)} (z = {segments.z:.3f}, {segments.segments} segments)")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from asr.report.figures import Findings, Point, hours_text, words_text
+from asr.report.figures import FURTHER, Findings, Point, hours_text, words_text
 from asr.score import Comparison, Curve, Forecast
 
-FURTHER = 10.0  # the forecast is for this many times the largest budget
 WORTH = 0.15  # share of the errors that so many more hours must save to be called worth it
 
 
@@ -15,7 +14,7 @@ def answer(findings: Findings) -> list[str]:
     A recipe is called better only where MAPSSWE and the paired bootstrap both say so at p < 0.05 after Holm's
     correction for the number of comparisons in the bench. Where a recipe has no two seeds nothing is known of
     the luck of its trainings, and what is said is said of these trainings, not of the recipes; where the test
-    speakers are few, of them. Whether two curves cross is judged pair by pair.
+    speakers are few, of them. Where curves cross is sure at p < 0.05 over all pairs (Bonferroni).
     """
     lines = [_best(findings, h) for h in findings.budgets]
     lines += [_crossing(a, b, c, _confidence(findings)) for (a, b), c in findings.comparisons.items()]
@@ -23,7 +22,7 @@ def answer(findings: Findings) -> list[str]:
     commits = {r.record.provenance.get("commit") for r in findings.runs}
     if len(commits) > 1:
         lines.append(
-            f"These cells were made by {len(commits)} versions of the toolkit: RESULTS.md says which."
+            f"These cells were made by {len(commits)} versions of the toolkit: the report says which."
         )
     if any(r.row["split"] == "dev" for r in findings.runs):
         lines.append(
@@ -38,8 +37,10 @@ def answer(findings: Findings) -> list[str]:
 
 def percent(point: Point) -> str:
     """WER and its interval."""
-    if point.interval.low is None:
+    if point.scores.rate is None:
         return "unknown"
+    if point.interval.low is None:
+        return f"{point.wer:.1f}% (interval unknown)"
     return f"{point.wer:.1f}% ({point.interval.low:.1f} to {point.interval.high:.1f})"
 
 
@@ -59,17 +60,17 @@ def _best(findings: Findings, hours: float) -> str:
     ranked = sorted((p for p in findings.points if p.hours == hours), key=lambda p: p.wer)
     best, others = ranked[0], ranked[1:]
     start = f"{hours_text(best.hours)} h: "
+    these = _these(findings)
     if not others:
-        return start + f"{best.recipe} reaches {percent(best)} WER."
+        return f"{start}{best.recipe} reaches {percent(best)} WER{these and f', {these}'}."
     beaten = [c.b if c.winner is c.a else c.a for c in findings.contests if c.winner is best]
     unsure = [p for p in others if p not in beaten]
     rest = ", ".join(f"{p.recipe} {percent(p)}" for p in others)
     if not unsure:
-        these = _these(findings)
         how = f"did best, {these}," if these else "is best"
         return f"{start}{best.recipe} {how} with {percent(best)} WER; {rest}."
     names = " and ".join(p.recipe for p in unsure)
-    lead = f"{start}{best.recipe} is lowest with {percent(best)} WER, then {rest}"
+    lead = f"{start}{best.recipe} is lowest{these and f', {these},'} with {percent(best)} WER, then {rest}"
     return f"{lead}; the data cannot tell {best.recipe} from {names}."
 
 
@@ -78,7 +79,13 @@ def _crossing(a: str, b: str, compared: Comparison, interval: str) -> str:
     if compared.verdict == "none":
         return f"{a} and {b} do not cross {span}: {compared.leader} is better all the way."
     if compared.verdict == "unknown":
-        return f"{a} and {b}: the data cannot tell whether they cross {span}."
+        if not compared.stretches:
+            return f"{a} and {b}: the data cannot tell whether they cross {span}."
+        ends = {h: hours_text(h) for h in (compared.low, compared.high)}
+        between = [tuple(ends.get(h, _place(h)) for h in stretch) for stretch in compared.stretches]
+        ahead = " and ".join(f"from {x} to {y} h" if x != y else f"at {x} h" for x, y in between)
+        what = f"{compared.leader} is better {ahead}"
+        return f"{a} and {b}: {what}; whether they cross {span} the data cannot tell."
     where = [
         f"{c.second} overtakes {c.first} at {_place(c.hours)} h "
         f"({interval} {_place(c.low)} to {_place(c.high)} h)"

@@ -30,10 +30,12 @@ from asr.score import (
     paired,
     read_decoded,
     score_texts,
+    without_errors,
 )
 from asr.stages import STAGES, Losses, stages_path
 
 UNKNOWN = Interval(None, None)
+FURTHER = 10.0  # the forecast is for this many times the largest budget
 
 
 def hours_text(hours: float) -> str:
@@ -224,10 +226,11 @@ class Findings:
         contests = [contest(a, b, drawn[a.recipe], drawn[b.recipe]) for a, b in pairs]
         corrected = holm([c.p for c in contests])
         contests = [replace(c, p=p) for c, p in zip(contests, corrected, strict=True)]
+        couples = list(itertools.combinations(drawn, 2))
         comparisons = {
             (a, b): compared
-            for a, b in itertools.combinations(drawn, 2)
-            if (compared := compare_curves((a, drawn[a]), (b, drawn[b]))) is not None
+            for a, b in couples
+            if (compared := compare_curves((a, drawn[a]), (b, drawn[b]), len(couples))) is not None
         }
         return cls(found, contests, drawn, comparisons, speakers, by_text)
 
@@ -266,11 +269,14 @@ def _interval(point: Point, drawn: Mapping[str, Curve]) -> Interval:
     """Of a point, by its recipe's curve; without errors by how many utterances there are.
 
     Where nobody made an error, speakers do not differ; by their number a few would allow half of all words.
+    A point with errors is not surer than one without.
     """
     curve = drawn.get(point.recipe)
+    utterances = [u.scores for u in point.runs[0].result.utterances]
     if curve is None or not point.scores.errors:
-        return interval([u.scores for u in point.runs[0].result.utterances])
-    return Interval(*curve.interval(int(np.searchsorted(curve.hours, point.hours))))
+        return interval(utterances)
+    low, high = curve.interval(int(np.searchsorted(curve.hours, point.hours)))
+    return Interval(low, max(high, without_errors(sum(u.reference > 0 for u in utterances))))
 
 
 def _curves(found: Sequence[Point]) -> tuple[dict[str, Curve], bool]:
@@ -285,7 +291,7 @@ def _curves(found: Sequence[Point]) -> tuple[dict[str, Curve], bool]:
     shared = sorted(set.intersection(*(set(t) for t in tables.values())))
     some = next(iter(tables.values()))
     words = np.array([some[i].scores.reference for i in shared], dtype=np.int64)
-    if not words.sum():
+    if np.count_nonzero(words) < 2:  # they tell nothing of others
         return {}, False
     cells = {
         recipe: Cells(

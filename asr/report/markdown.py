@@ -33,9 +33,10 @@ CELLS_NOTE = (
 )
 LAWS_NOTE = (
     "A law fits where its p is 0.05 or more. Where it does not, or where that of the smaller budgets "
-    "foretells the largest wrongly, crossings are sought between lines from budget to budget; they are "
-    "judged pair by pair, not corrected for the number of pairs. A recipe without two seeds anywhere is "
-    "given the spread between trainings of the others; where none has two that spread is in no interval."
+    "foretells the largest wrongly, crossings are sought between lines from budget to budget. Who leads is "
+    "sure at p < 0.05 divided by the number of pairs; the interval of a crossing that is sure is a 95% one. "
+    "A recipe without two seeds anywhere is given the spread between trainings of the others; where none "
+    "has two that spread is in no interval."
 )
 LOSSES_NOTE = (
     "Points of WER that go when a stage is put right on top of those before it: a wide search, every word "
@@ -156,7 +157,8 @@ def _texts(findings: Findings) -> list[str]:
 def unreadable(runs: Sequence[Run]) -> list[str]:
     """A line for each run that could not read all of its test audio."""
     return [
-        f"{r.row['recipe']}, {hours_text(r.row['hours'])} h, seed {r.row['seed']}: {text}"
+        f"{r.row['recipe']}, {hours_text(r.row['hours'])} h, {words_text(r.row['text_words'])}, "
+        f"seed {r.row['seed']}: {text}"
         for r in runs
         if (text := unreadable_text(r.row)) is not None
     ]
@@ -177,14 +179,24 @@ def origins(runs: Sequence[Run]) -> list[str]:
 
 
 def _cells(runs: Sequence[Run]) -> str:
-    """Their recipes, hours and seeds."""
-    seeds: dict[tuple[str, str], list[str]] = {}
+    """Their recipes, hours and seeds, whatever their text."""
+    seeds: dict[tuple[str, str], set[int]] = {}
     for run in runs:
-        seeds.setdefault((run.row["recipe"], hours_text(run.row["hours"])), []).append(str(run.row["seed"]))
+        seeds.setdefault((run.row["recipe"], hours_text(run.row["hours"])), set()).add(run.row["seed"])
     hours: dict[tuple[str, str], list[str]] = {}
     for (recipe, budget), some in seeds.items():
-        hours.setdefault((recipe, f"seed{'s' if len(some) > 1 else ''} {', '.join(some)}"), []).append(budget)
+        which = f"seed{'s' * (len(some) > 1)} {', '.join(map(str, sorted(some)))}"
+        hours.setdefault((recipe, which), []).append(budget)
     return "; ".join(f"{recipe}, {', '.join(some)} h, {which}" for (recipe, which), some in hours.items())
+
+
+def notes(runs: Sequence[Run]) -> list[str]:
+    """What was noted of cells beside their records, each note once."""
+    noted: dict[str, list[Run]] = {}
+    for run in runs:
+        if (note := note_path(run.folder)).exists():
+            noted.setdefault(note.read_text(encoding="utf-8").strip(), []).append(run)
+    return [f"{_cells(some)}: {note}" for note, some in noted.items()]
 
 
 def grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -237,7 +249,7 @@ def contests(findings: Findings) -> tuple[list[str], list[list[str]]]:
     rows = [
         [
             hours_text(c.a.hours), c.a.recipe, c.b.recipe, f"{c.paired.difference:+.1f}",
-            f"{c.paired.low:+.1f} to {c.paired.high:+.1f}",
+            c.paired.interval(1),
             *("<0.0001" if p < 1e-4 else f"{p:.4f}" for p in (c.paired.p, c.segment_p, c.p)),
         ]
         for c in findings.contests

@@ -22,6 +22,7 @@ from asr.report.markdown import (
     contests,
     laws,
     losses,
+    notes,
     table,
     unreadable,
 )
@@ -168,7 +169,9 @@ def _worst(points: Sequence[Point], corpus: Corpus | None) -> str:
         worst[run.folder] = [u for u in ranked[:WORST] if u.scores.errors]
     ids = {u.id for some in worst.values() for u in some}
     audio = recordings(corpus, shown[0].row["split"], ids) if corpus is not None else {}
-    listen = " A recognised word plays from where it was recognised." if audio else ""
+    starts = {run.folder: word_times(run.folder, run.row["split"], ids) for run in shown}
+    timed = audio and any(starts.values())
+    listen = " A recognised word plays from where it was recognised." if timed else ""
     parts = [
         "<h2>Worst utterances</h2><p class='soft'>With the most audio. Reference above, recognised below; "
         "<b>bold</b> below: another word, struck out above: missed, a dot above: put in."
@@ -177,11 +180,10 @@ def _worst(points: Sequence[Point], corpus: Corpus | None) -> str:
         *(f'<audio id="audio-{escape(i)}" src="{data}" preload="none"></audio>' for i, data in audio.items()),
     ]
     for run in shown:
-        times = word_times(run.folder, run.row["split"], ids)
         parts.append(f"<h3>{escape(run.row['recipe'])}, {hours_text(run.row['hours'])} h</h3>")
-        parts += [_utterance(u, u.id in audio, times.get(u.id, [])) for u in worst[run.folder]] or [
-            "<p>None: every word is right.</p>"
-        ]
+        parts += [
+            _utterance(u, u.id in audio, starts[run.folder].get(u.id, [])) for u in worst[run.folder]
+        ] or ["<p>None: every word is right.</p>"]
     return "".join(parts) + (SCRIPT if audio else "")
 
 
@@ -218,6 +220,7 @@ def _origin(runs: Sequence[Run], provenance: Mapping[str, Any]) -> str:
         f"<p>Commit {escape(provenance['commit'] or 'unknown')} · {escape(provenance['hardware'])}</p>",
         f"<p>Python {escape(provenance['python'])}, {escape(packages)}</p>",
     ]
+    lines += [f"<p>{escape(note)}</p>" for note in notes(runs)]
     for run in runs:
         record = run.record
         facts = {

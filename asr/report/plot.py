@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,12 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from matplotlib.transforms import Bbox
 
 from asr.files import replacing
-from asr.report.figures import Findings, Point, hours_text, words_text
+from asr.report.figures import FURTHER, Findings, Point, hours_text, words_text
 from asr.stages import STAGES
 
 # told apart by colour (Okabe and Ito's palette for colour-blind readers), marker and dash
@@ -30,7 +32,6 @@ STYLES = (
 )
 # of the stages: search, vocabulary, language model, acoustics, pronunciation
 BARS = (("#999999", ""), ("#E69F00", "//"), ("#56B4E9", ""), ("#0072B2", ""), ("#CC79A7", ".."))
-AHEAD = 4.0  # the laws are drawn to this many times the largest budget
 INK = "#010203"  # stands for the colour of the page's text
 # text stays text; ids are the same in every run
 SAVING: Any = {"svg.fonttype": "none", "svg.hashsalt": "asr"}
@@ -65,24 +66,25 @@ def draw_curve(
                 axes.axvspan(c.low, c.high, color=ink, alpha=0.07, linewidth=0)
                 axes.axvline(c.hours, color=ink, alpha=0.4, linewidth=0.8)
         for i, recipe in enumerate(recipes):
-            colour, marker, dash = STYLES[i % len(STYLES)]
+            colour, marker, dash = _style(i)
             line = findings.line(recipe)
             law = _draw_law(axes, findings, recipe, colour, dash)
             # a hair apart, so that equal intervals do not hide each other
             x = [p.hours * 1.02 ** (i - (len(recipes) - 1) / 2) for p in line]
-            low = [max(0.0, p.wer - (p.interval.low or 0.0)) for p in line]
-            high = [max(0.0, (p.interval.high or 0.0) - p.wer) for p in line]
+            low = [0.0 if p.interval.low is None else max(0.0, p.wer - p.interval.low) for p in line]
+            high = [0.0 if p.interval.high is None else max(0.0, p.interval.high - p.wer) for p in line]
             axes.errorbar(
                 x, [p.wer for p in line], yerr=[low, high], color=colour, marker=marker,
                 linestyle="none" if law else dash,
                 capsize=3, linewidth=1.8, markersize=6, elinewidth=1.1, label=recipe,
             )  # fmt: skip
-            many = [(at, p) for at, p in zip(x, line, strict=True) if len(p.runs) > 1]
-            for at, p in many:
-                rates = [r.row["wer"] for r in p.runs]
-                axes.plot([at] * len(rates), rates, ".", color=colour, alpha=0.5)
+            for at, p in zip(x, line, strict=True):
+                if len(p.runs) > 1:  # beside the bar, which would hide them
+                    rates = [r.row["wer"] for r in p.runs]
+                    axes.plot([at * 1.05] * len(rates), rates, ".", color=colour, markersize=4)
         axes.set_xscale("log")
-        axes.set_xticks(hours)
+        ahead = any(c.foretells for c in findings.curves.values())
+        axes.set_xticks([*hours, FURTHER * hours[-1]] if ahead else hours)
         axes.xaxis.set_major_formatter(FuncFormatter(lambda h, _: hours_text(h)))
         axes.xaxis.set_minor_locator(NullLocator())
         if len(hours) == 1:
@@ -94,7 +96,25 @@ def draw_curve(
         axes.set_title(title, fontsize=10.5)
         axes.grid(axis="y", alpha=0.25, linewidth=0.7)
         axes.legend(frameon=False)
+        figure.draw_without_rendering()  # places everything
+        _hide_covered([*axes.get_xticklabels()])
     return figure
+
+
+def _style(i: int) -> tuple[str, str, str]:
+    """Colour, marker and dash of the i-th recipe: another pairing in every round."""
+    again, n = divmod(i, len(STYLES))
+    (colour, *_), (_, marker, _), (_, _, dash) = (STYLES[(n + k * again) % len(STYLES)] for k in range(3))
+    return colour, marker, dash
+
+
+def _hide_covered(labels: Sequence[Text]) -> None:
+    """Hide labels, of a figure that is drawn, that would cover one before them."""
+    shown: list[Bbox] = []
+    for label in labels:
+        box = label.get_window_extent()
+        label.set_visible(not any(box.overlaps(other) for other in shown))
+        shown += [box] if label.get_visible() else []
 
 
 def _draw_law(axes: Axes, findings: Findings, recipe: str, colour: str, dash: str) -> bool:
@@ -103,7 +123,7 @@ def _draw_law(axes: Axes, findings: Findings, recipe: str, colour: str, dash: st
     if curve is None or len(curve.hours) < 3 or not curve.lawful:
         return False
     seen = np.geomspace(curve.hours[0], curve.hours[-1], 60)
-    ahead = np.geomspace(curve.hours[-1], AHEAD * curve.hours[-1], 30 if curve.foretells else 0)
+    ahead = np.geomspace(curve.hours[-1], FURTHER * curve.hours[-1], 30 if curve.foretells else 0)
     for hours, style, shade in ((seen, dash, 0.16), (ahead, ":", 0.08)):
         low, high = np.quantile(curve.laws.at(hours), [0.025, 0.975], axis=0)
         axes.fill_between(hours, low, high, color=colour, alpha=shade, linewidth=0)
@@ -162,7 +182,8 @@ def draw_cost(
         figure = Figure(figsize=size, layout="constrained")
         axes = figure.subplots()
         labels = []
-        for (recipe, line), (colour, marker, dash) in zip(lines.items(), itertools.cycle(STYLES)):
+        for i, (recipe, line) in enumerate(lines.items()):
+            colour, marker, dash = _style(i)
             x = [c[1] for c in costs[recipe] if c is not None]
             y = [p.wer for p in line]
             axes.plot(x, y, color=colour, marker=marker, linestyle=dash, linewidth=1.8, label=recipe)
@@ -188,12 +209,8 @@ def draw_cost(
         axes.set_ylabel("word error rate, %")
         axes.grid(axis="y", alpha=0.25, linewidth=0.7)
         axes.legend(frameon=False)
-        figure.draw_without_rendering()  # places everything
-        shown: list[Bbox] = []
-        for label in labels:
-            box = label.get_window_extent()
-            label.set_visible(not any(box.overlaps(other) for other in shown))
-            shown += [box] if label.get_visible() else []
+        figure.draw_without_rendering()
+        _hide_covered(labels)
     return figure
 
 

@@ -12,6 +12,7 @@ from asr.score.bootstrap import (
     holm,
     interval,
     paired,
+    without_errors,
 )
 from asr.score.counts import Pairs, Scores, UtteranceScore
 from asr.score.curve import Cells, Comparison, Curve, Forecast, compare_curves, curves
@@ -45,4 +46,5 @@ __all__ = [
     "read_decoded",
     "read_transcripts",
     "score_texts",
+    "without_errors",
 ]

@@ -41,8 +41,8 @@ def interval(
     scores
         Counts of each utterance.
     groups
-        Speaker of each utterance: speakers are then resampled as wholes, and spread as `widened` does, which
-        is wider and more honest where a speaker has many utterances.
+        Speaker of each utterance: speakers are then resampled as wholes, which is wider and more honest where
+        a speaker has many utterances.
     confidence
         Share of the resamples inside the interval.
     draws
@@ -53,29 +53,41 @@ def interval(
     Returns
     -------
     Interval
-        In percent; (None, None) where the reference is empty or of one utterance (or speaker). Resampling no
-        errors shows none: the upper bound is then that of the share of utterances (or speakers) with an
-        error, every word of them counted.
+        In percent, spread as `widened` does; (None, None) where the reference is empty or of one utterance
+        (or speaker). Resampling no errors shows none: the upper bound is then `without_errors`, and where
+        utterances are resampled, nowhere below it.
 
     Reference
     ---------
     Bisani & Ney (2004), "Bootstrap estimates for confidence intervals in ASR performance evaluation",
-    section 2; without errors, Clopper & Pearson (1934), Biometrika 26(4).
+    section 2.
     """
     table = grouped(np.array([(s.errors, s.reference) for s in scores]).reshape(-1, 2), groups)
     if not table[:, 1].sum():
         return Interval(None, None)
+    units = int(np.count_nonzero(table[:, 1]))
     if not table[:, 0].any():
-        units = np.count_nonzero(table[:, 1])
-        return Interval(0.0, 100.0 * (1 - ((1 - confidence) / 2) ** (1 / units)))
-    if np.count_nonzero(table[:, 1]) < 2:
+        return Interval(0.0, without_errors(units, confidence))
+    if units < 2:
         return Interval(None, None)
     rates = np.concatenate([100.0 * d[:, 0] / np.maximum(d[:, 1], 1) for d in resample(table, draws, seed)])
-    if groups is not None:
-        total = table.sum(axis=0)
-        rates = widened(rates, 100.0 * total[0] / total[1], len(table))
+    errors, words = table.sum(axis=0)
+    rates = widened(rates, 100.0 * errors / words, len(table))
     low, high = np.quantile(rates, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return Interval(max(0.0, float(low)), float(high))
+    least = without_errors(units, confidence) if groups is None else 0.0
+    return Interval(max(0.0, float(low)), max(float(high), least))
+
+
+def without_errors(units: int, confidence: float = 0.95) -> float:
+    """How high a rate may be, in percent, of which so many utterances (or speakers) show nothing.
+
+    The upper bound of the share of those with an error, every word of them counted.
+
+    Reference
+    ---------
+    Clopper & Pearson (1934), Biometrika 26(4).
+    """
+    return float(100.0 * (1 - ((1 - confidence) / 2) ** (1 / units)))
 
 
 @dataclass(frozen=True)
@@ -87,19 +99,25 @@ class PairedBootstrap:
     difference
         On the test set itself.
     low, high
-        95% interval.
+        95% interval; None where all resamples are alike: they tell nothing.
     p
         Two-sided p-value: twice the smaller share of resamples on either side of zero, the measured result
-        counted among them, so that it is never 0.
+        counted among them, so that it is never 0; 1 where all are alike.
     b_better
         Share of resamples in which B makes fewer errors ("probability of improvement").
     """
 
     difference: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     p: float
     b_better: float
+
+    def interval(self, decimals: int) -> str:
+        """Low to high, for people."""
+        if self.low is None:
+            return "unknown"
+        return f"{self.low:+.{decimals}f} to {self.high:+.{decimals}f}"
 
 
 def compare_bootstrap(
@@ -110,14 +128,14 @@ def compare_bootstrap(
     draws: int = 100_000,
     seed: int = 0,
 ) -> PairedBootstrap:
-    """Paired bootstrap of two systems on the same utterances.
+    """Paired bootstrap of two systems on the same utterances, spread as `widened` does.
 
     Parameters
     ----------
     a, b
         Counts per utterance, in the same order and with the same references.
     groups
-        Speaker of each utterance, to resample speakers as wholes, and spread as `widened` does.
+        Speaker of each utterance, to resample speakers as wholes.
     draws
         Number of resamples; with the default p is within 0.01 of that of all resamples.
     seed
@@ -144,11 +162,13 @@ def compare_bootstrap(
     deltas = np.concatenate([100.0 * d[:, 0] / np.maximum(d[:, 1], 1) for d in resample(table, draws, seed)])
     total = table.sum(axis=0)
     difference = float(100.0 * total[0] / total[1])
-    return paired(difference, deltas if groups is None else widened(deltas, difference, len(table)))
+    return paired(difference, widened(deltas, difference, len(table)))
 
 
 def paired(difference: float, draws: np.ndarray) -> PairedBootstrap:
     """What draws (draws,) of the difference of two rates say."""
+    if (draws == draws[0]).all():  # one utterance, or systems that differ nowhere
+        return PairedBootstrap(difference, None, None, 1.0, float(draws[0] > 0))
     low, high = np.quantile(draws, [0.025, 0.975])
     p = min(1.0, 2 * (1 + min((draws <= 0).sum(), (draws >= 0).sum())) / (1 + len(draws)))
     return PairedBootstrap(difference, float(low), float(high), float(p), float((draws > 0).mean()))
@@ -158,7 +178,8 @@ def widened(draws: np.ndarray, centre: np.ndarray | float, groups: int) -> np.nd
     """Draws from a few groups, as far from `centre` as Student's t has it where a resample has the normal.
 
     A resample of n groups spreads by 1 - 1/n too little, and its tails know nothing of how badly n groups
-    tell that spread: of equal systems, six speakers call one better in 12 of 100 tests instead of 5.
+    tell that spread: of equal systems, six speakers call one better in 12 of 100 tests instead of 5, and five
+    utterances in 17.
 
     Reference
     ---------

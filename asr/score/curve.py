@@ -171,14 +171,14 @@ def curves(
 ) -> dict[str, Curve]:
     """A curve for each recipe; all are drawn with the same test utterances, so their differences are paired.
 
-    The utterances are resampled. The spread between seeds, as a share of the rate, is pooled over a recipe's
-    budgets after what chance errors on the same utterances add to it is taken off; each draw has its own
-    estimate of it (scaled inverse chi-square), since few seeds tell it badly. A recipe with one seed
-    everywhere is given the spread of the others. Seeds that made the very same errors at a budget are one
-    training, which no seed changes: they say nothing of the spread, and nothing is added there. What two
-    recipes have in common at a seed, the same nested utterances, is not counted. Where a recipe shares all
-    trainings of a budget with one before it (the first such), their luck is correlated as the differences
-    between the two, seed by seed, have it.
+    The utterances are resampled, and spread as `widened` does. The spread between seeds, as a share of the
+    rate, is pooled over a recipe's budgets after what chance errors on the same utterances add to it is
+    taken off; each draw has its own estimate of it (scaled inverse chi-square), since few seeds tell it
+    badly. A recipe with one seed everywhere is given the spread of the others. Seeds that made the very
+    same errors at a budget are one training, which no seed changes: they say nothing of the spread, and
+    nothing is added there. What two recipes have in common at a seed, the same nested utterances, is not
+    counted. Where a recipe shares all trainings of a budget with one before it (the first such), their luck
+    is correlated as the differences between the two, seed by seed, have it.
 
     Parameters
     ----------
@@ -187,7 +187,7 @@ def curves(
     words
         (utterances,) reference words.
     groups
-        Speaker of each utterance, to resample speakers as wholes, and spread as `widened` does.
+        Speaker of each utterance, to resample speakers as wholes.
 
     Raises
     ------
@@ -206,8 +206,7 @@ def curves(
     totals = np.concatenate(list(resample(table, draws, seed)))
     sampled = 100.0 * totals[:, 1:] / np.maximum(totals[:, :1], 1)
     rates = 100.0 * table[:, 1:].sum(axis=0) / table[:, 0].sum()
-    if groups is not None:
-        sampled = widened(sampled, rates, len(table))
+    sampled = widened(sampled, rates, len(table))
     rng = np.random.default_rng((seed, 1))
     spreads = {
         name: _Spread.of((_shares(e) for e in c.errors if not _one(e)), words) for name, c in cells.items()
@@ -324,7 +323,7 @@ class Crossing:
     hours
         Where the curves meet.
     low, high
-        95% interval: outside it one of the two is better at p < 0.05.
+        95% interval: outside it, as far as who leads is sure, one of the two is better at p < 0.05.
     """
 
     first: str
@@ -345,7 +344,9 @@ class Comparison:
     crossings
         Ascending; empty where none is sure.
     leader
-        The better one at every point of the range, if one is.
+        The better one wherever that is sure; None where it is sure nowhere, or now of one, now of the other.
+    stretches
+        From where to where the leader is surely better, hours, ascending.
     lines
         Whether a power law cannot stand for one of them, so that the points were joined by lines instead.
     """
@@ -354,21 +355,32 @@ class Comparison:
     high: float
     crossings: tuple[Crossing, ...]
     leader: str | None
+    stretches: tuple[tuple[float, float], ...]
     lines: bool
 
     @property
     def verdict(self) -> Literal["cross", "none", "unknown"]:
         """What the data say: the curves cross, they do not, or it cannot be told."""
-        return "cross" if self.crossings else "none" if self.leader is not None else "unknown"
+        if self.crossings:
+            return "cross"
+        return "none" if self.stretches == ((self.low, self.high),) else "unknown"
 
 
-def compare_curves(first: tuple[str, Curve], second: tuple[str, Curve]) -> Comparison | None:
+def compare_curves(first: tuple[str, Curve], second: tuple[str, Curve], pairs: int = 1) -> Comparison | None:
     """Find where two curves cross; None where they share no range of hours.
 
     At each point of the range the difference of the curves has an interval, from the same draws of both. A
     crossing lies between a stretch where one recipe is surely better and the next where the other is. Its
     interval is every point between, where the difference may be zero. Between lines each of the two must be
     surely better at some budget: half-way between two, a line is surer than what it was drawn through.
+
+    Parameters
+    ----------
+    first, second
+        Names and curves.
+    pairs
+        Pairs of curves that are looked at: who leads is only sure at p < 0.05 / pairs (Bonferroni), so that
+        the chance of any false crossing is below 0.05. The interval of one that is sure is a 95% interval.
 
     Reference
     ---------
@@ -380,29 +392,43 @@ def compare_curves(first: tuple[str, Curve], second: tuple[str, Curve]) -> Compa
         return None
     lines = not (one.lawful and two.lawful)
     grid = np.geomspace(low, high, GRID)
-    difference, sure = _apart(one, two, grid, lines)
-    if lines:
-        budgets = np.union1d(one.hours, two.hours)
-        _, measured = _apart(one, two, budgets[(low <= budgets) & (budgets <= high)], lines)
-        sure = np.where(np.isin(sure, measured), sure, 0)
+    likely = _leads(one, two, grid, lines, LEVEL)
+    sure = _leads(one, two, grid, lines, LEVEL / pairs)
+    difference = one.between(grid, lines)[0] - two.between(grid, lines)[0]
     where = np.flatnonzero(sure)
     crossings = []
     for before, after in itertools.pairwise(where):
         if sure[before] == sure[after]:
             continue
-        lead = difference[before : after + 1] * sure[after]
+        # what is left between them where the uncorrected test cannot tell
+        stretch = likely[before : after + 1]
+        end = before + int(np.flatnonzero(stretch == sure[before])[-1])
+        start = before + int(np.flatnonzero(stretch == sure[after])[0])
+        left, right = (end, start) if end < start else (int(before), int(after))
+        lead = difference[left : right + 1] * sure[after]
         up = int(np.argmax(lead > 0))
         share = -lead[up - 1] / (lead[up] - lead[up - 1]) if up else 0.0
-        meet = grid[before + max(up - 1, 0)] * (grid[1] / grid[0]) ** share
+        meet = grid[left + max(up - 1, 0)] * (grid[1] / grid[0]) ** share
         names = (a, b) if sure[after] > 0 else (b, a)
-        crossings.append(Crossing(*names, float(meet), float(grid[before]), float(grid[after])))
-    always = where.size == GRID and not crossings
-    leader = (b if sure[0] > 0 else a) if always else None
-    return Comparison(float(low), float(high), tuple(crossings), leader, lines)
+        crossings.append(Crossing(*names, float(meet), float(grid[left]), float(grid[right])))
+    leader = None if crossings or not where.size else b if sure[where[0]] > 0 else a
+    runs = np.split(where, np.flatnonzero(np.diff(where) > 1) + 1) if leader is not None else []
+    # the ends of the grid are rounded
+    grid[0], grid[-1] = low, high
+    stretches = tuple((float(grid[run[0]]), float(grid[run[-1]])) for run in runs)
+    return Comparison(float(low), float(high), tuple(crossings), leader, stretches, lines)
 
 
-def _apart(one: Curve, two: Curve, hours: np.ndarray, lines: bool) -> tuple[np.ndarray, np.ndarray]:
-    """(hours,) rate of one minus that of the other, and whose lead is sure: 1 the other's, -1 that of one."""
-    (rate_a, draws_a), (rate_b, draws_b) = one.between(hours, lines), two.between(hours, lines)
-    least, most = np.quantile(draws_a - draws_b, [LEVEL / 2, 1 - LEVEL / 2], axis=0)
-    return rate_a - rate_b, np.where(least > 0, 1, np.where(most < 0, -1, 0))
+def _leads(one: Curve, two: Curve, grid: np.ndarray, lines: bool, level: float) -> np.ndarray:
+    """(grid,) whose lead is sure at each place: 1 that of `two`, -1 that of `one`, 0 neither's."""
+
+    def at(hours: np.ndarray) -> np.ndarray:
+        difference = one.between(hours, lines)[1] - two.between(hours, lines)[1]
+        least, most = np.quantile(difference, [level / 2, 1 - level / 2], axis=0)
+        return np.where(least > 0, 1, np.where(most < 0, -1, 0))
+
+    leads = at(grid)
+    if lines:
+        budgets = np.union1d(one.hours, two.hours)
+        leads = np.where(np.isin(leads, at(budgets[(grid[0] <= budgets) & (budgets <= grid[-1])])), leads, 0)
+    return leads

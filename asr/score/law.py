@@ -72,7 +72,7 @@ def _best(exponents: np.ndarray, hours: np.ndarray, rates: np.ndarray, w: np.nda
     level = sy - slope * sx
     free = (slope >= 0) & (level >= 0) & (len(hours) > 2)
     # else on the edge: no floor, or no slope
-    alone = sxy / sxx
+    alone, sy = np.maximum(sxy / sxx, 0.0), np.maximum(sy, 0.0)
     sloped = (alone * sxy >= sy**2) | (len(hours) < 3)
     scale = np.where(free, slope, np.where(sloped, alone, 0.0))
     floor = np.where(free, level, np.where(sloped, 0.0, sy))

@@ -92,6 +92,45 @@ def test_failed_cell_is_named_and_the_rest_goes_on(tmp_path):
     assert [s.state for s in states] == ["failed", "kept", "kept"] * 2
 
 
+def test_a_finished_cell_whose_stages_fail_stays_in_the_table(tmp_path, monkeypatch):
+    monkeypatch.setattr(stub, "STAGES", False)
+    cells = stub.cells(hours=(0.1,))
+    run_bench(plan(cells, tmp_path), tmp_path, run=stub.run, executor=stub.thread)
+    table = (tmp_path / "results.csv").read_text()
+    # without a system there is nothing to search again with
+    states = plan(cells, tmp_path, stages=True)
+    assert [s.state for s in states] == ["failed"] * 3
+    assert "its results were kept without its system" in states[0].error
+    for state in states:
+        (state.folder / "system").mkdir()
+        (state.folder / "system" / "system.json").write_text("{}")
+    states = plan(cells, tmp_path, stages=True)
+    assert [s.state for s in states] == ["waiting"] * 3
+    states = run_bench(states, tmp_path, run=_no_stages, executor=stub.thread)
+    assert [s.state for s in states] == ["failed"] * 3 and "no audio" in states[0].error
+    assert all(s.row is not None for s in states) and (tmp_path / "results.csv").read_text() == table
+
+
+def _no_stages(cell, folder, stage):
+    raise DataError("no audio")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("after", [0.3, 1.0, 6.0])
+def test_ctrl_c_ends_a_cell_that_is_being_started(tmp_path, after):
+    """The fork server may still be importing what its first process needs."""
+    process = subprocess.Popen(
+        [sys.executable, str(Path(__file__).parent / "stub.py"), tmp_path],
+        env=os.environ | {"STUB_SECONDS": "90"},
+    )
+    while not list(tmp_path.glob("*_*")):
+        time.sleep(0.05)
+    time.sleep(after)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=60) != 0
+    assert not list(tmp_path.glob("*/record.json"))
+
+
 def test_damaged_record_is_named(tmp_path):
     state = plan(stub.cells(hours=(0.1,)), tmp_path)[0]
     state.folder.mkdir(parents=True)
@@ -348,7 +387,12 @@ def test_a_corpus_may_have_hours_of_its_own(tmp_path):
             {"recipes": ["20"], "variants": {"20": {"of": "raw_ctc", "set": ["lm.order=1"]}}},
             "cannot be a name",
         ),
+        (
+            {"recipes": ["_x"], "variants": {"_x": {"of": "raw_ctc", "set": ["lm.order=1"]}}},
+            "cannot be a name",
+        ),
         ({"recipes": ["x"], "variants": {"x": {"of": "raw_ctc", "set": ["recipe=y"]}}}, "another name, 'y'"),
+        ({"set": {"raw_ctc": ["recipe=../x"]}}, "'../x' cannot be a name; begin with a letter"),
         ({"hours": ["most"]}, "hours"),
         ({"set": {"raw_ctc": ["recipe=mfcc_hmm"]}}, "mfcc_hmm and raw_ctc are both named 'mfcc_hmm'; give"),
     ],
@@ -582,6 +626,7 @@ def test_estimates_follow_the_finished_cells(tmp_path):
     assert shared == pytest.approx([20 / 60 * h**2 for h in (0.5, 1.0, 4.0) for _ in range(3)])
     for path in tmp_path.glob("*/decode/test/stages.json"):
         path.unlink()
+        write_text(path.parents[2] / "system" / "system.json", "{}")
     # trained and scored, but which stage lost the words is open
     assert [e.minutes for e in estimates(plan(stub.cells(hours=(1.0,)), tmp_path, stages=True))] == (
         pytest.approx([20 / 60] * 3)

@@ -143,6 +143,6 @@ def test_cells_made_in_different_ways_are_told_apart(tmp_path):
     assert "commit abc" not in how[0] and "commit abc" in how[1] and how[1].endswith(". Ran alone.")
     folders = sorted(p.parent for p in to.glob("*/record.json"))
     sentences = write_report(tmp_path / "report", folders, {}, provenance())
-    assert "These cells were made by 2 versions of the toolkit: RESULTS.md says which." in sentences
+    assert "These cells were made by 2 versions of the toolkit: the report says which." in sentences
     said = (tmp_path / "report" / "RESULTS.md").read_text()
     assert re.search(r"^- raw_ctc, 1 h, seed 0: .*commit abc", said, re.MULTILINE)

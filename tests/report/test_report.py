@@ -22,12 +22,12 @@ from asr.bench import plan, run_bench
 from asr.data.corpus import Corpus
 from asr.errors import DataError
 from asr.record import provenance
-from asr.report import write_report
+from asr.report import figures, write_report
 from asr.report.answer import answer
 from asr.report.figures import Findings, Point, Run, contest, hours_text
 from asr.report.markdown import table
-from asr.report.plot import draw_cost, draw_curve, draw_stages, draw_texts, inline_svg
-from asr.score import Scores, holm
+from asr.report.plot import _style, draw_cost, draw_curve, draw_stages, draw_texts, inline_svg
+from asr.score import Scores, holm, paired, without_errors
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))
 import stub
@@ -90,7 +90,7 @@ def test_contest_decides_only_what_the_data_can_tell(found):
 def test_answer_names_the_best_and_the_crossing(found):
     lines = answer(found)
     assert lines[0].startswith("0.1 h: mfcc_hmm is best with ")
-    assert lines[3].startswith("1 h: raw_ctc is ")
+    assert lines[3].startswith("1 h: raw_ctc is best with ")
     crossing = next(line for line in lines if line.startswith("mfcc_hmm and raw_ctc"))
     assert re.fullmatch(
         r"mfcc_hmm and raw_ctc cross: raw_ctc overtakes mfcc_hmm at 0\.\d+ h "
@@ -122,7 +122,7 @@ def test_answer_of_few_speakers_is_about_them(found):
     lines = said_by(found.runs, 4)
     assert lines[0].startswith("0.1 h: mfcc_hmm did best, for these speakers, with ")
     assert all("interval for these speakers" in line for line in lines if "95% interval" in line)
-    assert said_by(found.runs, 5)[3].startswith("1 h: raw_ctc is ")
+    assert said_by(found.runs, 5)[0].startswith("0.1 h: mfcc_hmm is best with ")
 
 
 def test_answer_continues_no_curve_that_did_not_foretell_its_own_end(found):
@@ -182,6 +182,49 @@ def test_answer_admits_what_it_cannot_tell(found):
     only = answer(Findings.of(mfcc))
     assert only[0].startswith("0.1 h: mfcc_hmm reaches ")
     assert not any("cross" in line for line in only)
+
+
+def test_better_is_only_what_both_tests_call_so(found, monkeypatch):
+    at = {(p.recipe, p.hours): p for p in found.points}
+    clear = at["raw_ctc", 0.1], at["mfcc_hmm", 0.1]
+    for segments, utterances in ((0.3, 1e-4), (1e-4, 0.3)):
+        monkeypatch.setattr(figures, "_segment_p", lambda a, b, p=segments: p)
+        monkeypatch.setattr(figures, "paired", lambda d, draws, p=utterances: replace(paired(d, draws), p=p))
+        assert pair(found, *clear).p == 0.3 and pair(found, *clear).winner is None
+
+
+def test_a_point_without_errors_is_as_sure_as_its_utterances_are_many_and_none_is_surer(found):
+    def heard(run, wrong):
+        right = tuple(
+            replace(u, pairs=tuple((w, w) for w, _ in u.pairs), scores=Scores(0, 0, 0, len(u.pairs)))
+            for u in run.result.utterances  # the stub's have substitutions alone
+        )
+        some = replace(right[0], scores=replace(right[0].scores, substitutions=wrong))
+        row = run.row | {"sub": wrong, "del": 0, "ins": 0}
+        record = replace(run.record, row=row)
+        return replace(run, record=record, result=replace(run.result, utterances=(some, *right[1:])))
+
+    line = [run for p in found.line("raw_ctc") for run in p.runs]
+    best = [heard(run, int(run.row["hours"] < 1)) for run in line]
+    points = Findings.of(best).points
+    assert [p.interval.high for p in points] == [pytest.approx(without_errors(120))] * 4
+    assert points[-1].wer == 0 < points[0].wer
+    assert answer(Findings.of(best))[3].startswith("1 h: raw_ctc reaches 0.0% (0.0 to 3.0) WER")
+
+
+def test_one_utterance_makes_no_recipe_better(found):
+    def cut(run):
+        u = run.result.utterances[0]
+        s = u.scores
+        row = run.row | {"sub": s.substitutions, "del": s.deletions, "ins": s.insertions}
+        row["words"] = s.reference
+        return replace(run, record=replace(run.record, row=row), result=replace(run.result, utterances=(u,)))
+
+    lone = Findings.of([cut(run) for run in found.runs])
+    assert not lone.contests and not lone.comparisons
+    lines = answer(lone)
+    assert "(interval unknown)" in lines[0] and not any(" is best" in s or "cross" in s for s in lines)
+    assert draw_curve(lone, "")
 
 
 def test_contests_are_corrected_for_their_number(found):
@@ -530,6 +573,10 @@ def test_the_table_shows_the_plots_beside_it_and_none_of_an_earlier_bench(folder
     write_report(tmp_path, folders, {}, provenance())
     shown = re.findall(r"!\[.*]\((.*)\)", (tmp_path / "RESULTS.md").read_text())
     assert {"curve.svg", "cost.svg"} <= set(shown) == {f.name for f in tmp_path.glob("*.svg")}
+
+
+def test_styles_of_twelve_recipes_differ():
+    assert len({_style(i) for i in range(12)}) == 12
 
 
 def test_same_runs_same_plot(folders, tmp_path):

@@ -177,6 +177,18 @@ def test_of_equal_systems_few_speakers_call_one_better_in_5_of_100_tests(speaker
     assert claimed["utterances"] > 75
 
 
+@pytest.mark.parametrize("utterances", [3, 5, 12])
+def test_of_equal_systems_few_utterances_call_one_better_in_at_most_7_of_100_tests(utterances):
+    """Not widened these were 22, 17 and 10; counts of words have other tails than Student's t."""
+    claimed = 0
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        errors = rng.binomial(40, 0.25 * np.exp(0.3 * rng.standard_normal((2, utterances))))
+        sides = [[Scores(int(n), 0, 0, 40) for n in e] for e in errors]
+        claimed += compare_bootstrap(*sides, draws=1000, seed=seed).p < 0.05
+    assert claimed <= 21
+
+
 def test_three_budgets_may_be_no_power_law_and_a_rate_without_errors_outweighs_no_other():
     rng = np.random.default_rng(0)
     words = np.full(300, 6)
@@ -226,6 +238,24 @@ def test_clear_verdicts():
     assert apart.verdict == "none" and apart.leader == "a" and not apart.crossings
     twins = compared(2, (SLOW, SLOW))
     assert twins.verdict == "unknown" and twins.leader is None
+
+
+def test_the_more_pairs_are_looked_at_the_surer_a_lead_must_be():
+    """One recipe leads with few hours, and with many the two are alike."""
+    cells, words = simulate(3, (SLOW, (9.0, 0.3, 12.4)))
+    pair = curves(cells, words).items()
+    one, three, many = (compare_curves(*pair, pairs) for pairs in (1, 3, 10_000))
+    assert one.verdict == three.verdict == "unknown" and one.leader == three.leader == "b"
+    (wide,), (narrow,) = one.stretches, three.stretches
+    assert wide[0] == narrow[0] == HOURS[0] and narrow[1] < wide[1] < HOURS[-1]
+    assert many.leader is None and many.stretches == ()
+
+
+def test_a_crossing_that_is_sure_for_many_pairs_keeps_its_interval():
+    cells, words = simulate(0, (SLOW, FAST))
+    pair = curves(cells, words).items()
+    (alone,), (among,) = (compare_curves(*pair, pairs).crossings for pairs in (1, 10))
+    assert alone == among
 
 
 def test_a_plateau_is_no_power_law_and_lines_still_find_the_crossing():

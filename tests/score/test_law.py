@@ -53,6 +53,8 @@ def test_fit_is_as_good_as_a_general_optimiser_finds(seed):
 def test_a_curve_that_rises_is_flat_and_two_budgets_have_no_floor():
     rising = fit_power_law(HOURS, np.array([10.0, 11, 12, 13, 14]), np.ones(5))
     assert np.ptp(rising.at(HOURS)) < 1e-9 and rising.at(HOURS)[0] == pytest.approx(12)
+    below = fit_power_law(HOURS, np.array([[1.0, 0.2, -0.1, -0.3, -0.4], [-1.0, -1, -1, -1, -1]]), np.ones(5))
+    assert (below.scale >= 0).all() and (below.floor >= 0).all() and (below.at(HOURS) >= 0).all()
     two = fit_power_law(HOURS[:2], np.array([40.0, 20.0]), np.ones(2))
     assert two.floor == 0 and two.at(HOURS[:2]) == pytest.approx([40, 20], rel=0.01)
     with pytest.raises(DataError, match="two budgets"):

@@ -20,6 +20,7 @@ from asr.score import (
     mapsswe,
     read_transcripts,
     score_texts,
+    without_errors,
 )
 from asr.score.align import count
 
@@ -188,6 +189,26 @@ def test_interval_is_seeded_and_speakers_widen_it():
     assert result.speaker_interval.low < result.scores.rate < result.speaker_interval.high
 
 
+def test_few_errors_look_no_surer_than_none():
+    """A bootstrap of one error in 300 utterances has at most a few of it."""
+    none, one = ([Scores(k, 0, 0, 1)] + [Scores(0, 0, 0, 1)] * 299 for k in (0, 1))
+    assert (
+        interval(one)[1]
+        == interval(none)[1]
+        == pytest.approx(without_errors(300))
+        == pytest.approx(1.22, abs=0.01)
+    )
+    many = [Scores(1, 0, 0, 1)] * 30 + [Scores(0, 0, 0, 1)] * 270
+    assert interval(many)[1] > 10
+
+
+def test_one_utterance_tells_nothing_of_two_systems():
+    found = compare_bootstrap([Scores(9, 0, 0, 10)], [Scores(1, 0, 0, 10)])
+    assert (found.low, found.high, found.p) == (None, None, 1.0) and found.interval(1) == "unknown"
+    alike = [Scores(1, 0, 0, 10), Scores(2, 0, 0, 10)]
+    assert compare_bootstrap(alike, alike).p == 1.0
+
+
 def test_interval_without_errors_is_that_of_clopper_and_pearson():
     none = [Scores(0, 0, 0, 2)] * 300
     low, high = interval(none)
@@ -216,7 +237,10 @@ def test_paired_bootstrap_equals_brute_force_resampling():
     found = compare_bootstrap(a, b)
     assert found.difference == pytest.approx(sum(a, Scores.zero()).rate - sum(b, Scores.zero()).rate)
     assert found.p == pytest.approx(2 * min((deltas <= 0).mean(), (deltas >= 0).mean()), abs=0.01)
-    assert [found.low, found.high] == pytest.approx(np.quantile(deltas, [0.025, 0.975]), abs=0.1)
+    # Student's t of 120 utterances, and what a resample of them spreads too little
+    wide = np.sqrt(120 / 119) * scipy.stats.t.ppf(0.975, 119) / scipy.stats.norm.ppf(0.975)
+    ends = found.difference + wide * (np.quantile(deltas, [0.025, 0.975]) - found.difference)
+    assert [found.low, found.high] == pytest.approx(ends, abs=0.1)
     assert found.b_better == pytest.approx((deltas > 0).mean(), abs=0.005)
 
 
