@@ -191,7 +191,9 @@ def run_bench(
     with _only_one(to):
         write_results(states, table)
         pool = ThreadPoolExecutor(jobs)
-        futures = [pool.submit(work, state) for state in states]
+        # side by side, a cell that waits for the training of another would hold a place for nothing
+        order = sorted(states, key=lambda s: s.trained_in != s.folder) if jobs > 1 else states
+        futures = [pool.submit(work, state) for state in order]
         try:
             for future in futures:
                 future.result()

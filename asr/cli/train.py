@@ -52,7 +52,9 @@ def train(
     from asr.experiment import run_cell
     from asr.progress import console
 
-    begun = () if init_from is None else (f"model.init_from={json.dumps(str(init_from))}",)
+    begun = (
+        () if init_from is None else (f"model.init_from={json.dumps(str(init_from), ensure_ascii=False)}",)
+    )
     cell = Cell(data, recipe, hours, seed, (*(settings or ()), *begun), split=split)
     folder = to / cell.folder_name()
     if dry_run:

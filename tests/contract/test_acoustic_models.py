@@ -132,8 +132,8 @@ def test_other_sample_rates_are_resampled(trained):
 
 @pytest.mark.parametrize(
     "wave",
-    [np.zeros(8000, "f4"), np.zeros(10, "f4"), np.ones(8000, "f4"), np.zeros(1, "f4")],
-    ids=["silence", "ten samples", "constant", "one sample"],
+    [np.zeros(8000, "f4"), np.zeros(10, "f4"), np.ones(8000, "f4"), np.zeros(1, "f4"), np.zeros(0, "f4")],
+    ids=["silence", "ten samples", "constant", "one sample", "no sample"],
 )
 def test_odd_audio_gives_finite_scores(trained, wave):
     assert all(np.isfinite(e.scores).all() for e in everything(trained.model, [wave]))

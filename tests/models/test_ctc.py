@@ -21,6 +21,7 @@ from asr.config import parse
 from asr.errors import ConfigError, DataError, ModelError, UsageError
 from asr.models.ctc import settings as ctc_settings
 from asr.models.ctc import training
+from asr.models.ctc.alarm import Alarm
 from asr.models.ctc.model import Ctc
 from asr.models.ctc.settings import CtcSettings
 from asr.models.ctc.targets import Targets
@@ -698,8 +699,8 @@ def test_damage_to_the_last_checkpoint_stops_no_finished_training(tmp_path: Path
 @pytest.mark.parametrize(
     ("speeds", "says"),
     [
-        ([0.9, 0], "speeds.1: must be greater than 0"),
-        ([-1.0], "speeds.0: must be greater than 0"),
+        ([0.9, 0.09], "speeds.1: must be greater than or equal to 0.1"),
+        ([-1.0], "speeds.0: must be greater than or equal to 0.1"),
         ([float("inf")], "speeds.0: must be a finite number"),
         ([], "speeds: Tuple should have at least 1 item"),
     ],
@@ -707,6 +708,31 @@ def test_damage_to_the_last_checkpoint_stops_no_finished_training(tmp_path: Path
 def test_impossible_speeds_are_refused(speeds: list[float], says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         parse(CtcSettings, {"speeds": speeds})
+    with pytest.raises(ConfigError, match="noise_snr: the lower ratio comes first"):
+        parse(CtcSettings, {"noise_snr": [25, 5]})
+
+
+def test_ctrl_c_stays_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lightning would end the program with exit code 1 and not a word."""
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(CtcTraining, "training_step", interrupted)
+    cuts = tone_cuts(tmp_path, 3)
+    with pytest.raises(KeyboardInterrupt):
+        Ctc(CtcSettings(epochs=2, **SMALL), LEXICON).fit(cuts, cuts, tmp_path / "fit")
+
+
+def test_nothing_is_called_learned_by_heart_before_masks_and_dropout_begin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged: list[int] = []
+    monkeypatch.setattr(Alarm, "validated", lambda self, epoch, *_: judged.append(epoch))
+    cuts = tone_cuts(tmp_path, 4)
+    settings = CtcSettings(epochs=10, calm_start=0.45, crf=0.0, **SMALL)
+    Ctc(settings, LEXICON).fit(cuts, cuts, tmp_path / "fit")
+    assert judged == [5, 6, 7, 8, 9, 10]
 
 
 def test_unusable_utterances_are_named_and_left_out(

@@ -12,7 +12,7 @@ from asr.cli.main import main
 from asr.data.corpora.synth import prepare
 from asr.models.ctc.overfit import LEARNED, UTTERANCES, overfit
 from asr.models.ctc.settings import CtcSettings
-from tests.models.test_ctc import LEXICON, SMALL, cut_of, one_thread, tone_cuts
+from tests.models.test_ctc import LEXICON, RATE, SMALL, cut_of, one_thread, tone_cuts
 
 __all__ = ["one_thread"]  # many threads take longer over so little
 
@@ -52,3 +52,21 @@ def test_the_command_names_what_is_not_learned(corpus, monkeypatch, capsys, rate
     assert "phoneme_ctc after" in out and "of their labels wrong" in out
     if code:
         assert f"lower model.learning_rate (it is {rate:g}); listen to " in out
+
+
+def test_utterances_that_cannot_be_used_are_passed_over(tmp_path: Path) -> None:
+    cuts = list(tone_cuts(tmp_path, 12))
+    rng = np.random.default_rng(1)
+    middle = np.median([cut.duration for cut in cuts])
+    noise = rng.standard_normal(round(middle * RATE)).astype(np.float32) * 0.1
+    odd = [
+        cut_of(tmp_path, "empty", noise, ""),
+        cut_of(tmp_path, "unknown", noise, "XYLOPHONE"),
+        cut_of(tmp_path, "crowded", noise, "LOW MID HIGH " * 40),
+        cut_of(tmp_path, "broken", noise, "LOW"),
+    ]
+    (tmp_path / "broken.wav").write_bytes(b"RIFF")
+    result = overfit(CtcSettings(**SMALL), LEXICON, CutSet.from_cuts(cuts + odd))
+    assert len(result.utterances) == UTTERANCES and not {u.id for u in result.utterances} & {
+        c.id for c in odd
+    }

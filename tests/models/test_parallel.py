@@ -13,7 +13,7 @@ from torch import distributed, multiprocessing
 from asr.models.ctc.model import Ctc
 from asr.models.ctc.settings import CtcSettings
 from asr.models.networks.batches import Batch
-from asr.models.networks.parallel import BatchNorm, world
+from asr.models.networks.parallel import BatchNorm, count_only, world
 from tests.models.test_ctc import LEXICON, SMALL, one_thread, tone_cuts, waves_of
 
 __all__ = ["one_thread"]
@@ -42,15 +42,32 @@ def normalised(number: int, address: str, folder: str) -> None:
     distributed.destroy_process_group()
 
 
-def outcome(rows: slice) -> dict[str, torch.Tensor]:
+def outcome(rows: slice, counts: bool = True) -> dict[str, torch.Tensor]:
     """Output and gradients of some rows of a batch, and what the layer remembers of all of it."""
     generator = torch.Generator().manual_seed(0)
     x = (torch.randn(6, 3, 5, generator=generator) * 4 + 2)[rows].requires_grad_()
     weight = torch.randn(6, 3, 5, generator=generator)[rows]
     layer = BatchNorm(3)
+    count_only(layer, counts)
     y = layer(x)
     (y * weight).sum().backward()
     return {"y": y.detach(), "x": x.grad, "mean": layer.running_mean, "variance": layer.running_var}
+
+
+def stood_in(number: int, address: str, folder: str) -> None:
+    distributed.init_process_group("gloo", init_method=address, rank=number, world_size=3)
+    torch.save(outcome(slice(min(number, 1), min(number, 1) + 1), number < 2), f"{folder}/{number}.pt")
+    distributed.destroy_process_group()
+
+
+def test_batch_norm_counts_no_stand_in(tmp_path: Path) -> None:
+    multiprocessing.spawn(stood_in, (f"file://{tmp_path}/meet", str(tmp_path)), nprocs=3)
+    whole = outcome(slice(0, 2))
+    for number in range(2):
+        part = torch.load(tmp_path / f"{number}.pt", weights_only=True)
+        torch.testing.assert_close(part["y"], whole["y"][number : number + 1], rtol=1e-4, atol=1e-5)
+        for name in ("mean", "variance"):
+            torch.testing.assert_close(part[name], whole[name], rtol=1e-5, atol=1e-6)
 
 
 def test_batch_norm_of_two_processes_is_that_of_one(tmp_path: Path) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
-from asr.errors import ModelError
+from asr.errors import AsrError, ModelError
 from asr.models.ctc.model import Ctc
 from asr.models.ctc.settings import CtcSettings
 from asr.models.networks.network import Network
@@ -54,6 +56,25 @@ def test_a_bigger_network_takes_what_fits_and_another_width_nothing(phonemes):
     wide = Ctc(CtcSettings(targets="phonemes", **{**SMALL, "width": 48}), LEXICON)
     with pytest.raises(ModelError, match="no layer of its encoder has the shape"):
         take_over(wide.network, [wide.units], run)
+
+
+def test_a_run_of_mixtures_holds_no_network(phonemes, tmp_path):
+    source, run = phonemes
+    shutil.copytree(run / "system", tmp_path / "system")
+    save_file({"means": torch.zeros(3)}, tmp_path / "system" / "model.safetensors")
+    with pytest.raises(
+        ModelError, match="holds no network; name a run of phoneme_ctc, raw_ctc or mfcc_hybrid"
+    ):
+        take_over(source.network, [source.units], tmp_path)
+
+
+def test_what_settings_name_is_looked_for_before_any_audio_is_read(tmp_path):
+    for settings, says in (
+        ({"init_from": str(tmp_path)}, "no weights to begin from"),
+        ({"noise_share": 1.0, "noise_from": str(tmp_path)}, "holds no audio"),
+    ):
+        with pytest.raises(AsrError, match=says):
+            Ctc(CtcSettings(**settings, **SMALL), LEXICON).fit(None, None, tmp_path)
 
 
 def test_no_run_is_one_line(tmp_path):

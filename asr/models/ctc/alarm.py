@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from asr.models.networks.parallel import world
 from asr.progress import console
 
 LONGEST = 300  # steps that a collapse lasts before it is named, or a tenth of a short training
@@ -66,6 +67,6 @@ class Alarm:
 
     def _say(self, what: str, fix: str) -> None:
         kind = what.partition(" ")[0]
-        if kind not in self.said:
+        if kind not in self.said and world()[0] == 0:  # of several processes each sees its part of a batch
             self.said.add(kind)
             console.print(f"asr: training {what}: try {fix}", style="yellow", markup=False, soft_wrap=True)

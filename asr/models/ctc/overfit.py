@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 from pathlib import Path
 
 import lhotse
+from lhotse.cut import Cut
 
 from asr.data.audio import load_cut
 from asr.decode.greedy import greedy
+from asr.errors import AsrError
 from asr.models.ctc.model import Ctc
 from asr.models.ctc.settings import CtcSettings
+from asr.models.ctc.targets import Targets
+from asr.models.networks.batches import frames_needed
+from asr.models.networks.network import frames_of
 from asr.score import Result, score_texts
 from asr.text.lexicon import Lexicon
 
@@ -20,7 +26,9 @@ LEARNED = 5.0  # percent of the labels wrong, at most
 
 
 def overfit(settings: CtcSettings, lexicon: Lexicon, cuts: lhotse.CutSet, seed: int = 0) -> Result:
-    """Train on the ten utterances of middle length alone, without masks, dropout, copies or weight decay.
+    """Train on ten utterances of middle length alone, without masks, dropout, copies or weight decay.
+
+    Those that cannot be read, or that are too short for their labels, are passed over.
 
     Parameters
     ----------
@@ -43,9 +51,6 @@ def overfit(settings: CtcSettings, lexicon: Lexicon, cuts: lhotse.CutSet, seed: 
     ModelError
         If the loss stops being a number.
     """
-    ordered = sorted(cuts, key=lambda c: (c.duration, c.id))
-    start = max(0, (len(ordered) - UTTERANCES) // 2)
-    some = lhotse.CutSet.from_cuts(ordered[start : start + UTTERANCES])
     plain = {
         "epochs": PASSES, "dropout": 0.0, "time_masks": 0, "channel_masks": 0, "speeds": (1.0,),
         "weight_decay": 0.0, "crf": 0.0, "phoneme_share": None, "noise_share": 0.0, "room_share": 0.0,
@@ -54,6 +59,10 @@ def overfit(settings: CtcSettings, lexicon: Lexicon, cuts: lhotse.CutSet, seed: 
     model = Ctc(settings.model_copy(update=plain), lexicon, seed)
     targets = model.targets
     assert targets is not None  # it was made from a lexicon
+    ordered = sorted(cuts, key=lambda c: (c.duration, c.id))
+    from_middle = sorted(range(len(ordered)), key=lambda k: abs(2 * k - len(ordered) + 1))
+    usable = (ordered[k] for k in from_middle if _usable(ordered[k], targets, model.sample_rate))
+    some = lhotse.CutSet.from_cuts(itertools.islice(usable, UTTERANCES)).to_eager()
     with tempfile.TemporaryDirectory() as folder:
         model.fit(some, some, Path(folder))
     waveforms = [load_cut(cut, model.sample_rate) for cut in some]
@@ -62,3 +71,12 @@ def overfit(settings: CtcSettings, lexicon: Lexicon, cuts: lhotse.CutSet, seed: 
         {cut.id: " ".join(targets.units.decode(targets.encode(cut))) for cut in some},
         {cut.id: " ".join(labels) for cut, labels in zip(some, found, strict=True)},
     )
+
+
+def _usable(cut: Cut, targets: Targets, sample_rate: int) -> bool:
+    """Whether a network can be trained on it."""
+    try:
+        frames = frames_of(len(load_cut(cut, sample_rate)), sample_rate)
+        return frames_needed(targets.encode(cut)) <= frames
+    except AsrError:
+        return False

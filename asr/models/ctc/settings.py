@@ -24,11 +24,13 @@ class CtcSettings(NetworkSettings):
     by the rule of `for_hours`."""
 
     flat_start: float = Field(0.08, ge=0, le=1)
-    """Share of the steps over which the loss moves from labels spread evenly to CTC; 0: CTC at once."""
+    """Share of the first cycle's steps over which the loss moves from labels spread evenly to CTC; 0: CTC at
+    once."""
     crf: float = Field(0.3, ge=0, le=1)
     """Share of the denominator in the loss of a second cycle: 1 for a random field over label sequences."""
     crf_passes: float = Field(0.13, ge=0)
-    """Passes of that cycle, as a share of those before it; without it, or with `crf` 0, there is only CTC."""
+    """Passes of that cycle, as a share of those before it, and up to the next validation; without it, or with
+    `crf` 0, there is only CTC."""
     crf_order: int = Field(3, ge=2)
     """Of the n-gram of labels that weighs them."""
     consistency: float | None = Field(None, ge=0)
@@ -47,7 +49,7 @@ class CtcSettings(NetworkSettings):
     """Share of the training utterances of each pass that are heard in a random room."""
     processes: int = Field(1, ge=1)
     """That share each batch (DistributedDataParallel); the figures are those of one."""
-    speeds: tuple[Annotated[float, Field(gt=0)], ...] = Field((0.9, 1.0, 1.1), min_length=1)
+    speeds: tuple[Annotated[float, Field(ge=0.1)], ...] = Field((0.9, 1.0, 1.1), min_length=1)
     """Speed factors drawn for each utterance of a pass; (1.0,) for none."""
 
     @model_validator(mode="after")
@@ -61,6 +63,8 @@ class CtcSettings(NetworkSettings):
     def _has_noise(self) -> Self:
         if self.noise_from is not None and not self.noise_share:
             raise ValueError("noise_from: no utterance gets noise; set noise_share")
+        if self.noise_snr[0] > self.noise_snr[1]:
+            raise ValueError("noise_snr: the lower ratio comes first")
         return self
 
     @property

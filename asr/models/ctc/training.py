@@ -18,7 +18,7 @@ from asr.models.networks.batches import Ahead, Batch, Batches, Utterances
 from asr.models.networks.fit import fit
 from asr.models.networks.heard import valid
 from asr.models.networks.network import FRAME_SHIFT_S, MINIMUM_FRAMES, Network
-from asr.models.networks.parallel import world
+from asr.models.networks.parallel import count_only, world
 from asr.models.networks.resume import Resume
 from asr.models.networks.schedule import batch_for, dropout_for, scheduled, steps_of
 from asr.models.networks.speakers import by_speaker, others
@@ -170,11 +170,13 @@ class CtcTraining(Training):
         """
         flat_steps = self.taught.flat_start * self.cycles[0]
         flat = 1.0 - self.global_step / flat_steps if flat_steps else 0.0
-        if self.global_step == math.ceil(flat_steps):
+        begins = math.ceil(flat_steps), math.ceil(self.settings.calm_start * self.cycles[0])
+        if self.global_step in begins:
             self.running = math.nan  # nothing of the other loss stays in the smoothed one
         whole, (number, of) = batch, world()
         if of > 1:
             batch = whole.part(number, of)
+            count_only(self.network, number < len(whole.samples))
         # gradients of the processes are averaged: each loss counts as its part of the batch
         weight = float(of * (number < len(whole.samples)))
         views = 2 if self.consistency and not self.calm else 1
@@ -254,7 +256,9 @@ class CtcTraining(Training):
         names = ("dev_error", "dev_error_characters")[: len(self.shares)]
         for name, errors, labels in zip(names, self.errors, self.reference, strict=True):
             self.log(name, 100.0 * errors / max(1, labels))
-        if self.global_step <= self.cycles[0]:  # the loss of the second cycle is another one
+        # before masks and dropout the training loss is no match for that on dev, in the second cycle it is
+        # another one
+        if not self.calm and self.global_step <= self.cycles[0]:
             dev_loss = self.dev_loss / max(1, self.reference[0])
             self.alarm.validated(self.current_epoch + 1, dev_loss, self.running)
 
@@ -288,7 +292,7 @@ def train(
     denominators = [
         Denominator((labels[k] for labels in train.labels), head.out_features, settings.crf_order)
         for k, head in enumerate(network.heads)
-        if settings.crf
+        if settings.again
     ]
     steps = steps_of(cycles, batches, settings)
     module = CtcTraining(network, settings, steps, seed, resume.key, denominators, taken, train.voices)

@@ -15,8 +15,9 @@ import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, WeightAveraging
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy
+from torch.multiprocessing.spawn import ProcessRaisedException
 
-from asr.errors import UsageError
+from asr.errors import ModelError, UsageError
 from asr.models.networks.batches import Ahead, Batches
 from asr.models.networks.checkpoint import SafeCheckpointIO
 from asr.models.networks.resume import Resume
@@ -238,6 +239,11 @@ def fit(
             use_distributed_sampler=False,
             reload_dataloaders_every_n_epochs=0,
         )
-        trainer.fit(module, train, dev, ckpt_path=resume.last if going_on else None, weights_only=False)
+        try:
+            trainer.fit(module, train, dev, ckpt_path=resume.last if going_on else None, weights_only=False)
+        except SystemExit as e:  # what Lightning makes of Ctrl-C
+            raise KeyboardInterrupt from e
+        except ProcessRaisedException as e:  # holds the traceback of a process as text
+            raise ModelError(str(e).strip().splitlines()[-1], fix="train with model.processes=1") from e
     if not resume.finished and going_on:  # it was killed after its last pass: nothing was left to train
         resume.finish_from_last()

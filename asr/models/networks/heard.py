@@ -49,6 +49,7 @@ def normalised(heard: Heard, others: torch.Tensor | None = None) -> torch.Tensor
     """
     moments = heard.moments if others is None else heard.moments + others
     count, total, squares = moments.unbind(2)
+    count = count.clamp(min=1.0)  # of a recording without samples
     mean = total / count
     scale = torch.rsqrt((squares / count - mean.square()).clamp(min=0.0) + 1e-2)
     inside = valid(heard.lengths, heard.features.shape[2])

@@ -24,6 +24,8 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
     Ioffe and Szegedy 2015, "Batch normalization", algorithm 1.
     """
 
+    counts = True  # whether what this process hears is a part of the batch
+
     def _check_input_dim(self, input: torch.Tensor) -> None:
         """Any number of dimensions will do."""
 
@@ -35,7 +37,8 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
         over, shape = (0, *range(2, x.ndim)), (1, -1, *(1,) * (x.ndim - 2))
         values = x.float()
         count = values.new_full((1,), values.numel() / values.shape[1])
-        sums = all_reduce(torch.cat([values.sum(over), values.square().sum(over), count]))
+        own = torch.cat([values.sum(over), values.square().sum(over), count])
+        sums = all_reduce(own * float(self.counts))
         n = sums[-1]
         mean, square = (sums[:-1] / n).chunk(2)
         variance = square - mean.square()
@@ -44,3 +47,13 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
             self.running_var.lerp_(variance * n / (n - 1), self.momentum)
         scale = self.weight * torch.rsqrt(variance + self.eps)
         return ((values - mean.view(shape)) * scale.view(shape) + self.bias.view(shape)).to(x.dtype)
+
+
+def count_only(network: nn.Module, part: bool) -> None:
+    """Whether the normalisation of a network counts what this process hears.
+
+    It is a part of the batch, or a stand-in where there are more processes than utterances.
+    """
+    for layer in network.modules():
+        if isinstance(layer, BatchNorm):
+            layer.counts = part

@@ -54,6 +54,7 @@ class Resume:
             console.print(what, markup=False, soft_wrap=True)
             self.summary.unlink(missing_ok=True)
             shutil.rmtree(self.folder)
+            shutil.rmtree(workdir / "tensorboard", ignore_errors=True)
 
     @property
     def finished(self) -> bool:

@@ -32,10 +32,11 @@ class NetworkSettings(Settings):
 
     # training
     epochs: int | None = Field(None, ge=1)
-    """Passes over the training set; None: by the rule of `schedule.epochs_for`, scaled by `effort`."""
+    """Passes over the training set; a second cycle, and passes up to the next validation, come on top. None:
+    by the rule of `schedule.epochs_for`, scaled by `effort`."""
     effort: float = Field(1.0, gt=0)
     """Factor on the rule's number of epochs."""
-    dropout: float | None = Field(None, ge=0, lt=1)
+    dropout: float | None = Field(None, ge=0, le=0.99)
     """Share of the encoder's numbers a step does without; None: by the rule of `schedule.dropout_for`."""
     max_minutes: float | None = Field(None, gt=0)
     """Training stops after the epoch that passes this many minutes; None: no limit."""
@@ -48,13 +49,15 @@ class NetworkSettings(Settings):
     learning_rate: float = Field(2e-3, gt=0)
     """Peak of the one-cycle schedule."""
     weight_decay: float = Field(1e-2, ge=0)
+    """Decoupled weight decay (AdamW), times the learning rate of each step."""
     filter_rate: float = Field(0.03, ge=0)
-    """Factor on the learning rate of the learned front end; 0 freezes it."""
+    """Factor on the learning rate of the learned front end, whatever it begins from; 0 freezes it."""
     calm_start: float = Field(0.15, ge=0, le=1)
-    """Share of the steps before masks and dropout begin."""
+    """Share of the first cycle's steps before masks and dropout begin."""
     time_masks: int = Field(2, ge=0)
     """Time masks for each started 4 s of an utterance, each up to `time_mask_s` long."""
     time_mask_s: float = Field(0.3, ge=0)
+    """Longest time mask, in seconds."""
     channel_masks: int = Field(2, ge=0)
     """Masks over neighbouring front end channels, each up to `channel_mask` of them."""
     channel_mask: float = Field(0.2, ge=0, le=1)

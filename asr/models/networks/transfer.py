@@ -81,6 +81,10 @@ def take_over(network: Network, units: Sequence[Units], run: str | Path) -> list
         if name in tensors and tensors[name].shape == own.shape
     ]
     encoder = ("subsample.project.", "blocks.", "lstms.")
+    if not any(name.startswith(encoder) for name in tensors):
+        raise ModelError(
+            "holds no network", path=folder, fix="name a run of phoneme_ctc, raw_ctc or mfcc_hybrid"
+        )
     if not any(name.startswith(encoder) and tensors[name].ndim > 1 for name in taken):
         raise ModelError(
             "no layer of its encoder has the shape of this one's",
