@@ -17,7 +17,7 @@ def answer(findings: Findings) -> list[str]:
     speakers are few, of them. Where curves cross is sure at p < 0.05 over all pairs (Bonferroni).
     """
     lines = [_best(findings, h) for h in findings.budgets]
-    lines += [_crossing(a, b, c, _confidence(findings)) for (a, b), c in findings.comparisons.items()]
+    lines += [_crossing(a, b, c, _these(findings)) for (a, b), c in findings.comparisons.items()]
     lines += _texts(findings)
     commits = {r.record.provenance.get("commit") for r in findings.runs}
     if len(commits) > 1:
@@ -46,7 +46,11 @@ def percent(point: Point) -> str:
 
 def _confidence(findings: Findings) -> str:
     """What an interval of this bench is called."""
-    return f"95% interval {_these(findings)}".rstrip()
+    return _interval_name(_these(findings))
+
+
+def _interval_name(these: str) -> str:
+    return f"95% interval {these}".rstrip()
 
 
 def _these(findings: Findings) -> str:
@@ -74,21 +78,22 @@ def _best(findings: Findings, hours: float) -> str:
     return f"{lead}; the data cannot tell {best.recipe} from {names}."
 
 
-def _crossing(a: str, b: str, compared: Comparison, interval: str) -> str:
+def _crossing(a: str, b: str, compared: Comparison, these: str) -> str:
+    known = f", {these}" if these else ""
     span = f"from {hours_text(compared.low)} to {hours_text(compared.high)} h"
     if compared.verdict == "none":
-        return f"{a} and {b} do not cross {span}: {compared.leader} is better all the way."
+        return f"{a} and {b} do not cross {span}: {compared.leader} is better all the way{known}."
     if compared.verdict == "unknown":
         if not compared.stretches:
             return f"{a} and {b}: the data cannot tell whether they cross {span}."
         ends = {h: hours_text(h) for h in (compared.low, compared.high)}
         between = [tuple(ends.get(h, _place(h)) for h in stretch) for stretch in compared.stretches]
         ahead = " and ".join(f"from {x} to {y} h" if x != y else f"at {x} h" for x, y in between)
-        what = f"{compared.leader} is better {ahead}"
+        what = f"{compared.leader} is better {ahead}{known}"
         return f"{a} and {b}: {what}; whether they cross {span} the data cannot tell."
     where = [
         f"{c.second} overtakes {c.first} at {_place(c.hours)} h "
-        f"({interval} {_place(c.low)} to {_place(c.high)} h)"
+        f"({_interval_name(these)} {_place(c.low)} to {_place(c.high)} h)"
         for c in compared.crossings
     ]
     return f"{a} and {b} cross: {', then '.join(where)}."
