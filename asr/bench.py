@@ -192,7 +192,7 @@ def run_bench(
         write_results(states, table)
         pool = ThreadPoolExecutor(jobs)
         # side by side, a cell that waits for the training of another would hold a place for nothing
-        order = sorted(states, key=lambda s: s.trained_in != s.folder) if jobs > 1 else states
+        order = sorted(states, key=_waits) if jobs > 1 else states
         futures = [pool.submit(work, state) for state in order]
         try:
             for future in futures:
@@ -209,6 +209,11 @@ def run_bench(
         finally:
             pool.shutdown()
     return list(states)
+
+
+def _waits(state: CellState) -> bool:
+    """Whether a cell needs a training that is another's, and not finished."""
+    return state.trained_in != state.folder and not (state.trained_in / TRAINED).exists()
 
 
 def write_results(states: Sequence[CellState], path: Path) -> None:

@@ -14,10 +14,10 @@ def answer(findings: Findings) -> list[str]:
     A recipe is called better only where MAPSSWE and the paired bootstrap both say so at p < 0.05 after Holm's
     correction for the number of comparisons in the bench. Where a recipe has no two seeds nothing is known of
     the luck of its trainings, and what is said is said of these trainings, not of the recipes; where the test
-    speakers are few, of them. Where curves cross is sure at p < 0.05 over all pairs (Bonferroni).
+    speakers are few, of them. Whether curves cross is corrected for the number of pairs.
     """
     lines = [_best(findings, h) for h in findings.budgets]
-    lines += [_crossing(a, b, c, _these(findings)) for (a, b), c in findings.comparisons.items()]
+    lines += [_crossing(findings, a, b, compared) for (a, b), compared in findings.comparisons.items()]
     lines += _texts(findings)
     commits = {r.record.provenance.get("commit") for r in findings.runs}
     if len(commits) > 1:
@@ -46,11 +46,7 @@ def percent(point: Point) -> str:
 
 def _confidence(findings: Findings) -> str:
     """What an interval of this bench is called."""
-    return _interval_name(_these(findings))
-
-
-def _interval_name(these: str) -> str:
-    return f"95% interval {these}".rstrip()
+    return f"95% interval {_these(findings)}".rstrip()
 
 
 def _these(findings: Findings) -> str:
@@ -78,22 +74,20 @@ def _best(findings: Findings, hours: float) -> str:
     return f"{lead}; the data cannot tell {best.recipe} from {names}."
 
 
-def _crossing(a: str, b: str, compared: Comparison, these: str) -> str:
-    known = f", {these}" if these else ""
+def _crossing(findings: Findings, a: str, b: str, compared: Comparison) -> str:
+    known = f", {_these(findings)}" if _these(findings) else ""
     span = f"from {hours_text(compared.low)} to {hours_text(compared.high)} h"
     if compared.verdict == "none":
         return f"{a} and {b} do not cross {span}: {compared.leader} is better all the way{known}."
     if compared.verdict == "unknown":
-        if not compared.stretches:
-            return f"{a} and {b}: the data cannot tell whether they cross {span}."
-        ends = {h: hours_text(h) for h in (compared.low, compared.high)}
-        between = [tuple(ends.get(h, _place(h)) for h in stretch) for stretch in compared.stretches]
-        ahead = " and ".join(f"from {x} to {y} h" if x != y else f"at {x} h" for x, y in between)
-        what = f"{compared.leader} is better {ahead}{known}"
-        return f"{a} and {b}: {what}; whether they cross {span} the data cannot tell."
+        won = [c.winner for c in findings.contests if {c.a.recipe, c.b.recipe} == {a, b} and c.winner]
+        at = {name: [hours_text(p.hours) for p in won if p.recipe == name] for name in (a, b)}
+        ahead = [f"{name} is better at {' and '.join(hours)} h{known}" for name, hours in at.items() if hours]
+        start = f"{a} and {b}: {'; '.join([*ahead, ''])}"
+        return f"{start}the data cannot tell whether they cross {span}."
     where = [
         f"{c.second} overtakes {c.first} at {_place(c.hours)} h "
-        f"({_interval_name(these)} {_place(c.low)} to {_place(c.high)} h)"
+        f"({_confidence(findings)} {_place(c.low)} to {_place(c.high)} h)"
         for c in compared.crossings
     ]
     return f"{a} and {b} cross: {', then '.join(where)}."

@@ -14,6 +14,7 @@ import numpy as np
 from asr.errors import DataError
 from asr.record import RunRecord
 from asr.score import (
+    FEW,
     SPEAKERS,
     Cells,
     Comparison,
@@ -269,14 +270,16 @@ def _interval(point: Point, drawn: Mapping[str, Curve]) -> Interval:
     """Of a point, by its recipe's curve; without errors by how many utterances there are.
 
     Where nobody made an error, speakers do not differ; by their number a few would allow half of all words.
-    A point with errors is not surer than one without.
+    A point with a few errors is not surer than one without.
     """
     curve = drawn.get(point.recipe)
     utterances = [u.scores for u in point.runs[0].result.utterances]
     if curve is None or not point.scores.errors:
         return interval(utterances)
     low, high = curve.interval(int(np.searchsorted(curve.hours, point.hours)))
-    return Interval(low, max(high, without_errors(sum(u.reference > 0 for u in utterances))))
+    wrong = {u.id for run in point.runs for u in run.result.utterances if u.scores.errors}
+    least = without_errors(sum(u.reference > 0 for u in utterances)) if len(wrong) < FEW else 0.0
+    return Interval(low, max(high, least))
 
 
 def _curves(found: Sequence[Point]) -> tuple[dict[str, Curve], bool]:

@@ -33,8 +33,9 @@ CELLS_NOTE = (
 )
 LAWS_NOTE = (
     "A law fits where its p is 0.05 or more. Where it does not, or where that of the smaller budgets "
-    "foretells the largest wrongly, crossings are sought between lines from budget to budget. Who leads is "
-    "sure at p < 0.05 divided by the number of pairs; the interval of a crossing that is sure is a 95% one. "
+    "foretells the largest wrongly, crossings are sought between lines from budget to budget. Who leads at "
+    "a place is sure at p < 0.05 divided by the number of pairs, and between lines by that of budgets; the "
+    "interval of a crossing that is sure is a 95% one. "
     "A recipe without two seeds anywhere is given the spread between trainings of the others; where none "
     "has two that spread is in no interval."
 )

@@ -5,6 +5,7 @@ Conventions: rates are in percent, counts are integers, and counts add; rates ar
 
 from asr.score.align import align_characters, align_words
 from asr.score.bootstrap import (
+    FEW,
     SPEAKERS,
     Interval,
     PairedBootstrap,
@@ -21,6 +22,7 @@ from asr.score.mapsswe import Mapsswe, mapsswe
 from asr.score.result import Result, score_texts
 
 __all__ = [
+    "FEW",
     "SPEAKERS",
     "Cells",
     "Comparison",

@@ -13,6 +13,7 @@ from asr.errors import DataError
 from asr.score.counts import Scores
 
 DRAWS = 2000
+FEW = 5  # utterances with an error: a bootstrap of so few takes itself for too sure
 SPEAKERS = 5  # fewer say nothing of others: utterances are resampled then, for these speakers
 
 
@@ -54,8 +55,8 @@ def interval(
     -------
     Interval
         In percent, spread as `widened` does; (None, None) where the reference is empty or of one utterance
-        (or speaker). Resampling no errors shows none: the upper bound is then `without_errors`, and where
-        utterances are resampled, nowhere below it.
+        (or speaker). Resampling no errors shows none: the upper bound is then `without_errors`, and not
+        below it either where fewer than `FEW` utterances have one.
 
     Reference
     ---------
@@ -72,9 +73,10 @@ def interval(
         return Interval(None, None)
     rates = np.concatenate([100.0 * d[:, 0] / np.maximum(d[:, 1], 1) for d in resample(table, draws, seed)])
     errors, words = table.sum(axis=0)
-    rates = widened(rates, 100.0 * errors / words, len(table))
+    rates = widened(rates, 100.0 * errors / words, units)
     low, high = np.quantile(rates, [(1 - confidence) / 2, (1 + confidence) / 2])
-    least = without_errors(units, confidence) if groups is None else 0.0
+    few = groups is None and np.count_nonzero(table[:, 0]) < FEW
+    least = without_errors(units, confidence) if few else 0.0
     return Interval(max(0.0, float(low)), max(float(high), least))
 
 
@@ -99,10 +101,10 @@ class PairedBootstrap:
     difference
         On the test set itself.
     low, high
-        95% interval; None where all resamples are alike: they tell nothing.
+        95% interval; None for one utterance or speaker, and for systems that differ nowhere.
     p
         Two-sided p-value: twice the smaller share of resamples on either side of zero, the measured result
-        counted among them, so that it is never 0; 1 where all are alike.
+        counted among them, so that it is never 0; 1 where there is no interval.
     b_better
         Share of resamples in which B makes fewer errors ("probability of improvement").
     """
@@ -162,13 +164,16 @@ def compare_bootstrap(
     deltas = np.concatenate([100.0 * d[:, 0] / np.maximum(d[:, 1], 1) for d in resample(table, draws, seed)])
     total = table.sum(axis=0)
     difference = float(100.0 * total[0] / total[1])
-    return paired(difference, widened(deltas, difference, len(table)))
+    units = int(np.count_nonzero(table[:, 1]))
+    if units < 2:
+        return PairedBootstrap(difference, None, None, 1.0, float(difference > 0))
+    return paired(difference, widened(deltas, difference, units))
 
 
 def paired(difference: float, draws: np.ndarray) -> PairedBootstrap:
     """What draws (draws,) of the difference of two rates say."""
-    if (draws == draws[0]).all():  # one utterance, or systems that differ nowhere
-        return PairedBootstrap(difference, None, None, 1.0, float(draws[0] > 0))
+    if not draws.any():
+        return PairedBootstrap(difference, None, None, 1.0, 0.0)
     low, high = np.quantile(draws, [0.025, 0.975])
     p = min(1.0, 2 * (1 + min((draws <= 0).sum(), (draws >= 0).sum())) / (1 + len(draws)))
     return PairedBootstrap(difference, float(low), float(high), float(p), float((draws > 0).mean()))

@@ -206,7 +206,7 @@ def curves(
     totals = np.concatenate(list(resample(table, draws, seed)))
     sampled = 100.0 * totals[:, 1:] / np.maximum(totals[:, :1], 1)
     rates = 100.0 * table[:, 1:].sum(axis=0) / table[:, 0].sum()
-    sampled = widened(sampled, rates, len(table))
+    sampled = widened(sampled, rates, int(np.count_nonzero(table[:, 0])))
     rng = np.random.default_rng((seed, 1))
     spreads = {
         name: _Spread.of((_shares(e) for e in c.errors if not _one(e)), words) for name, c in cells.items()
@@ -344,9 +344,7 @@ class Comparison:
     crossings
         Ascending; empty where none is sure.
     leader
-        The better one wherever that is sure; None where it is sure nowhere, or now of one, now of the other.
-    stretches
-        From where to where the leader is surely better, hours, ascending.
+        The better one at every point of the range, if one is.
     lines
         Whether a power law cannot stand for one of them, so that the points were joined by lines instead.
     """
@@ -355,15 +353,12 @@ class Comparison:
     high: float
     crossings: tuple[Crossing, ...]
     leader: str | None
-    stretches: tuple[tuple[float, float], ...]
     lines: bool
 
     @property
     def verdict(self) -> Literal["cross", "none", "unknown"]:
         """What the data say: the curves cross, they do not, or it cannot be told."""
-        if self.crossings:
-            return "cross"
-        return "none" if self.stretches == ((self.low, self.high),) else "unknown"
+        return "cross" if self.crossings else "none" if self.leader is not None else "unknown"
 
 
 def compare_curves(first: tuple[str, Curve], second: tuple[str, Curve], pairs: int = 1) -> Comparison | None:
@@ -379,8 +374,9 @@ def compare_curves(first: tuple[str, Curve], second: tuple[str, Curve], pairs: i
     first, second
         Names and curves.
     pairs
-        Pairs of curves that are looked at: who leads is only sure at p < 0.05 / pairs (Bonferroni), so that
-        the chance of any false crossing is below 0.05. The interval of one that is sure is a 95% interval.
+        Pairs of curves that are looked at: who leads at a place is only sure at p < 0.05 / pairs, between
+        lines divided by the number of budgets, too (Bonferroni). The interval of a crossing that is sure is a
+        95% interval.
 
     Reference
     ---------
@@ -392,8 +388,9 @@ def compare_curves(first: tuple[str, Curve], second: tuple[str, Curve], pairs: i
         return None
     lines = not (one.lawful and two.lawful)
     grid = np.geomspace(low, high, GRID)
+    tests = pairs * len(np.union1d(one.hours, two.hours)) if lines else pairs
     likely = _leads(one, two, grid, lines, LEVEL)
-    sure = _leads(one, two, grid, lines, LEVEL / pairs)
+    sure = _leads(one, two, grid, lines, LEVEL / tests)
     difference = one.between(grid, lines)[0] - two.between(grid, lines)[0]
     where = np.flatnonzero(sure)
     crossings = []
@@ -411,12 +408,9 @@ def compare_curves(first: tuple[str, Curve], second: tuple[str, Curve], pairs: i
         meet = grid[left + max(up - 1, 0)] * (grid[1] / grid[0]) ** share
         names = (a, b) if sure[after] > 0 else (b, a)
         crossings.append(Crossing(*names, float(meet), float(grid[left]), float(grid[right])))
-    leader = None if crossings or not where.size else b if sure[where[0]] > 0 else a
-    runs = np.split(where, np.flatnonzero(np.diff(where) > 1) + 1) if leader is not None else []
-    # the ends of the grid are rounded
-    grid[0], grid[-1] = low, high
-    stretches = tuple((float(grid[run[0]]), float(grid[run[-1]])) for run in runs)
-    return Comparison(float(low), float(high), tuple(crossings), leader, stretches, lines)
+    always = where.size == GRID and not crossings
+    leader = (b if sure[0] > 0 else a) if always else None
+    return Comparison(float(low), float(high), tuple(crossings), leader, lines)
 
 
 def _leads(one: Curve, two: Curve, grid: np.ndarray, lines: bool, level: float) -> np.ndarray:

@@ -134,9 +134,17 @@ def _sniff(line: str) -> str:
         return "jsonl"
     if TRN_LINE.match(line):
         return "trn"
-    if _ctm_fields(line):
+    if _ctm_fields(line) and not (_stm_fields(line) and not _is_number(line.split()[-1])):
         return "ctm"
     return "stm" if _stm_fields(line) else ""
+
+
+def _is_number(field: str) -> bool:
+    try:
+        float(field)
+    except ValueError:
+        return False
+    return True
 
 
 def _read_trn(path: Path, lines: list[tuple[int, str]]) -> Transcripts:
@@ -232,7 +240,7 @@ def _read_stm(path: Path, lines: list[tuple[int, str]]) -> Transcripts:
             raise DataError("alternatives in { / } are not supported", path=path, line=n, fix="keep one")
         if not 0 <= start < end:
             raise DataError(f"begins at {start:g} s, ends at {end:g} s", path=path, line=n, fix="mend them")
-        name = None if text == IGNORED else f"{channel[0]}-{channel[1]}-{start:.2f}-{end:.2f}"
+        name = None if text.upper() == IGNORED else f"{channel[0]}-{channel[1]}-{start:.2f}-{end:.2f}"
         if name is not None:
             _add(found, name, text, path, n)
             found.speakers[name] = speaker

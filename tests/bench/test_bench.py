@@ -111,6 +111,20 @@ def test_a_finished_cell_whose_stages_fail_stays_in_the_table(tmp_path, monkeypa
     assert all(s.row is not None for s in states) and (tmp_path / "results.csv").read_text() == table
 
 
+def test_side_by_side_shared_trainings_come_first(tmp_path):
+    begun = []
+
+    def run(cell, folder, stage):
+        begun.append(folder)
+        return stub.run(cell, folder, stage)
+
+    states = plan(stub.cells(hours=(0.1, 0.25), texts=(None, 500)), tmp_path)
+    own = {s.folder for s in states if s.trained_in == s.folder}
+    assert len(own) == 6 and len(states) == 12 and {s.folder for s in states[:6]} != own
+    run_bench(states, tmp_path, run=run, executor=stub.thread, jobs=2)
+    assert set(begun[:5]) <= own and set(begun[7:]).isdisjoint(own)
+
+
 def _no_stages(cell, folder, stage):
     raise DataError("no audio")
 

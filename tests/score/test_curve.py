@@ -241,14 +241,10 @@ def test_clear_verdicts():
 
 
 def test_the_more_pairs_are_looked_at_the_surer_a_lead_must_be():
-    """One recipe leads with few hours, and with many the two are alike."""
-    cells, words = simulate(3, (SLOW, (9.0, 0.3, 12.4)))
+    cells, words = simulate(3, (SLOW, (14.0, 0.3, 11.5)), between=(0.01, 0.01))
     pair = curves(cells, words).items()
-    one, three, many = (compare_curves(*pair, pairs) for pairs in (1, 3, 10_000))
-    assert one.verdict == three.verdict == "unknown" and one.leader == three.leader == "b"
-    (wide,), (narrow,) = one.stretches, three.stretches
-    assert wide[0] == narrow[0] == HOURS[0] and narrow[1] < wide[1] < HOURS[-1]
-    assert many.leader is None and many.stretches == ()
+    verdicts = [compare_curves(*pair, pairs).verdict for pairs in (1, 100)]
+    assert verdicts == ["none", "unknown"]
 
 
 def test_a_crossing_that_is_sure_for_many_pairs_keeps_its_interval():

@@ -70,6 +70,11 @@ def test_stm(tmp_path, name):
     assert list(read.speakers.values()) == ["ann", "bob", "ann", "bob", "bob", "eve"]
 
 
+def test_a_speaker_with_a_number_makes_no_ctm(tmp_path):
+    read = read_transcripts(written(tmp_path, "x.seg", "f 1 1034 0.0 2.0 HELLO\nf 1 1034 2.0 3.0 A B\n"))
+    assert read.texts == {"f-1-0.00-2.00": "HELLO", "f-1-2.00-3.00": "A B"}
+
+
 def test_words_of_a_ctm_by_the_segments_of_an_stm(tmp_path):
     # in order: mid of X1 between two segments, F's middle is the end of its segment, X3 in no segment's
     # time, X4 in one that is not scored, X5 after all of them, Y in a file without reference

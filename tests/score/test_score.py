@@ -200,6 +200,8 @@ def test_few_errors_look_no_surer_than_none():
     )
     many = [Scores(1, 0, 0, 1)] * 30 + [Scores(0, 0, 0, 1)] * 270
     assert interval(many)[1] > 10
+    # five long utterances: all of them have errors, and none is all wrong
+    assert interval([Scores(50, 0, 0, 1000)] * 4 + [Scores(60, 0, 0, 1000)])[1] < 7
 
 
 def test_one_utterance_tells_nothing_of_two_systems():
@@ -207,6 +209,12 @@ def test_one_utterance_tells_nothing_of_two_systems():
     assert (found.low, found.high, found.p) == (None, None, 1.0) and found.interval(1) == "unknown"
     alike = [Scores(1, 0, 0, 10), Scores(2, 0, 0, 10)]
     assert compare_bootstrap(alike, alike).p == 1.0
+    # all words wrong against none: all resamples are alike, and the difference is as sure as can be
+    worst, best = ([Scores(k, 0, 0, 1)] * 50 for k in (1, 0))
+    assert compare_bootstrap(worst, best).p < 0.001 and compare_bootstrap(worst, best).low == 100
+    # those without words tell nothing, either
+    silent = [Scores(0, 0, 0, 0)] * 50
+    assert compare_bootstrap([Scores(9, 0, 0, 10), *silent], [Scores(1, 0, 0, 10), *silent]).p == 1.0
 
 
 def test_interval_without_errors_is_that_of_clopper_and_pearson():
@@ -311,7 +319,8 @@ def test_words_are_cut_into_segments_as_sclite_cuts_them(tmp_path):
             start = at + rng.choice([0, rng.uniform(0, 2)])
             at = start + rng.uniform(0.5, 4)
             said = " ".join(rng.choice(list("ABC"), rng.integers(1, 6)))
-            said = said if rng.random() < 0.9 else "IGNORE_TIME_SEGMENT_IN_SCORING"
+            ignored = str(rng.choice(["IGNORE_TIME_SEGMENT_IN_SCORING", "ignore_time_segment_in_scoring"]))
+            said = said if rng.random() < 0.9 else ignored
             stm.append(f"f{file:02} 1 s{rng.integers(3)} {start:.3f} {at:.3f} <o> {said}\n")
         for middle in np.sort(rng.uniform(0.1, at + 1, 60)):
             ctm.append(f"f{file:02} 1 {middle - 0.1:.3f} 0.2 {rng.choice(list('ABC'))}\n")

@@ -18,11 +18,12 @@ BLANK = 0
 class Denominator:
     """log Z of an utterance: the sum over all paths, each with the probability of its labels.
 
-    CTC loss plus log Z is the negative log probability of the labels under a conditional random field over
-    CTC paths whose label model is an n-gram: sequences that the language has, but that were not said, are
-    pushed down, and the network need not learn the language itself. As in a back-off acceptor,
+    CTC loss plus log Z is, but for a constant, the negative log probability of the labels under a conditional
+    random field over CTC paths whose label model is an n-gram: sequences that the language has, but that were
+    not said, are pushed down, and the network need not learn the language itself. As in a back-off acceptor,
     backing off is open where a longer n-gram is known, too, so that sequences weigh a little more than the
-    n-gram says.
+    n-gram says. A history of several labels that only an end was seen after is left out: the sentence ends
+    there by a shorter one, with less probability than the n-gram has, and goes on with more.
 
     Parameters
     ----------

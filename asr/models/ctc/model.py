@@ -94,7 +94,8 @@ class Ctc:
 
         # what settings name must be there before any audio is read
         noises = noise_files(self.settings)
-        device_of(self.settings, self.settings.processes)
+        if not (workdir / "training.json").exists():
+            device_of(self.settings, self.settings.processes)
         if self.settings.init_from is not None:
             digest(self.settings.init_from)
         self.settings = self.settings.for_hours(sum(cut.duration for cut in train) / 3600)

@@ -15,6 +15,7 @@ import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, WeightAveraging
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch.multiprocessing.spawn import ProcessRaisedException
 
 from asr.errors import ModelError, UsageError
@@ -241,9 +242,14 @@ def fit(
         )
         try:
             trainer.fit(module, train, dev, ckpt_path=resume.last if going_on else None, weights_only=False)
-        except SystemExit as e:  # what Lightning makes of Ctrl-C
-            raise KeyboardInterrupt from e
+        except SystemExit as e:
+            if isinstance(e, SIGTERMException):
+                raise
+            raise KeyboardInterrupt from e  # what Lightning made of Ctrl-C
         except ProcessRaisedException as e:  # holds the traceback of a process as text
-            raise ModelError(str(e).strip().splitlines()[-1], fix="train with model.processes=1") from e
+            kind, _, said = str(e).strip().rpartition("\n")[2].partition(": ")
+            if not kind.startswith("asr.errors."):
+                raise
+            raise ModelError(said) from e
     if not resume.finished and going_on:  # it was killed after its last pass: nothing was left to train
         resume.finish_from_last()
