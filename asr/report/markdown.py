@@ -157,9 +157,10 @@ def _texts(findings: Findings) -> list[str]:
 
 def unreadable(runs: Sequence[Run]) -> list[str]:
     """A line for each run that could not read all of its test audio."""
+    several = len({r.row["text_words"] for r in runs}) > 1
     return [
-        f"{r.row['recipe']}, {hours_text(r.row['hours'])} h, {words_text(r.row['text_words'])}, "
-        f"seed {r.row['seed']}: {text}"
+        f"{r.row['recipe']}, {hours_text(r.row['hours'])} h, seed {r.row['seed']}"
+        f"{', ' + words_text(r.row['text_words']) if several else ''}: {text}"
         for r in runs
         if (text := unreadable_text(r.row)) is not None
     ]

@@ -188,6 +188,9 @@ def test_stages_are_found_for_cells_that_lack_them(bench, monkeypatch, tmp_path)
     monkeypatch.setattr(module, "attribute", lambda run, corpus, split: asked.append((run.name, split)))
     bench("--hours", "0.5", "--recipes", "raw_ctc")
     assert asked == []
+    for record in (tmp_path / "out").glob("*/record.json"):
+        (record.parent / "system").mkdir()
+        (record.parent / "system" / "system.json").write_text("{}")
     done = bench("--hours", "0.5", "--recipes", "raw_ctc", "--stages")
     assert done.code == 0 and [split for _, split in asked] == ["test"]
 
@@ -395,7 +398,7 @@ def test_train_tells_what_an_older_run_knows(run, trained, tmp_path):
         (["--seeds", "0,x"], "--seeds: 'x' is no number"),
         (["--recipes", "mfcc"], "no recipe 'mfcc'"),
         (["--set", "search.beem=3"], "did you mean 'search.beam'"),
-        (["slow"], "no bench 'slow'; name one of both, default"),
+        (["slow"], "no bench 'slow'; name one of augmentation, both, default"),
     ],
 )
 def test_wrong_use(bench, arguments, says):
