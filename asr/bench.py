@@ -28,7 +28,7 @@ from asr.cores import cores
 from asr.data.corpus import Corpus
 from asr.errors import AsrError, UsageError
 from asr.experiment import CHECKPOINTS, TRAINED, run_cell
-from asr.files import alone, system_folder, write_text
+from asr.files import alone, has_system, write_text
 from asr.record import COLUMNS, RunRecord
 from asr.stages import attribute, stages_path
 
@@ -107,7 +107,7 @@ def plan(cells: Sequence[Cell], to: Path, *, stages: bool = False) -> list[CellS
                 state.row = RunRecord.load(state.folder).row
                 if not stages or stages_path(state.folder, state.row["split"]).exists():
                     state.state = "kept"
-                elif not (system_folder(state.folder) / "system.json").exists():
+                elif not has_system(state.folder):
                     what = "its results were kept without its system, which stages take"
                     fix = f"remove {state.folder} to train it again, or leave --stages out"
                     state.state, state.error = "failed", f"{what}; {fix}"

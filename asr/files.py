@@ -29,6 +29,11 @@ def system_folder(folder: Path) -> Path:
     return folder / "system" if (folder / "system" / "system.json").exists() else folder
 
 
+def has_system(folder: Path) -> bool:
+    """Whether a run folder, or a ``system`` folder itself, holds a system."""
+    return (system_folder(folder) / "system.json").exists()
+
+
 @contextlib.contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path that replaces `path` when the block ends without an error.

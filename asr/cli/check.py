@@ -86,7 +86,7 @@ def examine(thing: Path, language: str = "en") -> tuple[str, Findings]:
     from asr.data import check as data
     from asr.data.audio import SUFFIXES, UNREADABLE
     from asr.errors import DataError
-    from asr.files import run_below, system_folder
+    from asr.files import has_system, run_below
     from asr.text import ngram
 
     if not thing.exists():
@@ -95,8 +95,7 @@ def examine(thing: Path, language: str = "en") -> tuple[str, Findings]:
     if thing.is_dir():
         if (thing / "corpus.json").exists():
             return "corpus", data.check_corpus(thing)
-        of_run = thing / "config.yaml", thing / "record.json", system_folder(thing) / "system.json"
-        if any(file.exists() for file in of_run):
+        if has_system(thing) or any((thing / name).exists() for name in ("config.yaml", "record.json")):
             return "run", _check_run(thing)
         if (thing / "wav.scp").exists() or any(thing.glob("*/wav.scp")):
             return "manifest", data.check_manifest(thing, language)
@@ -124,7 +123,7 @@ def refuse_transcripts(path: Path) -> None:
 
     suffix = path.suffix.lower()
     if suffix in (".trn", ".ctm", ".stm", ".textgrid", ".srt", ".vtt"):
-        fix = "`asr score` counts the errors of trn, jsonl and ctm files"
+        fix = "`asr score` counts the errors of trn, stm, ctm and jsonl files"
         raise UsageError(f"a {suffix[1:]} file of transcripts, not a lexicon", path=path, fix=fix)
 
 
@@ -196,7 +195,7 @@ def _check_run(folder: Path) -> Findings:
     """A run folder, or the system folder of one."""
     from asr.data.check import Findings
     from asr.errors import AsrError
-    from asr.files import system_folder
+    from asr.files import has_system
     from asr.record import RunRecord
     from asr.system import System
 
@@ -210,7 +209,7 @@ def _check_run(folder: Path) -> Findings:
             found.facts["result"] = f"{row.get('split')} WER {row.get('wer')}%"
         except AsrError as e:
             found.problems.append(e)
-    if not config.exists() and not (system_folder(folder) / "system.json").exists():
+    if not config.exists() and not has_system(folder):
         found.facts["system"] = "not here: these are kept results"
         return found
     try:

@@ -102,13 +102,13 @@ def describe(thing: str) -> Facts:
     """
     from asr.cli.check import refuse_transcripts
     from asr.data.audio import SUFFIXES
-    from asr.files import run_below, system_folder
+    from asr.files import has_system, run_below, system_folder
     from asr.text import ngram
 
     path = Path(thing)
     if path.is_dir():
         run = (path / "record.json").exists() or (path / "config.yaml").exists()
-        if not run and (system_folder(path) / "system.json").exists():
+        if not run and has_system(path):
             return {"kind": "model", "path": thing, **_system(system_folder(path))}
         if (path / "corpus.json").exists():
             return {"kind": "corpus", "path": thing, **_corpus(path)}

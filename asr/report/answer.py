@@ -75,7 +75,8 @@ def _best(findings: Findings, hours: float) -> str:
 
 
 def _crossing(findings: Findings, a: str, b: str, compared: Comparison) -> str:
-    known = f", {_these(findings)}" if _these(findings) else ""
+    these = _these(findings)
+    known = these and f", {these}"
     span = f"from {hours_text(compared.low)} to {hours_text(compared.high)} h"
     if compared.verdict == "none":
         return f"{a} and {b} do not cross {span}: {compared.leader} is better all the way{known}."

@@ -170,8 +170,8 @@ def origins(runs: Sequence[Run]) -> list[str]:
     """A line for each way that cells were made: command, commit, hardware, date, versions and notes."""
     made: dict[str, list[Run]] = {}
     for run in runs:
-        p, note = run.record.provenance, note_path(run.folder)
-        said = f". {note.read_text(encoding='utf-8').strip()}" if note.exists() else ""
+        p, note = run.record.provenance, _note(run)
+        said = note and f". {note}"
         how = (
             f"`{p['command']}`; commit {p['commit'] or 'unknown'}; {p['hardware']}; {p['date'][:10]}; "
             f"Python {p['python']}, torch {p['packages']['torch']}{said}"
@@ -196,9 +196,15 @@ def notes(runs: Sequence[Run]) -> list[str]:
     """What was noted of cells beside their records, each note once."""
     noted: dict[str, list[Run]] = {}
     for run in runs:
-        if (note := note_path(run.folder)).exists():
-            noted.setdefault(note.read_text(encoding="utf-8").strip(), []).append(run)
+        if note := _note(run):
+            noted.setdefault(note, []).append(run)
     return [f"{_cells(some)}: {note}" for note, some in noted.items()]
+
+
+def _note(run: Run) -> str:
+    """What was noted of a cell; empty where nothing was."""
+    path = note_path(run.folder)
+    return path.read_text(encoding="utf-8").strip() if path.exists() else ""
 
 
 def grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

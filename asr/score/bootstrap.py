@@ -161,12 +161,12 @@ def compare_bootstrap(
     )
     if not table[:, 1].sum():
         raise DataError("nothing to compare: the reference is empty")
-    deltas = np.concatenate([100.0 * d[:, 0] / np.maximum(d[:, 1], 1) for d in resample(table, draws, seed)])
     total = table.sum(axis=0)
     difference = float(100.0 * total[0] / total[1])
     units = int(np.count_nonzero(table[:, 1]))
     if units < 2:
         return PairedBootstrap(difference, None, None, 1.0, float(difference > 0))
+    deltas = np.concatenate([100.0 * d[:, 0] / np.maximum(d[:, 1], 1) for d in resample(table, draws, seed)])
     return paired(difference, widened(deltas, difference, units))
 
 

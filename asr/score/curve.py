@@ -388,10 +388,16 @@ def compare_curves(first: tuple[str, Curve], second: tuple[str, Curve], pairs: i
         return None
     lines = not (one.lawful and two.lawful)
     grid = np.geomspace(low, high, GRID)
-    tests = pairs * len(np.union1d(one.hours, two.hours)) if lines else pairs
-    likely = _leads(one, two, grid, lines, LEVEL)
-    sure = _leads(one, two, grid, lines, LEVEL / tests)
-    difference = one.between(grid, lines)[0] - two.between(grid, lines)[0]
+    difference, draws = _apart(one, two, grid, lines)
+    if lines:
+        budgets = np.union1d(one.hours, two.hours)
+        _, measured = _apart(one, two, budgets[(low <= budgets) & (budgets <= high)], lines)
+        likely, sure = (
+            np.where(np.isin(leads := _leads(draws, level), _leads(measured, level)), leads, 0)
+            for level in (LEVEL, LEVEL / (pairs * len(budgets)))
+        )
+    else:
+        likely, sure = (_leads(draws, level) for level in (LEVEL, LEVEL / pairs))
     where = np.flatnonzero(sure)
     crossings = []
     for before, after in itertools.pairwise(where):
@@ -401,6 +407,7 @@ def compare_curves(first: tuple[str, Curve], second: tuple[str, Curve], pairs: i
         stretch = likely[before : after + 1]
         end = before + int(np.flatnonzero(stretch == sure[before])[-1])
         start = before + int(np.flatnonzero(stretch == sure[after])[0])
+        # unless it changes its mind between them
         left, right = (end, start) if end < start else (int(before), int(after))
         lead = difference[left : right + 1] * sure[after]
         up = int(np.argmax(lead > 0))
@@ -413,16 +420,13 @@ def compare_curves(first: tuple[str, Curve], second: tuple[str, Curve], pairs: i
     return Comparison(float(low), float(high), tuple(crossings), leader, lines)
 
 
-def _leads(one: Curve, two: Curve, grid: np.ndarray, lines: bool, level: float) -> np.ndarray:
-    """(grid,) whose lead is sure at each place: 1 that of `two`, -1 that of `one`, 0 neither's."""
+def _apart(one: Curve, two: Curve, hours: np.ndarray, lines: bool) -> tuple[np.ndarray, np.ndarray]:
+    """(hours,) rate of one minus that of the other, and its (draws, hours) draws."""
+    (rate_a, draws_a), (rate_b, draws_b) = one.between(hours, lines), two.between(hours, lines)
+    return rate_a - rate_b, draws_a - draws_b
 
-    def at(hours: np.ndarray) -> np.ndarray:
-        difference = one.between(hours, lines)[1] - two.between(hours, lines)[1]
-        least, most = np.quantile(difference, [level / 2, 1 - level / 2], axis=0)
-        return np.where(least > 0, 1, np.where(most < 0, -1, 0))
 
-    leads = at(grid)
-    if lines:
-        budgets = np.union1d(one.hours, two.hours)
-        leads = np.where(np.isin(leads, at(budgets[(grid[0] <= budgets) & (budgets <= grid[-1])])), leads, 0)
-    return leads
+def _leads(draws: np.ndarray, level: float) -> np.ndarray:
+    """(hours,) whose lead is sure by draws (draws, hours) of a difference: 1 the second's, -1 the first's."""
+    least, most = np.quantile(draws, [level / 2, 1 - level / 2], axis=0)
+    return np.where(least > 0, 1, np.where(most < 0, -1, 0))

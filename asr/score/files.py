@@ -134,9 +134,11 @@ def _sniff(line: str) -> str:
         return "jsonl"
     if TRN_LINE.match(line):
         return "trn"
-    if _ctm_fields(line) and not (_stm_fields(line) and not _is_number(line.split()[-1])):
+    stm = _stm_fields(line) is not None
+    # the speaker of an stm may be a number; then its last word is none, as the confidence of a ctm is one
+    if _ctm_fields(line) and (not stm or _is_number(line.split()[-1])):
         return "ctm"
-    return "stm" if _stm_fields(line) else ""
+    return "stm" if stm else ""
 
 
 def _is_number(field: str) -> bool:
@@ -153,8 +155,7 @@ def _read_trn(path: Path, lines: list[tuple[int, str]]) -> Transcripts:
         match = TRN_LINE.match(line)
         if match is None:
             raise DataError("no (id) at the end of the line", path=path, line=n, fix=FIX)
-        if {"{", "}"} & set(match["text"].split()):
-            raise DataError("alternatives in { / } are not supported", path=path, line=n, fix="keep one")
+        _refuse_alternatives(match["text"], path, n)
         _add(found, match["id"], match["text"], path, n)
     found.speakers = _speakers(found.texts)
     return found
@@ -236,8 +237,7 @@ def _read_stm(path: Path, lines: list[tuple[int, str]]) -> Transcripts:
         if entry is None:
             raise DataError("not `id channel speaker start end words`", path=path, line=n, fix=FIX)
         channel, speaker, start, end, text = entry
-        if {"{", "}"} & set(text.split()):
-            raise DataError("alternatives in { / } are not supported", path=path, line=n, fix="keep one")
+        _refuse_alternatives(text, path, n)
         if not 0 <= start < end:
             raise DataError(f"begins at {start:g} s, ends at {end:g} s", path=path, line=n, fix="mend them")
         name = None if text.upper() == IGNORED else f"{channel[0]}-{channel[1]}-{start:.2f}-{end:.2f}"
@@ -269,6 +269,11 @@ def _stm_fields(line: str) -> tuple[Channel, str, float, float, str] | None:
     if words and words[0].startswith("<") and words[0].endswith(">"):  # labels: <o,f0,female>
         words = words[1:]
     return channel, speaker, start, end, " ".join(words)
+
+
+def _refuse_alternatives(text: str, path: Path, line: int) -> None:
+    if {"{", "}"} & set(text.split()):
+        raise DataError("alternatives in { / } are not supported", path=path, line=line, fix="keep one")
 
 
 def _add(found: Transcripts, name: str, text: str, path: Path, line: int) -> None:

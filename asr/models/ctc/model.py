@@ -30,7 +30,7 @@ from asr.models.ctc.targets import Targets
 from asr.models.networks.batches import Utterances
 from asr.models.networks.network import FRAME_SHIFT_S, Network
 from asr.models.networks.posteriors import posteriors
-from asr.models.networks.transfer import begin, digest
+from asr.models.networks.transfer import begin, weights_of
 from asr.progress import track
 from asr.text.lexicon import Lexicon, Pronunciation, Spoken
 from asr.text.units import Units
@@ -90,14 +90,14 @@ class Ctc:
         from asr.models.ctc import training
         from asr.models.ctc.surroundings import Surroundings, noise_files
         from asr.models.networks.fit import device_of
-        from asr.models.networks.resume import Resume, key_of
+        from asr.models.networks.resume import SUMMARY, Resume, key_of
 
         # what settings name must be there before any audio is read
         noises = noise_files(self.settings)
-        if not (workdir / "training.json").exists():
+        if not (workdir / SUMMARY).exists():
             device_of(self.settings, self.settings.processes)
         if self.settings.init_from is not None:
-            digest(self.settings.init_from)
+            weights_of(self.settings.init_from)
         self.settings = self.settings.for_hours(sum(cut.duration for cut in train) / 3600)
         tasks = [Targets(kind, self.targets.lexicon) for kind in self.settings.tasks]
         cache = workdir / "audio"

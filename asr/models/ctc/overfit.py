@@ -15,8 +15,7 @@ from asr.errors import AsrError
 from asr.models.ctc.model import Ctc
 from asr.models.ctc.settings import CtcSettings
 from asr.models.ctc.targets import Targets
-from asr.models.networks.batches import frames_needed
-from asr.models.networks.network import frames_of
+from asr.models.networks.batches import usable
 from asr.score import Result, score_texts
 from asr.text.lexicon import Lexicon
 
@@ -61,8 +60,8 @@ def overfit(settings: CtcSettings, lexicon: Lexicon, cuts: lhotse.CutSet, seed: 
     assert targets is not None  # it was made from a lexicon
     ordered = sorted(cuts, key=lambda c: (c.duration, c.id))
     from_middle = sorted(range(len(ordered)), key=lambda k: abs(2 * k - len(ordered) + 1))
-    usable = (ordered[k] for k in from_middle if _usable(ordered[k], targets, model.sample_rate))
-    some = lhotse.CutSet.from_cuts(itertools.islice(usable, UTTERANCES)).to_eager()
+    fit = (ordered[k] for k in from_middle if _is_usable(ordered[k], targets, model.sample_rate))
+    some = lhotse.CutSet.from_cuts(itertools.islice(fit, UTTERANCES)).to_eager()
     with tempfile.TemporaryDirectory() as folder:
         model.fit(some, some, Path(folder))
     waveforms = [load_cut(cut, model.sample_rate) for cut in some]
@@ -73,10 +72,10 @@ def overfit(settings: CtcSettings, lexicon: Lexicon, cuts: lhotse.CutSet, seed: 
     )
 
 
-def _usable(cut: Cut, targets: Targets, sample_rate: int) -> bool:
+def _is_usable(cut: Cut, targets: Targets, sample_rate: int) -> bool:
     """Whether a network can be trained on it."""
     try:
-        frames = frames_of(len(load_cut(cut, sample_rate)), sample_rate)
-        return frames_needed(targets.encode(cut)) <= frames
+        usable(cut, [targets.encode], sample_rate)
     except AsrError:
         return False
+    return True

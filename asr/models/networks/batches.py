@@ -110,6 +110,24 @@ class Take(NamedTuple):
     alone: bool = False
 
 
+def usable(
+    cut: Cut, encode: Sequence[Callable[[Cut], Sequence[int]]], sample_rate: int
+) -> tuple[np.ndarray, list[Sequence[int]], int]:
+    """Waveform (samples,) of a cut, its labels for each task and the frames that these need.
+
+    Raises
+    ------
+    AsrError
+        If it cannot be read, has no labels, or is too short for them.
+    """
+    labels = [task(cut) for task in encode]
+    waveform = load_cut(cut, sample_rate)
+    have, need = frames_of(len(waveform), sample_rate), max(map(frames_needed, labels))
+    if need > have:
+        raise AsrError(f"has {have} frames for labels that need {need}", utterance=cut.id)
+    return waveform, labels, need
+
+
 class Utterances(Dataset[Batch]):
     """Every utterance of a set as 16-bit audio in one memory-mapped file, with its labels.
 
@@ -152,11 +170,7 @@ class Utterances(Dataset[Batch]):
         with open(path, "wb") as f:
             for cut in track(list(cuts), f"reading {what}"):
                 try:
-                    labels = [task(cut) for task in encode]
-                    waveform = load_cut(cut, sample_rate)
-                    have, need = frames_of(len(waveform), sample_rate), max(map(frames_needed, labels))
-                    if need > have:
-                        raise AsrError(f"has {have} frames for labels that need {need}", utterance=cut.id)
+                    waveform, labels, need = usable(cut, encode, sample_rate)
                 except AsrError as e:
                     console.print(f"{what}: left out: {e}", markup=False, soft_wrap=True)
                     skipped += 1

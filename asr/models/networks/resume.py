@@ -15,6 +15,8 @@ from asr.models.networks.checkpoint import SafeCheckpointIO
 from asr.progress import console
 from asr.text.units import Units
 
+SUMMARY = "training.json"  # in the folder of a finished training
+
 
 def key_of(settings: Settings, units: Units, seed: int, *sets: Utterances) -> str:
     """Hash of all that a training depends on; of the audio, the lengths stand for the samples."""
@@ -45,7 +47,7 @@ class Resume:
 
     def __init__(self, workdir: Path, key: str) -> None:
         self.workdir, self.key = workdir, key
-        self.folder, self.summary = workdir / "checkpoints", workdir / "training.json"
+        self.folder, self.summary = workdir / "checkpoints", workdir / SUMMARY
         self.last, self.final = self.folder / "last.ckpt", self.folder / "final.ckpt"
         # a finished training goes on from nothing: damage to `last` must not stop it
         wanted = (self.final,) if self.finished else (self.last, self.final)

@@ -25,10 +25,15 @@ def digest(run: str | Path) -> str:
     ModelError
         If there are none.
     """
+    return content_hash(weights_of(run))
+
+
+def weights_of(run: str | Path) -> Path:
+    """The file of the weights of a run; ModelError if there is none."""
     path = system_folder(Path(run)) / "model.safetensors"
     if not path.exists():
         raise ModelError("no weights to begin from", path=path, fix="name a finished run")
-    return content_hash(path)
+    return path
 
 
 def begin(network: Network, units: Sequence[Units], run: str | None, key: str) -> tuple[list[str], str]:
