@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import soundfile
 
 from asr.data.audio import load_cut
 from asr.data.check import check_corpus
 from asr.data.corpora import preparer
 from asr.data.corpora.assemble import own_lexicon
-from asr.data.corpora.csv import _rows
+from asr.data.corpora.csv import _rows, read_table
+from asr.data.corpora.jsonl import read_manifest
 from asr.data.corpus import Corpus
-from asr.errors import DataError, LexiconError
+from asr.errors import AsrError, DataError, LexiconError
 from asr.text.lexicon import Lexicon
 
 Record = Callable[..., Path]
@@ -30,6 +34,14 @@ def every(corpus: Corpus) -> dict[str, tuple[str, str, str]]:
 
 def test_jsonl_of_nemo_with_offsets_and_one_bad_line_of_each_kind(tmp_path: Path, record: Record) -> None:
     long = record(tmp_path / "long.wav", 3.0)
+
+    def copied(row: dict[str, Any], split: str) -> dict[str, Any]:
+        """The row of another recording: one that is in two splits would be left out of train."""
+        sound = tmp_path / row["audio_filepath"]
+        other = record(tmp_path / f"{sound.stem}_{split}{sound.suffix}", soundfile.info(sound).duration)
+        whole = Path(row["audio_filepath"]).is_absolute()
+        return row | {"audio_filepath": str(other) if whole else other.name}
+
     good = [
         {
             "audio_filepath": "long.wav",
@@ -62,7 +74,9 @@ def test_jsonl_of_nemo_with_offsets_and_one_bad_line_of_each_kind(tmp_path: Path
         lines = bad if split == "train" else []
         path = tmp_path / f"{split}.jsonl"
         path.write_text(
-            "\n".join([*(json.dumps(g | {"id": f"{split}{i}"}) for i, g in enumerate(good)), *lines])
+            "\n".join(
+                [*(json.dumps(copied(g, split) | {"id": f"{split}{i}"}) for i, g in enumerate(good)), *lines]
+            )
         )
     corpus = preparer("jsonl").prepare(tmp_path, tmp_path / "out")
     assert every(corpus)["dev0"] == ("dev", "a", "HELLO WORLD") and every(corpus)["dev2"] == (
@@ -287,8 +301,9 @@ def test_ends_of_segments_and_names_from_paths(tmp_path: Path, record: Record) -
     for speaker in "abc":
         for n in (1, 2):
             record(tmp_path / f"in/{speaker}/wav/{n:03d}.wav")
-    rows = [f"{speaker}/wav/{n:03d}.wav,the cat,{speaker},," for speaker in "abc" for n in (1, 2)]
-    rows += ["a/wav/001.wav,the,a,0.25,0.75", "a/wav/001.wav,cat,a,0.5,0.5", "~nobody.wav,cat,a,,"]
+    rows = [f"{speaker}/wav/{n:03d}.wav,the cat,{speaker},," for speaker in "abc" for n in (1, 2)][1:]
+    rows += ["a/wav/001.wav,the,a,0.25,0.75", "a/wav/001.wav,the,a,0.75,", "a/wav/001.wav,cat,a,0.5,0.5"]
+    rows += ["~nobody.wav,cat,a,,", "b/wav/001.wav,the,b,,0.5"]
     (tmp_path / "in/all.csv").write_text("\n".join(["path,text,speaker,start,end", *rows]) + "\n")
     corpus = preparer("csv").prepare(tmp_path / "in/all.csv", tmp_path / "out")
     found = {c.id: (c.start, c.duration) for split in corpus.splits for c in corpus.cuts(split)}
@@ -296,7 +311,111 @@ def test_ends_of_segments_and_names_from_paths(tmp_path: Path, record: Record) -
     assert found["a-wav-001-0000250"] == (0.25, 0.5)
     problems = "\n".join(corpus.problems)
     assert "all.csv:9: ends at 0.5 s, before it starts" in problems and "~nobody.wav" in problems
-    assert len(corpus.problems) == 2
+    assert "all.csv:11: ends at 0.5 s, and no start is given" in problems
+    assert len(corpus.problems) == 3
+
+
+@pytest.mark.parametrize(
+    ("columns", "first", "second"),
+    [
+        ("start end", "0.5 1.25", "1.5 2"),
+        ("Begin End", "0.5 1.25", "1.5 2"),
+        ("begin_time end_time", "0.5 1.25", "1.5 2"),
+        ("onset offset", "0.5 1.25", "1.5 2"),
+        ("offset duration", "0.5 0.75", "1.5 0.5"),
+        ("tmin tmax", "0.5 1.25", "1.5 2"),
+        ("xmin xmax", "0.5 1.25", "1.5 2"),
+        ("from to", "0.5 1.25", "1.5 2"),
+        ("startTime endTime", "0.5 1.25", "1.5 2"),
+        ("start_ms end_ms", "500 1250", "1500 2000"),
+        ("Begin-Time-[ms] Duration-msec", "500 750", "1500 500"),
+        ("Begin-Time---ss.msec End-Time---ss.msec", "0.500 1.250", "1.500 2.000"),
+        ("Begin-Time---hh:mm:ss.ms t_end", "00:00:00.500 1.25", "0:01,5 2"),
+    ],
+)
+def test_times_by_any_name(tmp_path: Path, record: Record, columns: str, first: str, second: str) -> None:
+    """As tables of Praat, ELAN, Audacity, pandas and NeMo call them; JSON lines as well as tables."""
+    record(tmp_path / "a.wav", 3.0)
+    rows = [["path", "text", *columns.split()]]
+    rows += [["a.wav", word, *times.split()] for word, times in (("cat", first), ("dog", second))]
+    (tmp_path / "t.tsv").write_text("".join("\t".join(row).replace("-", " ") + "\n" for row in rows))
+    lines = (json.dumps(dict(zip(rows[0], row, strict=True))) + "\n" for row in rows[1:])
+    (tmp_path / "t.jsonl").write_text("".join(lines))
+    for reader, path in ((read_table, tmp_path / "t.tsv"), (read_manifest, tmp_path / "t.jsonl")):
+        problems: list[AsrError] = []
+        found = [(u.text, u.start, u.duration) for u in reader(path, problems)]
+        assert not problems
+        assert [x for u in found for x in u] == [
+            "cat",
+            0.5,
+            pytest.approx(0.75),
+            "dog",
+            1.5,
+            pytest.approx(0.5),
+        ]
+
+
+def test_columns_that_are_not_used_are_named(
+    tmp_path: Path, record: Record, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record(tmp_path / "a.wav")
+    (tmp_path / "t.csv").write_text("path,text,Anfang,\na.wav,cat,0.5,\n")
+    (tmp_path / "t.jsonl").write_text('{"audio": {"path": "a.wav"}, "text": "cat", "fin": 3}\n')
+    assert len(list(read_table(tmp_path / "t.csv", []))) == 1
+    assert "t.csv: not used: Anfang\n" in capsys.readouterr().err
+    assert [u.audio.name for u in read_manifest(tmp_path / "t.jsonl", [])] == ["a.wav"]
+    assert "t.jsonl: not used: fin\n" in capsys.readouterr().err
+
+
+def test_channels(tmp_path: Path) -> None:
+    """A telephone call has a speaker on either channel; without a channel both are heard."""
+    noise = np.random.default_rng(0).uniform(-0.3, 0.3, (16000, 2)).astype(np.float32)
+    soundfile.write(tmp_path / "call.wav", noise, 16000, subtype="FLOAT")
+    rows = ["path,text,channel,split", "call.wav,cat,A,train", "call.wav,dog,2,test", "call.wav,no,3,train"]
+    rows += ["call.wav,no,0,train"]
+    (tmp_path / "t.csv").write_text("\n".join(rows) + "\n")
+    corpus = preparer("csv").prepare(tmp_path / "t.csv", tmp_path / "out")
+    cuts = {split: next(iter(corpus.cuts(split))) for split in ("train", "test")}
+    assert [cut.supervisions[0].text for cut in cuts.values()] == ["CAT", "DOG"]
+    for channel, cut in enumerate(cuts.values()):
+        np.testing.assert_array_equal(load_cut(cut, 16000), noise[:, channel])
+    problems = "\n".join(corpus.problems)
+    assert "t.csv:4: utterance call-3: no channel 3 in call.wav, which has 2" in problems
+    assert "channel '0' is none" in problems and len(corpus.problems) == 2
+    (tmp_path / "t.csv").write_text("path,text,split\ncall.wav,cat,train\n")
+    corpus = preparer("csv").prepare(tmp_path / "t.csv", tmp_path / "out")
+    np.testing.assert_allclose(load_cut(next(iter(corpus.cuts("train"))), 16000), noise.mean(1), atol=1e-7)
+
+
+def test_sound_of_test_is_left_out_of_train(tmp_path: Path, record: Record) -> None:
+    """A copy of a recording, too; cuts that share their margins only are as they should be."""
+    long = record(tmp_path / "long.wav", 4.0)
+    (tmp_path / "copy.wav").write_bytes(long.read_bytes())
+    rows = ["path,text,id,split,start,end", "long.wav,cat,a,test,0,1", "copy.wav,cat,b,train,0.2,1.2"]
+    rows += ["long.wav,dog,c,train,0.9,2", "long.wav,dog,d,dev,1.8,3", "long.wav,yes,e,train,1.9,2.5"]
+    (tmp_path / "t.csv").write_text("\n".join(rows) + "\n")
+    corpus = preparer("csv").prepare(tmp_path / "t.csv", tmp_path / "out")
+    assert {name: split for name, (split, *_) in every(corpus).items()} == {
+        "a": "test",
+        "c": "train",
+        "d": "dev",
+    }
+    assert [p.split(": ", 1)[1] for p in corpus.problems] == [
+        f"utterance {a}: the same sound as {b}, which is in {split}; left out of train; "
+        "correct its times, or put both in one split"
+        for a, b, split in (("b", "a", "test"), ("e", "d", "dev"))
+    ]
+
+
+def test_names_of_files_that_are_one_are_told(tmp_path: Path, record: Record) -> None:
+    for name in ("a/b.wav", "a-b.wav", "c.flac", "c.wav", "my own.wav"):
+        record(tmp_path / "in" / name).with_suffix(".txt").write_text("cat")
+    corpus = preparer("folder").prepare(tmp_path / "in", tmp_path / "out")
+    assert set(every(corpus)) == {"a-b", "c", "my_own"}
+    assert [p.split(": ", 1)[1] for p in corpus.problems] == [
+        "its name is that of a/b.wav; rename one of them",
+        "c.txt is also the transcript of c.flac; remove one of them",
+    ]
 
 
 def test_kaldi_says_what_one_file_lacks(tmp_path: Path, record: Record) -> None:
@@ -313,19 +432,21 @@ def test_kaldi_says_what_one_file_lacks(tmp_path: Path, record: Record) -> None:
 
 
 def test_kaldi(tmp_path: Path, record: Record) -> None:
-    record(tmp_path / "egs/wav/r1.wav", 3.0, 8000)
-    record(tmp_path / "egs/wav/r2.wav")
     for split in ("train", "test"):
+        record(tmp_path / f"egs/wav/{split}/r1.wav", 3.0, 8000)
+        record(tmp_path / f"egs/wav/{split}/r2.wav")
         folder = tmp_path / "egs/data" / split
         folder.mkdir(parents=True)
-        (folder / "wav.scp").write_text("r1 wav/r1.wav\nr2 wav/r2.wav\nr3 sph2pipe x |\nr4 wav/gone.wav\n")
+        (folder / "wav.scp").write_text(
+            f"r1 wav/{split}/r1.wav\nr2 wav/{split}/r2.wav\nr3 sph2pipe x |\nr4 wav/gone.wav\n"
+        )
         (folder / "utt2spk").write_text(f"{split}1 ann\n{split}2 ann\n{split}3 bob\n")
         (folder / "text").write_text(
             f"{split}1 a cat\n{split}2 a dog\n{split}3 yes\n{split}4 no\n{split}5 no\n{split}6 no\n"
         )
         (folder / "segments").write_text(
             f"{split}1 r1 0.5 1.25\n{split}2 r1 1.5 2.75\n{split}3 r2 0 -1\n"
-            f"{split}4 r4 0 1\n{split}5 r1 1 0\nx r1 0 1\n"
+            f"{split}4 r4 0 1\n{split}5 r1 1 0\nx r1 0 1\ny r5 0 1\n"
         )
     corpus = preparer("kaldi").prepare(tmp_path / "egs/data", tmp_path / "out")
     found = every(corpus)
@@ -335,12 +456,12 @@ def test_kaldi(tmp_path: Path, record: Record) -> None:
     assert (cut.start, cut.duration, load_cut(cut, 8000).size) == (0.5, 0.75, 6000)
     text = "\n".join(corpus.problems)
     for message in ("wav.scp:3: utterance r3: a pipe", "wav.scp:4: utterance r4: no such file 'wav/gone.wav'",
-                    "segments:4: utterance train4: recording r4 is not in wav.scp",
+                    "segments:7: utterance y: recording r5 is not in wav.scp",
                     "segments:5: utterance train5: not `utterance",
                     "segments:6: utterance x: not in text",
                     "text:6: utterance train6: not in segments"):  # fmt: skip
         assert message in text
-    assert len(corpus.problems) == 12
+    assert len(corpus.problems) == 12  # and none for the segment of r4, whose fault is told
 
 
 def test_bad_audio_is_named_and_the_rest_prepared(tmp_path: Path, record: Record) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lhotse import AudioSource, CutSet, Recording, SupervisionSegment
-from lhotse.cut import Cut
+from lhotse.cut import Cut, MonoCut
 from lhotse.supervision import AlignmentItem
 from lhotse.utils import add_durations
 
@@ -19,6 +19,7 @@ from asr.data.audio import TOLERANCE_S, AudioFacts, inspect_audio
 from asr.data.corpora.splits import divided
 from asr.data.corpora.utterance import Utterance, numbered_lines
 from asr.data.corpus import SPLITS, Corpus
+from asr.data.overlap import Stretch, overlapping
 from asr.errors import AsrError, DataError, LexiconError
 from asr.files import content_hash
 from asr.progress import console, track
@@ -97,7 +98,7 @@ def assemble(
         raise DataError(f"no usable utterance in the {origin.name} corpus, {why}")
     by_split: dict[str, list[Cut]] = {split: [] for split in SPLITS}
     lm_text: list[str] = []
-    for u in divided(pronounced):
+    for u in _unshared(divided(pronounced), facts, problems):
         assert u.split is not None
         by_split.setdefault(u.split, []).append(_cut(u, facts[u.audio], origin.language))
         if u.split == "train":
@@ -238,6 +239,10 @@ def _audible(
             in_line = u.where[1] is not None  # of a table: where the path of the audio is to be corrected
             problems.append(u.error(f"{audio.path}: {audio.what}", audio.fix) if in_line else named)
             continue
+        if u.channel is not None and u.channel >= audio.channels:
+            what = f"no channel {u.channel + 1} in {u.audio.name}, which has {audio.channels}"
+            problems.append(u.error(what, "correct its channel"))
+            continue
         end = audio.seconds if u.duration is None else u.start + u.duration
         some = (min(end, audio.seconds) - u.start) * audio.sample_rate >= 1  # a sample at least
         if not (0 <= u.start and some) or end > audio.seconds + TOLERANCE_S:
@@ -269,6 +274,24 @@ def _pronounceable(
             yield u
 
 
+def _unshared(
+    utterances: Sequence[Utterance], facts: dict[Path, AudioFacts], problems: list[AsrError]
+) -> Iterable[Utterance]:
+    """Those whose sound is not in a split that comes first: in test, or in dev for those of train."""
+    stretches = (
+        Stretch(u.id, u.split or "", facts[u.audio].digest, u.start, u.start + (u.duration or 0), u.channel)
+        for u in utterances
+    )
+    shared = {a.name: b for a, b in overlapping(stretches) if a.split != b.split}
+    for u in utterances:
+        if u.id not in shared:
+            yield u
+            continue
+        other = shared[u.id]
+        what = f"the same sound as {other.name}, which is in {other.split}"
+        problems.append(u.error(what, f"left out of {u.split}; correct its times, or put both in one split"))
+
+
 def sentences_of(path: Path, language: str, problems: list[AsrError]) -> Iterable[tuple[int, str]]:
     """The lines of a text that hold words, normalised, with their numbers."""
     events: Counter[str] = Counter()
@@ -297,7 +320,7 @@ def sayable(
 
 
 def _cut(u: Utterance, facts: AudioFacts, language: str) -> Cut:
-    """The Lhotse cut of an utterance; a cut of several channels where its recording has several."""
+    """The Lhotse cut of an utterance; of all channels of its recording where it names none."""
     assert u.duration is not None
     whole = u.start == 0 and u.duration == facts.seconds
     channels = list(range(facts.channels))
@@ -316,6 +339,8 @@ def _cut(u: Utterance, facts: AudioFacts, language: str) -> Cut:
         if spans
     }
     cut = recording.to_cut()
+    if u.channel is not None:
+        cut = MonoCut(u.id, 0, recording.duration, u.channel, recording=recording)
     if not whole:
         end = min(facts.seconds, add_durations(u.start, u.duration, sampling_rate=facts.sample_rate))
         cut = cut.truncate(offset=u.start, duration=end - u.start)
@@ -326,7 +351,7 @@ def _cut(u: Utterance, facts: AudioFacts, language: str) -> Cut:
             recording_id=recording.id,
             start=0,
             duration=cut.duration,
-            channel=channels if facts.channels > 1 else 0,
+            channel=cut.channel,
             text=u.text,
             language=language,
             speaker=u.speaker,

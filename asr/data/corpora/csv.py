@@ -1,26 +1,24 @@
 """A CSV or TSV table with a header: a column for the audio and one for the text, speaker and split if known.
 
-The columns may have any of the names in `asr.data.corpora.rows.NAMES`; the separator (comma, semicolon, tab
-or bar) is found from the header. A folder holds one table, or train, dev and test tables.
+The columns may have any of the names that `asr.data.corpora.rows.field_of` knows, others are named and not
+used; the separator (comma, semicolon, tab or bar) is found from the header. A folder holds one table, or
+train, dev and test tables.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from asr.data.corpora.assemble import Origin, assemble, own_lexicon
 from asr.data.corpora.jsonl import tables
-from asr.data.corpora.rows import NAMES, utterance
+from asr.data.corpora.rows import LISTS, NAMES, field_of, tell_unused, utterance
 from asr.data.corpora.utterance import Utterance
 from asr.data.corpus import Corpus
 from asr.errors import AsrError, DataError
-
-KNOWN = frozenset(itertools.chain.from_iterable(NAMES.values()))
 
 
 def read_table(path: Path, problems: list[AsrError], split: str | None = None) -> Iterator[Utterance]:
@@ -42,11 +40,14 @@ def read_table(path: Path, problems: list[AsrError], split: str | None = None) -
     lines = list(io.StringIO(text, newline=""))
     table = _rows(lines, max(",;\t|", key=header.count))
     _, head = next(table, (1, []))
-    names = [name.strip().lower() for name in head] if isinstance(head, list) else []
+    names = [name.strip() for name in head] if isinstance(head, list) else []
+    known = {name: field_of(name) for name in names}
+    known |= dict.fromkeys(LISTS & known.keys())  # which a cell cannot hold
     for needed in ("audio", "text"):
-        if not set(NAMES[needed]) & set(names):
+        if needed not in (field[0] for field in known.values() if field):
             what = f"no column for the {needed}: the header has {', '.join(names) or 'nothing'}"
             raise DataError(what, path=path, line=1, fix=f"name it one of {', '.join(NAMES[needed])}")
+    tell_unused((name for name, field in known.items() if name and field is None), path)
     for line, cells in table:
         if isinstance(cells, _Fault):
             problems.append(DataError(cells.what, path=path, line=line, fix=cells.fix))
@@ -60,7 +61,7 @@ def read_table(path: Path, problems: list[AsrError], split: str | None = None) -
                 fix = "put texts with separators in quotes"
             problems.append(DataError(what, path=path, line=line, fix=fix))
             continue
-        row = {name: cell.strip() for name, cell in zip(names, cells, strict=True) if name in KNOWN}
+        row = {name: cell.strip() for name, cell in zip(names, cells, strict=True) if known[name]}
         try:
             yield utterance(row, path.parent, (path, line), split)
         except DataError as e:

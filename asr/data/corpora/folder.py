@@ -39,12 +39,20 @@ def read_folder(source: Path, problems: list[AsrError]) -> Iterator[Utterance]:
     for path in texts:
         if path.parent in folders and path.with_suffix("") not in known:
             problems.append(DataError("no recording beside it", path=path, fix="add it, or remove the text"))
+    called: dict[str, Path] = {}
     for audio in recordings:
         below = audio.relative_to(source).with_suffix("")
         parts = below.parts
         split = SPLIT_NAMES.get(parts[0].lower()) if len(parts) > 1 else None
         speakers = parts[1:-1] if split else parts[:-1]
         transcript = audio.with_suffix(".txt")
+        name = "-".join("_".join(part.split()) for part in parts)
+        if (other := called.setdefault(name, audio)) != audio:
+            what, fix = f"its name is that of {other.relative_to(source)}", "rename one of them"
+            if other.with_suffix("") == audio.with_suffix(""):
+                what, fix = f"{transcript.name} is also the transcript of {other.name}", "remove one of them"
+            problems.append(DataError(what, path=audio, fix=fix))
+            continue
         try:
             text = transcript.read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as e:
@@ -54,7 +62,7 @@ def read_folder(source: Path, problems: list[AsrError]) -> Iterator[Utterance]:
             problems.append(DataError(what, path=audio, fix=f"write its words to {transcript.name} in UTF-8"))
             continue
         yield Utterance(
-            id="-".join(parts),
+            id=name,
             audio=audio,
             text=text,
             speaker=speakers[0] if speakers else None,

@@ -1,7 +1,8 @@
 """JSON lines, one utterance a line: NeMo's manifests and those of our own data folders.
 
 ``audio_filepath`` (or ``audio``, ``path``) and ``text`` are needed; ``id``, ``speaker``, ``split``,
-``offset``, ``duration`` or ``end``, ``word_align`` and ``phones`` may stand beside them. A folder holds
+``channel``, ``offset``, ``duration`` or ``end``, ``word_align`` and ``phones`` may stand beside them, under
+any of the names that `asr.data.corpora.rows.field_of` knows; others are named and not used. A folder holds
 either ``train.jsonl``, ``dev.jsonl`` and ``test.jsonl`` (or .json, as NeMo calls them) or one file with
 everything; one file may also be given by itself. Relative paths start at the folder of the file.
 """
@@ -13,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from asr.data.corpora.assemble import Origin, assemble, own_lexicon
-from asr.data.corpora.rows import utterance
+from asr.data.corpora.rows import field_of, tell_unused, utterance
 from asr.data.corpora.utterance import SPLIT_NAMES, Utterance, numbered_lines
 from asr.data.corpus import Corpus
 from asr.errors import AsrError, DataError
@@ -21,6 +22,7 @@ from asr.errors import AsrError, DataError
 
 def read_manifest(path: Path, problems: list[AsrError], split: str | None = None) -> Iterator[Utterance]:
     """The utterances of a JSON lines file; each bad line becomes a problem."""
+    unused: dict[str, None] = {}
     for i, line in numbered_lines(path, problems):
         try:
             row = json.loads(line)
@@ -32,10 +34,12 @@ def read_manifest(path: Path, problems: list[AsrError], split: str | None = None
             what = f"a JSON {type(row).__name__}, not an object"
             problems.append(DataError(what, path=path, line=i, fix="write one JSON object a line"))
             continue
+        unused |= dict.fromkeys(key for key in row if field_of(key) is None)
         try:
             yield utterance(row, path.parent, (path, i), split)
         except DataError as e:
             problems.append(e)
+    tell_unused(unused, path)
 
 
 def tables(source: Path, suffixes: tuple[str, ...]) -> list[tuple[Path, str | None]]:

@@ -64,34 +64,33 @@ def read_folder(folder: Path, problems: list[AsrError], split: str | None = None
     segmented = (folder / "segments").exists()
     told = keyed_lines(folder / "segments", problems) if segmented else texts
     recordings: dict[str, Path] = {}
+    refused: set[str] = set()  # what lies in them or belongs to them is not told again
     for name, (line, audio) in keyed_lines(folder / "wav.scp", problems).items():
         if not segmented and name not in texts:
             bad("not in text", "wav.scp", line, name, "transcribe it or remove the line")
         elif audio.endswith("|"):
+            refused.add(name)
             bad("a pipe", "wav.scp", line, name, "write the files first (`wav-copy scp:wav.scp ...`)")
         elif found := _locate(audio, folder):
             recordings[name] = found
         else:
+            refused.add(name)
             bad(f"no such file {audio!r}", "wav.scp", line, name, "correct the path")
     segments = {}
     for name, (line, rest) in told.items():
         if not segmented:
-            segments[name] = (name, "0", "-1")
-            if name not in recordings:
+            if name in recordings:
+                segments[name] = (name, "0", "-1")
+            elif name not in refused:
                 bad("not in wav.scp", "text", line, name, "add its recording or remove the line")
-                del segments[name]
             continue
         fields = rest.split()
         if len(fields) != 3 or not _is_span(fields[1], fields[2]):
             bad("not `utterance recording start end`", "segments", line, name, "correct the line")
         elif fields[0] not in recordings:
-            bad(
-                f"recording {fields[0]} is not in wav.scp",
-                "segments",
-                line,
-                name,
-                "add it or remove the line",
-            )
+            if fields[0] not in refused:
+                what = f"recording {fields[0]} is not in wav.scp"
+                bad(what, "segments", line, name, "add it or remove the line")
         elif name not in texts:
             bad("not in text", "segments", line, name, "transcribe it or remove the line")
         else:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from asr.data.corpora.utterance import SPLIT_NAMES, Span, Utterance
 from asr.errors import DataError
+from asr.progress import console
 
 NAMES = {
     "id": ("id", "utt_id", "utterance_id", "utt", "key"),
@@ -23,23 +25,69 @@ NAMES = {
         "filename",
         "file_name",
         "wav",
+        "wav_path",
+        "wav_file",
     ),
     "text": ("text", "transcript", "transcription", "sentence"),
-    "speaker": ("speaker", "speaker_id", "spk", "spk_id", "client_id"),
+    "speaker": ("speaker", "speaker_id", "speaker_name", "spk", "spk_id", "client_id"),
     "split": ("split", "subset", "partition"),
-    "start": ("start", "offset", "start_s", "start_time"),
-    "end": ("end", "end_s", "end_time", "stop"),
-    "duration": ("duration", "duration_s", "seconds"),
+    "channel": ("channel",),
+    "start": ("start", "offset", "begin", "from", "onset", "xmin", "tmin"),
+    "end": ("end", "stop", "to", "xmax", "tmax"),
+    "duration": ("duration", "seconds"),
+    "word_align": ("word_align",),
+    "phones": ("phones",),
 }
 """What other tools call each field, the preferred name first."""
+LISTS = {"word_align", "phones"}
+
+_TIMED = re.compile(
+    r"(?:time_|t_)?(?P<name>start|offset|begin|onset|end|stop|duration|from|to)_?(?:time)?"
+    r"_?(?P<unit>(?:in_)?(?:s|secs?|seconds|ms|msecs?|milliseconds|ss_msec|hh_mm_ss_ms)|)"
+)
+_THOUSANDTHS = re.compile(r"(?<!ss_)(?:ms|msecs?|milliseconds)$")
+_CLOCK = re.compile(r"(?:(\d+):)?(\d{1,2}):(\d{1,2}(?:[.,]\d+)?)")
+_CHANNELS = {"1": 0, "2": 1, "a": 0, "b": 1, "left": 0, "right": 1}
 
 
-def field(row: Mapping[str, Any], name: str) -> Any:
-    """The value of a field under any of its names; None if it is absent or empty."""
-    for key in NAMES[name]:
-        if row.get(key) not in (None, ""):
-            return row[key]
+@cache
+def field_of(column: str) -> tuple[str, float] | None:
+    """Which field a column or key of some name is, and how many of its units are a second; None if none.
+
+    Capitals, blanks and hyphens make no difference, and times may name their unit: ``Begin Time [ms]``.
+    """
+    spelled = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", column.strip())
+    plain = re.sub(r"[\W_]+", "_", spelled.lower()).strip("_")
+    timed = _TIMED.fullmatch(plain)
+    known = timed["name"] if timed else plain
+    for name, names in NAMES.items():
+        if known in names:
+            units = 1000.0 if timed and _THOUSANDTHS.search(timed["unit"]) else 1.0
+            return name, units
     return None
+
+
+def fields(row: Mapping[str, Any]) -> dict[str, tuple[Any, float]]:
+    """The fields that a row has, whatever they are called, with their units a second; empty ones are not."""
+    found: dict[str, tuple[Any, float]] = {}
+    for column, value in row.items():
+        if value not in (None, "") and (known := field_of(column)) is not None:
+            name, units = known
+            if name == "start" and column.strip().lower() == "offset" and _has_onset(row):
+                name = "end"
+            found.setdefault(name, (value, units))
+    return found
+
+
+def _has_onset(row: Iterable[str]) -> bool:
+    return any(column.strip().lower() == "onset" for column in row)
+
+
+def tell_unused(columns: Iterable[str], path: Path) -> None:
+    """Say which columns or keys of a file are no field."""
+    if unused := list(columns):
+        shown = ", ".join(unused[:8]) + (", ..." if len(unused) > 8 else "")
+        console.print(f"asr: {path}: not used: {shown}", markup=False, soft_wrap=True)
 
 
 def utterance(
@@ -57,18 +105,24 @@ def utterance(
     def bad(what: str, fix: str) -> DataError:
         return DataError(what, path=path, line=line, utterance=name or None, fix=fix)
 
-    name = str(field(row, "id") or "")
-    audio, text = field(row, "audio"), field(row, "text")
+    known = fields(row)
+    given = {key: value for key, (value, _) in known.items()}
+    name = str(given.get("id", ""))
+    audio, text = given.get("audio"), given.get("text")
+    if isinstance(audio, dict):  # as Hugging Face's datasets have it
+        audio = audio.get("path")
     if not isinstance(audio, str) or not Path(audio).name:
         raise bad("no path of the audio", f"give it as {NAMES['audio'][0]!r}")
     if not isinstance(text, str):
         raise bad("no text", f"give it as {NAMES['text'][0]!r}")
-    start, end, duration = (_seconds(row, key, bad) for key in ("start", "end", "duration"))
+    start, end, duration = (_seconds(known, key, bad) for key in ("start", "end", "duration"))
     if end is not None:
-        start, duration = start or 0.0, end - (start or 0.0)
+        if start is None:
+            raise bad(f"ends at {end:g} s, and no start is given", f"give it as {NAMES['start'][0]!r}")
+        duration = end - start
         if duration <= 0:
             raise bad(f"ends at {end:g} s, before it starts", "write both in seconds from the file's start")
-    split = str(field(row, "split") or split or "") or None
+    split = str(given.get("split") or split or "") or None
     if split is not None and split.lower() not in SPLIT_NAMES:
         raise bad(f"unknown split {split!r}", "write train, dev or test")
     if not name:
@@ -80,8 +134,10 @@ def utterance(
             # as many as tell SPEAKER/wav/001 from another speaker's
             below = Path(*below.parts[-3:])
         name = "-".join(part for part in below.parts if part not in ("/", ".", ".."))
+        name = "_".join(name.split())  # an id with blanks fits no trn and no ctm
         name += f"-{round(start * 1000):07d}" if start is not None else ""
-    speaker = field(row, "speaker")
+        name += f"-{given['channel']}" if "channel" in given else ""
+    speaker = given.get("speaker")
     return Utterance(
         id=name,
         audio=base / _at_home(audio),
@@ -90,8 +146,9 @@ def utterance(
         split=None if split is None else SPLIT_NAMES[split.lower()],
         start=start or 0.0,
         duration=duration,
-        words=_word_times(row, bad),
-        phones=_phones(row, bad),
+        channel=_channel(given, bad),
+        words=_word_times(given, bad),
+        phones=_phones(given, bad),
         where=where,
     )
 
@@ -104,22 +161,43 @@ def _at_home(audio: str) -> Path:
         return Path(audio)
 
 
-def _seconds(row: Mapping[str, Any], key: str, bad: Callable[[str, str], DataError]) -> float | None:
-    value = field(row, key)
+def _seconds(
+    known: Mapping[str, tuple[Any, float]], key: str, bad: Callable[[str, str], DataError]
+) -> float | None:
+    if key not in known:
+        return None
+    value, units = known[key]
+    clock = _CLOCK.fullmatch(value.strip()) if isinstance(value, str) else None
     try:
-        seconds = None if value is None else float(value)
+        if clock:
+            hours, minutes, rest = clock.groups()
+            seconds = 3600 * int(hours or 0) + 60 * int(minutes) + float(rest.replace(",", "."))
+        else:
+            seconds = float(value) / units
     except (TypeError, ValueError):
         seconds = math.nan
-    if seconds is not None and not 0 <= seconds < math.inf:
+    if not 0 <= seconds < math.inf:
         raise bad(f"{key} {value!r} is no number of seconds", "write seconds, as in 1.25")
     return seconds
+
+
+def _channel(row: Mapping[str, Any], bad: Callable[[str, str], DataError]) -> int | None:
+    """Which channel of the recording is meant, from 0; None where none is named."""
+    if "channel" not in row:
+        return None
+    value = str(row["channel"]).strip().lower()
+    if value in _CHANNELS:
+        return _CHANNELS[value]
+    if not value.isdecimal() or int(value) < 1:
+        raise bad(f"channel {row['channel']!r} is none", "count them from 1, or call two A and B")
+    return int(value) - 1
 
 
 def _word_times(row: Mapping[str, Any], bad: Callable[[str, str], DataError]) -> tuple[Span, ...]:
     """``word_align``: [word, start_s, end_s] triples; silences are left out."""
     try:
         spans = [
-            (str(w), float(start), float(end) - float(start)) for w, start, end in row.get("word_align") or ()
+            (str(w), float(start), float(end) - float(start)) for w, start, end in row.get("word_align", ())
         ]
     except (TypeError, ValueError) as e:
         raise bad("word_align is no list of [word, start, end]", "correct or remove it") from e

@@ -37,6 +37,8 @@ class Utterance:
         None where the corpus does not tell.
     start, duration
         Seconds in the recording; a duration of None reaches to its end.
+    channel
+        Of the recording, from 0; None for the average of all.
     words, phone_times
         Time-aligned words and phonemes, if any.
     phones
@@ -52,6 +54,7 @@ class Utterance:
     split: str | None = None
     start: float = 0.0
     duration: float | None = None
+    channel: int | None = None
     words: tuple[Span, ...] = ()
     phone_times: tuple[Span, ...] = ()
     phones: tuple[str, ...] = ()
