@@ -179,6 +179,12 @@ def _check_settings(path: Path) -> Findings:
             bench = load_bench(path)
             for cell in bench.cells(Path()):
                 cell.settings()
+            for corpus in bench.corpora:
+                try:
+                    corpus.check()
+                except AsrError as e:
+                    found.problems.append(e)
+            found.facts["corpora"] = ", ".join(c.name for c in bench.corpora) or "none, give --data DIR"
             found.facts["bench of"] = ", ".join(bench.recipes)
         elif "recipe" in keys:
             found.facts["recipe"] = recipe_settings(str(path)).recipe

@@ -47,6 +47,9 @@ def main() -> None:
     debug = "--debug" in arguments
     if debug:
         arguments.remove("--debug")
+    if "" in arguments:  # which a Path would take for the current folder
+        _complain("an empty argument; a variable of the shell may be unset")
+        sys.exit(2)
     named = [name for name in COMMANDS if name in arguments[:1]]
     # threads of an LSTM meet at a barrier every few microseconds, so they spin that long before they sleep;
     # longer, and those that wait take the cores of those that work

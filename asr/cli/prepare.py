@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
+    from lhotse.cut import Cut
+
     from asr.data.corpus import Corpus
 
 from asr.data.corpora import PREPARERS
@@ -52,6 +54,7 @@ def prepare(
     """
     from asr.data.corpora import preparer
     from asr.data.corpus import SPLITS
+    from asr.data.doubts import doubts
     from asr.errors import DataError, UsageError
     from asr.progress import console
 
@@ -92,7 +95,11 @@ def prepare(
     if len(corpus.problems) > SHOWN:
         rest = f"... and {len(corpus.problems) - SHOWN} more problems, all in {corpus.folder / 'corpus.json'}"
         console.print(rest, style="yellow", soft_wrap=True, markup=False)
-    typer.echo(json.dumps(_summary(corpus), indent=2, ensure_ascii=False) if as_json else _table(corpus))
+    cuts = {split: list(corpus.cuts(split)) for split in corpus.splits}
+    summary = _summary(corpus)
+    typer.echo(json.dumps(summary, indent=2, ensure_ascii=False) if as_json else _table(corpus, cuts))
+    for doubt in doubts(corpus, cuts):
+        console.print(f"asr: {doubt}", style="yellow", soft_wrap=True, markup=False)
     if absent := [split for split in SPLITS if split not in corpus.splits]:
         few = f"asr: too few utterances for {' and '.join(absent)}, and a recipe needs train, dev and test"
         console.print(few, style="yellow", soft_wrap=True, markup=False)
@@ -138,23 +145,27 @@ def _oov(corpus: Corpus) -> list[tuple[str, int]]:
     return [(word, int(count)) for word, count in rows]
 
 
-def _voices(corpus: Corpus) -> list[str]:
+def _voices(cuts: Mapping[str, Sequence[Cut]]) -> list[str]:
     """Whether dev and test hold voices that training has heard: error rates are then lower than of others."""
-    if "train" not in corpus.splits:
+    if "train" not in cuts:
         return []
-    known, lines = corpus.speakers("train"), []
-    for split in (s for s in corpus.splits if s != "train"):
-        others = corpus.speakers(split)
+    speakers = {split: [cut.supervisions[0].speaker for cut in some] for split, some in cuts.items()}
+    known, lines = set(filter(None, speakers["train"])), []
+    for split in (s for s in cuts if s != "train"):
+        others = set(filter(None, speakers[split]))
         shared = len(others & known)
         said = "none" if not shared else "all" if shared == len(others) else f"{shared} of {len(others)}"
-        if known and others:
-            lines.append(f"{said} of {split}'s speakers also speak in train")
-        else:
+        if not known or not others:
             lines.append(f"{split} may hold voices of train: no speakers are named")
+            continue
+        both = [*speakers["train"], *speakers[split]]
+        unnamed = sum(not speaker for speaker in both)
+        but = f", but {unnamed:,} of their {len(both):,} utterances name none" if unnamed else ""
+        lines.append(f"{said} of {split}'s speakers also speak in train{but}")
     return lines
 
 
-def _table(corpus: Corpus) -> str:
+def _table(corpus: Corpus, cuts: Mapping[str, Sequence[Cut]]) -> str:
     rows: list[tuple[str, ...]] = [("split", "utterances", "speakers", "hours", "words", "OOV words")]
     for split, n in corpus.splits.items():
         counts = (n["utterances"], n["speakers"], n["hours"], n["words"], n["oov"])
@@ -172,7 +183,7 @@ def _table(corpus: Corpus) -> str:
         if len(oov) > 1:
             what = f"{len(oov)} words are in no lexicon, their pronunciations are guesses"
         lines.append(f"{what}: {some}{more}")
-    lines += _voices(corpus)
+    lines += _voices(cuts)
     if corpus.lm_path is not None:
         lines.append(f"language model of its own: {corpus.lm_path.name}")
     if corpus.problems:

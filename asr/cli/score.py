@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from asr.score import Result
 
 
+LONGEST_PHONEME = 3  # characters, on average
+
+
 def score(
     ref: Annotated[Path, typer.Argument(help="References: trn, jsonl, ctm, stm or Kaldi's text.")],
     hyp: Annotated[Path, typer.Argument(help="Hypotheses; of stm references a ctm.")],
@@ -69,6 +72,9 @@ def score(
         _print_table(result)
     if unit == "word" and not normalize and _differs_in_case(texts, result.scores.errors):
         console.print("asr: most errors are of letter case alone; try --normalize", style="yellow")
+    said = [token for text in texts[0].values() for token in text.split()]
+    if unit == "phoneme" and sum(map(len, said)) > LONGEST_PHONEME * len(said):
+        console.print("asr: these look like words, not phonemes; leave out -u phoneme", style="yellow")
     for i in result.missing:
         _name(hyp, i, "no hypothesis, counted as deleted")
     for i in result.unknown:

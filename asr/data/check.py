@@ -18,8 +18,10 @@ from asr.data.corpora.assemble import ENGLISH, look_at, usable
 from asr.data.corpora.csv import read_table
 from asr.data.corpora.jsonl import read_manifest
 from asr.data.corpus import Corpus
+from asr.data.doubts import doubts, same_sound
 from asr.errors import AsrError, AudioError, DataError, LexiconError
 from asr.text.lexicon import Lexicon
+from asr.text.lexicon import doubts as lexicon_doubts
 from asr.text.ngram import NGram
 from asr.text.normalize import base_language, unknown_characters
 
@@ -76,6 +78,7 @@ def check_corpus(folder: Path) -> Findings:
                 found.warnings.append(_error(cut, corpus, split, f"very {length}: {cut.duration:.2f} s"))
     _check_sound(cuts, corpus, found)
     _check_speakers(cuts, corpus, found)
+    found.warnings.extend(doubts(corpus, cuts))
     if corpus.lm_path is not None:
         _check_lm(corpus.lm_path, found)
     hours = sum(cut.duration for some in cuts.values() for cut in some) / 3600
@@ -126,10 +129,7 @@ def check_lexicon(path: Path, language: str = "en") -> Findings:
         found.problems.append(e)
         return found
     uses = Counter(phone for some in lexicon.entries.values() for one in some for phone in one)
-    rare = sorted(phone for phone, n in uses.items() if n == 1)
-    if rare and len(lexicon) >= 100:
-        what = f"phonemes that occur once: {' '.join(rare)}"
-        found.warnings.append(LexiconError(what, path=path, fix="look whether they are slips"))
+    found.warnings.extend(lexicon_doubts(lexicon, path, language))
     found.facts |= {
         "words": f"{len(lexicon):,}",
         "pronunciations": f"{sum(map(len, lexicon.entries.values())):,}",
@@ -270,6 +270,12 @@ def _check_sound(cuts: dict[str, list[Cut]], corpus: Corpus, found: Findings) ->
             error = AudioError(f"the same sound in {len(paths)} files, {where}: {names}", path=corpus.folder)
             # a recording that is in train and test makes the test worthless; twice in train does no harm
             (found.problems if len(splits) > 1 else found.warnings).append(error)
+    for a, b in same_sound(cuts):
+        if a.split != b.split:
+            what = f"the same stretch of {a.sound} as {b.name}, which is in {b.split}"
+            found.problems.append(
+                DataError(what, path=corpus.cuts_path(a.split), utterance=a.name, fix="leave it out")
+            )
 
 
 def _silence(facts: AudioFacts, path: Path, utterance: str | None) -> AudioError | None:
@@ -290,6 +296,8 @@ def _check_speakers(cuts: dict[str, list[Cut]], corpus: Corpus, found: Findings)
         who = "no speakers of train are named"
     elif held_out and not held_out & named:
         who = "only speakers of train are named"
+    if who is None and (unnamed := sum(not _speaker(cut) for some in cuts.values() for cut in some)):
+        who = f"{unnamed:,} utterances have no speaker"
     if who:
         what = f"{who}: dev and test may hold voices of train"
         found.warnings.append(DataError(what, path=corpus.folder, fix="name them, if you know them"))

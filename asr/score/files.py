@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -191,7 +192,7 @@ def _read_jsonl(path: Path, lines: list[tuple[int, str]]) -> Transcripts:
         if isinstance(entry.get("speaker"), str | int):
             found.speakers[str(entry["id"])] = str(entry["speaker"])
         if isinstance(entry.get("reference"), str):
-            found.references[str(entry["id"])] = entry["reference"]
+            found.references[str(entry["id"])] = unicodedata.normalize("NFC", entry["reference"])
     return found
 
 
@@ -279,7 +280,8 @@ def _refuse_alternatives(text: str, path: Path, line: int) -> None:
 def _add(found: Transcripts, name: str, text: str, path: Path, line: int) -> None:
     if name in found.texts:
         raise DataError("appears twice", path=path, line=line, utterance=name, fix="keep one")
-    found.texts[name] = text
+    # an accent may be encoded in two ways, which are one to the reader
+    found.texts[name] = unicodedata.normalize("NFC", text)
 
 
 READERS = {"trn": _read_trn, "jsonl": _read_jsonl, "ctm": _read_ctm, "stm": _read_stm, "text": _read_text}

@@ -14,12 +14,13 @@ from asr.errors import DataError, LexiconError
 from asr.espeak import phonemes
 from asr.progress import track
 from asr.text.lexicon import Lexicon, Pronunciation
-from asr.text.normalize import base_language, lowercase
+from asr.text.normalize import base_language, language_tag, lowercase
 
 LONGEST = 2  # most units that one espeak phoneme may stand for
 SHARED = 30  # fewest words from which a mapping is learned
 TEACHERS = 10_000  # most words from which it is learned; more take longer and gain little
 SEEN = 3  # how often a context must have occurred to be trusted
+_MARKS = str.maketrans("", "", "ˈˌː")  # stress and length
 _VOICES = {"en": "en-us", "en-gb": "en", "nn": "nb", "no": "nb", "zh": "cmn", "zh-hk": "yue"}
 _SWITCH = re.compile(r"\([\w-]+\)")  # espeak marks a change of language so
 
@@ -68,8 +69,8 @@ def pronounce_unknown(
     Parameters
     ----------
     words
-        Normalised words. Those in a script that the teacher lacks are left out of the answer: espeak-ng would
-        say "Chinese letter" for them.
+        Normalised words. Left out of the answer are those in a script that the teacher lacks, for which
+        espeak-ng would say "Chinese letter", and those with a phoneme that no word of the teacher has.
     teacher
         Words in the units wanted, from which the mapping of espeak-ng's phonemes is learned.
     language
@@ -85,7 +86,8 @@ def pronounce_unknown(
     if len(teacher) < SHARED:
         some = ", ".join(words[:5]) + (f" and {len(words) - 5} more" if len(words) > 5 else "")
         raise LexiconError(
-            f"no pronunciation for {some}, and the lexicon's {len(teacher)} words are too few to guess from",
+            f"no pronunciation for {some}, and the lexicon's {len(teacher)} words are too few to guess from "
+            f"({SHARED} are needed)",
             fix="add the missing words to the lexicon",
         )
     known = sorted(teacher.entries)
@@ -109,7 +111,7 @@ def spoken(words: Sequence[str], language: str) -> list[str]:
     LexiconError
         If espeak-ng does not speak the language.
     """
-    code = language.lower().replace("_", "-")
+    code = language_tag(language)
     base = base_language(language)
     for voice in dict.fromkeys((_VOICES.get(code, code), _VOICES.get(base, base))):
         try:
@@ -147,6 +149,7 @@ class Mapping:
         for _ in track(range(rounds), "learning espeak-ng's phonemes", total=rounds):
             costs = _costs(pairs, chunks)
             chunks = [_align(*pair, costs) for pair in pairs]
+        self._units = frozenset(phone for _, target in pairs for phone in target)
         counts: defaultdict[Pronunciation, Counter[Pronunciation]] = defaultdict(Counter)
         for (source, _), aligned in zip(pairs, chunks, strict=True):
             for contexts, chunk in zip(_contexts(source), aligned, strict=True):
@@ -159,12 +162,30 @@ class Mapping:
         }
 
     def __call__(self, source: Pronunciation) -> Pronunciation:
-        """The word in target phonemes; a source phoneme that was never seen leaves none."""
-        return tuple(
-            phone
-            for contexts in _contexts(source)
-            for phone in next((self._best[c] for c in contexts if c in self._best), ())
-        )
+        """The word in target phonemes; none at all where one of the source was never seen.
+
+        A phoneme that was not seen with its stress or length is taken for that without, or for the target's
+        of the same name.
+        """
+        whole: list[str] = []
+        for contexts in _contexts(source):
+            chunk = self._chunk(contexts)
+            if chunk is None:
+                return ()
+            whole += chunk
+        return tuple(whole)
+
+    def _chunk(self, contexts: Sequence[Pronunciation]) -> Pronunciation | None:
+        """What a phoneme becomes in the first of its contexts that was seen, or None."""
+        for context in contexts:
+            if context in self._best:
+                return self._best[context]
+        phone = contexts[-1][1]
+        bare = phone.translate(_MARKS)
+        for other in (bare, "ˈ" + bare, "ˌ" + bare, bare + "ː", "ˈ" + bare + "ː"):
+            if ("", other, "") in self._best:
+                return self._best["", other, ""]
+        return (bare,) if bare in self._units else None
 
 
 def _contexts(source: Pronunciation) -> list[list[Pronunciation]]:

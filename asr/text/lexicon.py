@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import re
+import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from asr.errors import LexiconError
 from asr.files import write_text
-from asr.text.normalize import uppercase
+from asr.text.normalize import normalize, uppercase
 from asr.text.units import BLANK, WORD_END
 
 Pronunciation = tuple[str, ...]
@@ -20,6 +21,7 @@ _VARIANT = re.compile(r"\(\d+\)$")
 _PROBABILITY = re.compile(r"(0?\.\d+|[01](\.0*)?|\d(\.\d+)?[eE]-\d+)$")
 _NUMBER = re.compile(r"(\d*\.\d+|\d(\.\d+)?[eE][-+]?\d+)$")  # of a kind that no phoneme is
 _OWN = ("SIL", BLANK)  # units of the models beside the phonemes
+_COMMENT = ("#", ";", "//")
 _STRESS = re.compile(r"(?<=[A-Z])[0-2](?!\S)")
 
 
@@ -72,20 +74,22 @@ class Lexicon:
     def load(cls, path: str | Path, language: str = "en") -> Lexicon:
         """Read ``WORD P1 P2 ...``, one pronunciation a line, separated by blanks or tabs.
 
-        Also understood: variants as ``WORD(2)`` or repeated lines, comments (lines of ``;;;``, and what
-        follows a ``#``), and Kaldi's lexiconp.txt, where every line has a probability after the word. Words
-        are upper-cased as `normalize` does; non-words of other toolkits (``<unk>``, ``!SIL``, ``[noise]``)
-        are left out.
+        Also understood: variants as ``WORD(2)`` or repeated lines, comments (what follows ``#``, ``;`` or
+        ``//``), Kaldi's lexiconp.txt, where every line has a probability after the word, slashes or brackets
+        around a pronunciation, and ``.`` between its syllables. Words are upper-cased as `normalize` does;
+        non-words of other toolkits (``<unk>``, ``!SIL``, ``[noise]``) are left out.
 
         Raises
         ------
         LexiconError
             If the file cannot be read, a word has no pronunciation, or none of the probabilities that others
-            have, or a phoneme has the name of the unit for silence or blank; with file and line.
+            have, a comma or a blank stands in a word (before a tab), or a phoneme is a mere sign or has the
+            name of the unit for silence or blank; with file and line.
         """
         path = Path(path)
         try:
-            lines = path.read_text(encoding="utf-8-sig").split("\n")
+            # else two ways to encode an accent would be two phonemes
+            lines = unicodedata.normalize("NFC", path.read_text(encoding="utf-8-sig")).split("\n")
         except UnicodeDecodeError as e:
             line = path.read_bytes()[: e.start].count(b"\n") + 1
             raise LexiconError("not UTF-8", path=path, line=line, fix="convert the file to UTF-8") from e
@@ -103,7 +107,10 @@ class Lexicon:
             raise LexiconError(what, path=path, line=odd, fix="give every line one, or none")
         entries: dict[str, dict[Pronunciation, float]] = {}
         for i, (word, *rest) in rows:
-            phones = tuple(rest[1:] if weighted else rest)
+            if fault := _fault(lines[i - 1], word, rest):
+                what, fix = fault
+                raise LexiconError(what, path=path, line=i, fix=fix)
+            phones = _bare(rest[1:] if weighted else rest)
             if not phones:
                 raise LexiconError(
                     f"word {word!r} has no pronunciation",
@@ -233,10 +240,50 @@ def strip_stress(phones: Iterable[str]) -> Pronunciation:
 
 def _fields(line: str) -> list[str]:
     """The fields of a lexicon line without its comment; none for a blank or a comment line."""
-    fields = line.split()
-    if line.startswith((";;;", "#")):
-        return []
-    return list(itertools.takewhile(lambda field: not field.startswith("#"), fields))
+    return list(itertools.takewhile(lambda field: not field.startswith(_COMMENT), line.split()))
+
+
+def _fault(line: str, word: str, rest: Sequence[str]) -> tuple[str, str] | None:
+    """What is wrong with the form of a line, and what to do about it."""
+    before_tab = line.split("\t")[0].split() if "\t" in line.strip() else []
+    if len(before_tab) > 1:
+        return f"a blank within the word {' '.join(before_tab)!r}", "write an entry for each of its words"
+    if "," in word:
+        return f"a comma in the word {word!r}", "write a tab between word and phonemes, blanks between these"
+    if sign := next((field for field in rest if field in ",/[]" or field.endswith(",")), None):
+        return f"{sign!r} as a phoneme of {word!r}", "write one pronunciation a line, phonemes alone"
+    return None
+
+
+def _bare(fields: Sequence[str]) -> Pronunciation:
+    """Phonemes without the slashes or brackets around them, and without the ends of syllables."""
+    text = " ".join(fields)
+    if len(text) > 1 and (text[0], text[-1]) in (("/", "/"), ("[", "]")):
+        text = text[1:-1]
+    return tuple(phone for phone in text.split() if phone != ".")
+
+
+def doubts(lexicon: Lexicon, path: Path, language: str) -> list[LexiconError]:
+    """What is not as lexicons are, without being wrong."""
+    found = []
+    forms = {word: normalize(word, language) for word in lexicon.entries}
+    if unused := [f"{word} ({form})" for word, form in forms.items() if form not in ("", word)]:
+        shown = ", ".join(unused[:5]) + (", ..." if len(unused) > 5 else "")
+        are = "1 entry is" if len(unused) == 1 else f"{len(unused)} entries are"
+        what = f"{are} spelled otherwise in a text and never used: {shown}"
+        found.append(LexiconError(what, path=path, fix="write an entry for each of the words"))
+    words = [(word, phones) for word, some in lexicon.entries.items() for phones in some]
+    # units of whole words look the same, but are rare
+    if len(words) >= 5 and all(len(phones) == 1 for _, phones in words):
+        what = f"one phoneme for each word, as {words[0][1][0]} for {words[0][0]}"
+        found.append(LexiconError(what, path=path, fix="write blanks between the phonemes"))
+        return found
+    uses = Counter(phone for _, phones in words for phone in phones)
+    rare = sorted(phone for phone, n in uses.items() if n == 1)
+    if rare and len(lexicon) >= 100:
+        what = f"phonemes that occur once: {' '.join(rare)}"
+        found.append(LexiconError(what, path=path, fix="look whether they are slips"))
+    return found
 
 
 def _is_spoken(word: str) -> bool:

@@ -7,16 +7,24 @@ import unicodedata
 from collections.abc import Iterable
 from functools import cache
 
+import langcodes
+
 from asr.text.numbers import spell_numbers
 
 # Before NFKC, which would turn the acute accent into a space and a combining mark.
-_APOSTROPHES = str.maketrans(dict.fromkeys("’‘‛ʼ`´′＇", "'"))
+_APOSTROPHES = str.maketrans(dict.fromkeys("’‘‛`´′＇", "'"))
+_LETTER = "\N{MODIFIER LETTER APOSTROPHE}"  # of a glottal stop or an ejective, but some write it for `'`
+_ELIDING = frozenset(
+    "af be br ca co cy da de el en es eu fr ga gd gl it lb mt nb nl nn no oc pt ru sq sv tr uk uz".split()
+)
 _TURKISH = str.maketrans({"i": "İ", "ı": "I"})
 _TURKISH_LOWER = str.maketrans({"İ": "i", "I": "ı"})
 # Which picture or shape of the character before them is meant, as in emoji.
 _VARIATION = frozenset(
     map(chr, (0x34F, *range(0x180B, 0x1810), *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)))
 )
+# Tones and length as letters write them; to Unicode they are symbols.
+_TONES = frozenset(map(chr, (*range(0x2E5, 0x2EA), *range(0xA700, 0xA717), 0xA789, 0xA78A)))
 # NFKC would glue them to the number before them.
 _RAISED = re.compile(r"(?<=\d)(?=[²³¹⁰⁴-⁹₀-₉¼-¾⅐-⅟↉①-⑳])")
 _FRACTIONS = {"½": "A HALF", "¼": "A QUARTER", "¾": "THREE QUARTERS", "⅓": "A THIRD", "⅔": "TWO THIRDS"}
@@ -29,18 +37,19 @@ _OUTSIDE_ASCII = re.compile(r"[^A-Z0-9']+")
 def normalize(text: str, language: str = "en") -> str:
     """Upper-cased words separated by one space; applying it twice changes nothing.
 
-    NFKC; typographic apostrophes become ``'`` and stay only between two letters; format characters (soft
-    hyphen, joiners, byte order mark, variation selectors) vanish; letters and digits of any script stay with
-    their marks; everything else, hyphens included, separates words. English numerals are spelled out (see
-    `spell_numbers`), common fractions (½) as such; in other languages they stay, so that the OOV report
-    shows them instead of the text silently losing them.
+    NFKC; typographic apostrophes become ``'`` and stay only between two letters, but U+02BC, the letter of
+    glottal stops and ejectives, stays where a language has no apostrophe to be taken for; format characters
+    (soft hyphen, joiners, byte order mark, variation selectors) vanish; letters and digits of any script stay
+    with their marks, and tone letters; everything else, hyphens included, separates words. English numerals
+    are spelled out (see `spell_numbers`), common fractions (½) as such; in other languages they stay, so that
+    the OOV report shows them instead of the text silently losing them.
 
     Parameters
     ----------
     text
         Any text, one sentence or many.
     language
-        ISO 639-1 code, a region may follow (``en-GB``).
+        ISO 639 code, a region may follow (``en-GB``).
     """
     english = base_language(language) == "en"
     if not text.isascii():
@@ -71,13 +80,19 @@ def uppercase(text: str, language: str = "en") -> str:
     turkish = _dotless(language)
     if text.isascii() and not turkish:
         return text.replace("`", "'").upper()
-    text = unicodedata.normalize("NFKC", text.translate(_APOSTROPHES))
+    eliding = base_language(language) in _ELIDING
+
+    def plain(text: str) -> str:
+        text = text.translate(_APOSTROPHES)
+        return text.replace(_LETTER, "'") if eliding else text
+
+    text = unicodedata.normalize("NFKC", plain(text))
     if turkish:
         # an i with a second dot is what lower-casing without knowing the language makes of İ
         text = text.replace("i\N{COMBINING DOT ABOVE}", "i").translate(_TURKISH)
     # Upper-casing can decompose and un-compose (ŉ, ΐ, a combining iota), hence once more.
     # ß stays one letter, for the vowel before it is longer than before SS.
-    return unicodedata.normalize("NFKC", text.replace("ß", "ẞ").upper()).translate(_APOSTROPHES)
+    return plain(unicodedata.normalize("NFKC", text.replace("ß", "ẞ").upper()))
 
 
 def lowercase(text: str, language: str = "en") -> str:
@@ -90,9 +105,17 @@ def _dotless(language: str) -> bool:
 
 
 @cache
+def language_tag(language: str) -> str:
+    """A language's shortest code, a region may follow: ``es`` for ``spa``, ``en-gb`` for ``eng_GB``."""
+    try:
+        return langcodes.standardize_tag(language, macro=True).lower()
+    except langcodes.LanguageTagError:  # of a kind of one's own
+        return language.lower().replace("_", "-")
+
+
 def base_language(language: str) -> str:
-    """The code of a language without its region: ``en`` for ``en-GB`` and ``en_US``."""
-    return re.split("[-_]", language.lower())[0]
+    """The code of a language without its region: ``en`` for ``en-GB``, ``en_US`` and ``eng``."""
+    return language_tag(language).split("-")[0]
 
 
 def characters(words: Iterable[str]) -> tuple[str, ...]:
@@ -121,7 +144,7 @@ def _keep(c: str) -> str:
     category = unicodedata.category(c)
     if category in ("Cf", "Me") or c in _VARIATION or c == "\N{ARABIC TATWEEL}":
         return ""
-    return c if c in "'·׳״" or category[0] in "LM" or category in ("Nd", "Nl") else " "
+    return c if c in "'·׳״" or c in _TONES or category[0] in "LM" or category in ("Nd", "Nl") else " "
 
 
 @cache

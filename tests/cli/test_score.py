@@ -56,6 +56,31 @@ def test_english_numbers_are_not_read_into_another_language(run, tmp_path):
         assert json.loads(done.out)["sub"] == wrong
 
 
+def test_an_accent_is_one_however_it_is_encoded(run, tmp_path):
+    (tmp_path / "ref.trn").write_text("\u00e9t\u00e9 ba\u0303 (a)\n")
+    (tmp_path / "hyp.trn").write_text("e\u0301te\u0301 b\u00e3 (a)\n")
+    for unit in ("word", "character"):
+        done = run("score", tmp_path / "ref.trn", tmp_path / "hyp.trn", "--unit", unit, "--json")
+        assert json.loads(done.out)["rate"] == 0
+
+
+def test_words_are_not_taken_for_phonemes(run, files, tmp_path):
+    done = run(
+        "score", *files(lines(ann_1="THE CAT SAT", ann_2="ON THE MAT", bob_1="AND THAT")), "-u", "phoneme"
+    )
+    assert done.err == ""  # of three letters at most
+    for name in ("ref.trn", "hyp.trn"):
+        (tmp_path / name).write_text("THOSE WORDS HAVE LETTERS (a)\n")
+    done = run("score", tmp_path / "ref.trn", tmp_path / "hyp.trn", "-u", "phoneme")
+    assert "these look like words, not phonemes" in done.err
+
+
+@pytest.mark.parametrize("arguments", [["transcribe", "", "--model", "x"], ["score", "a", ""], [""]])
+def test_an_empty_argument_is_no_folder(run, arguments):
+    done = run(*arguments)
+    assert done.code == 2 and "an empty argument; a variable of the shell may be unset" in done.err
+
+
 def test_normalize_and_alignments(run, files, tmp_path):
     ref, hyp = files(lines(ann_1="the cat, sat!", ann_2="On the mat.", bob_1="and that"))
     assert run("score", ref, hyp).out.startswith("%WER 100.00")

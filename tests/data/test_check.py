@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 from lhotse import CutSet
+from lhotse.utils import fastcopy
 
 from asr.data.audio import load_cut
 from asr.data.check import (
@@ -30,6 +31,7 @@ from asr.errors import AudioError, DataError
 from asr.features.mfcc import MfccSettings, mfcc
 from asr.models.gmmhmm.states import PHONE_STATES
 from asr.models.networks import network
+from asr.text.normalize import normalize
 
 Record = Callable[..., Path]
 
@@ -116,6 +118,62 @@ def test_every_planted_fault_is_found(corpus: Corpus, tmp_path: Path, record: Re
     assert [str(e).split(": ", 1)[1] for e in found.warnings] == [
         "1 (f) of 1 speakers of test also speak in train"
     ]
+
+
+def test_doubts(tmp_path: Path, record: Record) -> None:
+    """What makes results wrong while every utterance is usable: it is told by `prepare` and `check` alike."""
+    record(tmp_path / "long.wav", 4.0)
+    rows = ["path,text,split,speaker,start", "long.wav,the cat sat,train,x,", "long.wav,a dog ran,train,,0.5"]
+    for name in ("b", "c"):
+        record(tmp_path / f"{name}.wav")
+    rows += ["b.wav,the cat sat,dev,y,", "c.wav,we all sat,test,z,"]
+    (tmp_path / "t.csv").write_text("\n".join(rows) + "\n")
+    (tmp_path / "more.txt").write_text("we all sat\nthe cat sat\n")
+    folder = tmp_path / "out"
+    preparer("csv").prepare(tmp_path / "t.csv", folder, text=tmp_path / "more.txt")
+    warnings = [str(w) for w in check_corpus(folder).warnings]
+    assert [w.split(": ", 1)[1] for w in warnings] == [
+        "1 utterances have no speaker: dev and test may hold voices of train; name them, if you know them",
+        "1 utterance is the same stretch of a recording as another, long-0000500 as long first; "
+        "look whether all have their times",
+        "1 of 1 sentences of test stand in the text of the language model; "
+        "leave them out of it, or errors will be fewer than with new sentences",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("language", "texts", "told"),
+    [
+        ("zh", ["今天天气很好我们出去玩", "你好世界你好世界"], True),
+        ("zh", ["今天 天气 很 好 我们 出去 玩", "你好 世界"], False),
+        ("th", ["ผมชอบกินข้าวผัดกุ้ง", "วันนี้อากาศดีมาก"], True),
+        ("th", ["ผม ชอบ กิน ข้าว ผัด กุ้ง", "วันนี้ อากาศ ดี มาก"], False),
+        ("de", ["Donaudampfschifffahrt", "Eisenbahnknotenpunkt"], False),
+    ],
+)
+def test_scripts_without_spaces(
+    tmp_path: Path, record: Record, language: str, texts: list[str], told: bool
+) -> None:
+    words = {word for text in texts for word in normalize(text, language).split()}
+    (tmp_path / "lexicon.txt").write_text("".join(f"{word}\tA B\n" for word in words))
+    for n, text in enumerate(texts * 3):
+        record(tmp_path / f"in/{n}.wav").with_suffix(".txt").write_text(text)
+    made = preparer("folder").prepare(
+        tmp_path / "in", tmp_path / "out", language=language, lexicon=tmp_path / "lexicon.txt"
+    )
+    found = [str(w) for w in check_corpus(made.folder).warnings]
+    assert any("put spaces between words" in w for w in found) == told
+
+
+def test_a_stretch_of_test_in_train_is_a_problem(tmp_path: Path, corpus: Corpus) -> None:
+    """Of a corpus that another program made, or an earlier version of this one."""
+    cut = next(iter(corpus.cuts("test")))
+    copy = next(iter(corpus.cuts("train")))
+    copy = fastcopy(cut, id=copy.id, supervisions=copy.supervisions)
+    CutSet.from_cuts([copy]).to_file(corpus.cuts_path("train"))
+    found = [s for p in check_corpus(corpus.folder).problems if "the same stretch of" in (s := str(p))]
+    assert len(found) == 1 and f"utterance {copy.id}: the same stretch of " in found[0]
+    assert f"as {cut.id}, which is in test; leave it out" in found[0]
 
 
 def test_short_utterances_are_measured_as_the_models_do(tmp_path: Path, record: Record) -> None:
@@ -226,7 +284,8 @@ def test_lexicon_and_language_model(tmp_path: Path) -> None:
     assert ":2: word 'B' has no pronunciation" in str(check_lexicon(path).problems[0])
     path.write_text("".join(f"W{i} A B\n" for i in range(100)) + "LAST A BB\n")
     found = check_lexicon(path)
-    assert not found.problems and "occur once: BB" in str(found.warnings[0])
+    assert not found.problems and "occur once: BB" in str(found.warnings[1])
+    assert "100 entries are spelled otherwise in a text and never used: W0 (W ZERO)" in str(found.warnings[0])
     arpa = tmp_path / "lm.arpa"
     arpa.write_text("\\data\\\nngram 1=4\n\n\\1-grams:\n-99 <s>\n-0.3 </s>\n-0.3 A\n\n\\end\\\n")
     problem = check_lm(arpa).problems[0]

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asr.errors import LexiconError
-from asr.text.lexicon import Lexicon, strip_stress
+from asr.text.lexicon import Lexicon, doubts, strip_stress
 from asr.text.units import WORD_END
 
 
@@ -62,6 +62,10 @@ def test_numbers_as_units_are_no_probabilities(tmp_path):
         ("A 2.5 AH\nB 0.5 B\n", 1, "no probability from 0 to 1 after the word"),
         ("A AH\nNOTHING SIL\n", 2, "SIL as a phoneme of 'NOTHING'"),
         (b"A AH\nB \xff\n", 2, "not UTF-8"),
+        ("A AH\nBA DA\tB A D A\n", 2, "a blank within the word 'BA DA'"),
+        ("BA,B A\n", 1, "a comma in the word 'BA,B'"),
+        ("A AH\nBA\tB A, B O\n", 2, "'A,' as a phoneme of 'BA'"),
+        ("A AH\nBA\tB / A\n", 2, "'/' as a phoneme of 'BA'"),
         ("", None, "holds no word"),
         (";;; nothing\n<unk> SPN\n", None, "holds no word"),
     ],
@@ -76,6 +80,24 @@ def test_bad_files_name_the_line(tmp_path, text, line, what):
 def test_a_missing_file(tmp_path):
     with pytest.raises(LexiconError, match="cannot be read"):
         Lexicon.load(tmp_path / "none.txt")
+
+
+def test_notation_around_phonemes_is_none(tmp_path):
+    """Comments, slashes, brackets and syllables are as others write them; accents are encoded in one way."""
+    text = (
+        "; mine\n// and\nMA /m a/\nMA(2) [m o] ; rare\nBA\t0b . b a\t# x\nTA t\u0303 a\nTA2 \u1e7d n\u0303\n"
+    )
+    entries = lexicon_of(tmp_path, text).entries
+    assert entries["MA"] == (("m", "a"), ("m", "o")) and entries["BA"] == (("0b", "b", "a"),)
+    assert entries["TA2"] == (("ṽ", "ñ"),)
+
+
+def test_doubts(tmp_path):
+    words = "MA KA BA DA TA".split()
+    path = tmp_path / "lexicon.txt"
+    joined, apart = Lexicon({w: [(w,)] for w in words}), Lexicon({w: [tuple(w)] for w in words})
+    assert "one phoneme for each word, as MA for MA; write blanks" in str(doubts(joined, path, "xx")[0])
+    assert doubts(apart, path, "xx") == []
 
 
 def test_probabilities_follow_how_often_words_were_said_in_each_way():

@@ -5,7 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asr.text.normalize import base_language, characters, lowercase, normalize, unknown_characters, uppercase
+from asr.text.normalize import (
+    _TONES,
+    base_language,
+    characters,
+    lowercase,
+    normalize,
+    unknown_characters,
+    uppercase,
+)
 
 
 @pytest.mark.parametrize(
@@ -57,13 +65,19 @@ def test_english(text, expected):
         ("col·lecció, coŀlegi · a·b", "ca", "COL·LECCIÓ COL·LEGI A B"),
         ("צה״ל ג׳ירפה ״שלום״", "he", "צה״ל ג׳ירפה שלום"),
         ("كـتاب", "ar", "كتاب"),
+        ("\u02bca ba\u02bca ba\u02bc 'ta\u2019 ba'a", "nv", "\u02bcA BA\u02bcA BA\u02bc TA BA'A"),
+        ("\u02bcтис м\u02bcята м\u2019ята", "uk", "ТИС М'ЯТА М'ЯТА"),
+        ("c\u02bchoar", "br", "C'HOAR"),
+        ("ma\u02e5 ma\u02e7\u02e5, ba\ua789ba\ua716", "xx", "MA\u02e5 MA\u02e7\u02e5 BA\ua789BA\ua716"),
+        ("3\u00bd km", "deu", "3 1 2 KM"),
+        ("Seven 7", "eng_GB", "SEVEN SEVEN"),
     ],
 )
 def test_other_scripts(text, language, expected):
     assert normalize(text, language) == expected
 
 
-@given(st.text(), st.sampled_from(["en", "de", "tr", "hi"]))
+@given(st.text(), st.sampled_from(["en", "de", "tr", "hi", "nv"]))
 def test_applying_it_twice_changes_nothing(text, language):
     once = normalize(text, language)
     assert normalize(once, language) == once
@@ -76,7 +90,11 @@ def test_only_letters_marks_and_inner_apostrophes_remain(text):
     for word in words:
         assert not re.search(r"^'|'$|''", word)
         assert all(
-            c in "'·׳״" or unicodedata.category(c)[0] in "LM" or unicodedata.category(c) == "Nl" for c in word
+            c in "'·׳״"
+            or c in _TONES
+            or unicodedata.category(c)[0] in "LM"
+            or unicodedata.category(c) == "Nl"
+            for c in word
         )
 
 
@@ -110,6 +128,12 @@ def test_lower_case_undoes_upper_case(word, language):
 
 def test_a_language_without_its_region():
     assert [base_language(code) for code in ("en", "en-US", "EN_gb", "zh-HK")] == ["en", "en", "en", "zh"]
+
+
+def test_codes_of_three_letters_are_those_of_two():
+    codes = {"spa": "es", "ger": "de", "deu-AT": "de", "swh": "sw", "cmn": "zh", "nv": "nv", "kab": "kab"}
+    assert [base_language(code) for code in codes] == list(codes.values())
+    assert base_language("my language") == "my language" and base_language("") == ""
 
 
 def test_characters_are_sorted_and_distinct():

@@ -24,7 +24,7 @@ from asr.errors import AsrError, DataError, LexiconError
 from asr.files import content_hash
 from asr.progress import console, track
 from asr.text.g2p import complete, is_arpabet, spoken
-from asr.text.lexicon import Lexicon, Pronunciation, is_event, strip_stress
+from asr.text.lexicon import Lexicon, Pronunciation, doubts, is_event, strip_stress
 from asr.text.normalize import base_language, normalize
 
 ENGLISH = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ'")
@@ -123,8 +123,7 @@ def assemble(
 def own_lexicon(path: Path | None, language: str) -> Lexicon | None:
     """The lexicon that a user gives to a corpus; None where there is none and espeak-ng will do.
 
-    English phonemes lose their stress marks, as CMUdict's do. Says which entries no text will meet: those
-    that are other words when normalised, as hyphens, full stops and figures are.
+    English phonemes lose their stress marks, as CMUdict's do. Says what is doubtful in it (see `doubts`).
 
     Raises
     ------
@@ -137,16 +136,8 @@ def own_lexicon(path: Path | None, language: str) -> Lexicon | None:
             spoken([], language)  # better now than after hours of audio were listened to
         return None
     lexicon = Lexicon.load(path, language).phonemic(path)
-    forms = {word: normalize(word, language) for word in lexicon.entries}
-    if unused := [f"{word} ({form})" for word, form in forms.items() if form not in ("", word)]:
-        shown = ", ".join(unused[:5]) + (", ..." if len(unused) > 5 else "")
-        are = "1 entry is" if len(unused) == 1 else f"{len(unused)} entries are"
-        console.print(
-            f"asr: {path}: {are} spelled otherwise in a text and never used, "
-            f"write an entry for each of the words: {shown}",
-            markup=False,
-            soft_wrap=True,
-        )
+    for doubt in doubts(lexicon, path, language):
+        console.print(f"asr: {doubt}", markup=False, soft_wrap=True)
     if not english or not is_arpabet(strip_stress(lexicon.phones())):
         return lexicon
     entries: dict[str, dict[Pronunciation, float]] = {word: {} for word in lexicon.entries}

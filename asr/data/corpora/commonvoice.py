@@ -1,19 +1,17 @@
 """Mozilla Common Voice: short sentences read by volunteers in many languages (Ardila et al., LREC 2020; CC0).
 
-Through Lhotse, from an unpacked release (LANGUAGE/{train,dev,test}.tsv, LANGUAGE/clips/*.mp3).
+From an unpacked release (LANGUAGE/{train,dev,test}.tsv, LANGUAGE/clips/*.mp3). The tables are read here, for
+Lhotse's preparer refuses those of releases with other columns than its own.
 """
 
 from __future__ import annotations
 
-import csv
-import os
-import tempfile
 from pathlib import Path
 
-from lhotse.recipes.commonvoice import download_commonvoice, prepare_commonvoice
+from lhotse.recipes.commonvoice import download_commonvoice
 
 from asr.data.corpora.assemble import Origin, assemble, own_lexicon
-from asr.data.corpora.through_lhotse import called, utterances
+from asr.data.corpora.csv import read_table
 from asr.data.corpora.utterance import Utterance
 from asr.data.corpus import SPLITS, Corpus
 from asr.errors import AsrError, DataError
@@ -34,19 +32,14 @@ def prepare(
         what = f"no {language}/train.tsv (languages here: {have})"
         raise DataError(what, path=root, fix=f"lay it out as {LAYOUT} and name the --language")
     own = own_lexicon(lexicon, language)
-    with tempfile.TemporaryDirectory() as scratch:
-        # only the folder of the language: a release may hold others
-        manifests = called(
-            lambda folder: prepare_commonvoice(
-                folder.parent, scratch, languages=language, splits=splits, num_jobs=os.cpu_count() or 1
-            ),
-            LAYOUT,
-            problems,
-            root / language,
-        )[language]
-        spoken = [u for split in splits for u in utterances(manifests[split], split)]
+    clips = root / language / "clips"
+    spoken: list[Utterance] = []
     for split in splits:
-        problems.extend(_left_out(root / language / f"{split}.tsv", spoken))
+        for u in read_table(root / language / f"{split}.tsv", problems, split, clips=clips):
+            if u.audio.is_file():
+                spoken.append(u)
+            else:
+                problems.append(u.error(f"no clip {u.audio.name}", "unpack the archive again"))
     origin = Origin(f"commonvoice_{language}", language, "CC0 1.0", "Mozilla Common Voice")
     return assemble(target, origin, spoken, problems, lexicon=own, text=text)
 
@@ -55,15 +48,3 @@ def download(folder: Path, *, language: str = "en") -> Path:
     """Fetch one language of Lhotse's default release."""
     download_commonvoice(folder, languages=language, release=RELEASE)
     return folder / RELEASE
-
-
-def _left_out(table: Path, spoken: list[Utterance]) -> list[AsrError]:
-    """Lhotse passes over missing clips in silence: name them."""
-    known = {u.id for u in spoken}
-    with open(table, encoding="utf-8", newline="") as f:
-        names = [row["path"] for row in csv.DictReader(f, delimiter="\t", quoting=csv.QUOTE_NONE)]
-    return [
-        DataError(f"no clip {name}", path=table, line=i, fix="unpack the archive again")
-        for i, name in enumerate(names, 2)
-        if Path(name).stem not in known
-    ]

@@ -21,8 +21,21 @@ from asr.data.corpus import Corpus
 from asr.errors import AsrError, DataError
 
 
-def read_table(path: Path, problems: list[AsrError], split: str | None = None) -> Iterator[Utterance]:
+def read_table(
+    path: Path, problems: list[AsrError], split: str | None = None, clips: Path | None = None
+) -> Iterator[Utterance]:
     """The utterances of a table; each bad row becomes a problem.
+
+    Parameters
+    ----------
+    path
+        The table.
+    problems
+        Gets what is wrong with rows.
+    split
+        Of rows that name none.
+    clips
+        Common Voice's folder of audio, whose tables put nothing in quotes; else paths start at the table's.
 
     Raises
     ------
@@ -38,7 +51,11 @@ def read_table(path: Path, problems: list[AsrError], split: str | None = None) -
         raise DataError(f"cannot be read ({e.strerror})", path=path) from e
     header = text.split("\n", 1)[0]
     lines = list(io.StringIO(text, newline=""))
-    table = _rows(lines, max(",;\t|", key=header.count))
+    separator = max(",;\t|", key=header.count)
+    if clips is None:
+        table = _rows(lines, separator)
+    else:
+        table = ((i, line.rstrip("\r\n").split(separator)) for i, line in enumerate(lines, 1))
     _, head = next(table, (1, []))
     names = [name.strip() for name in head] if isinstance(head, list) else []
     known = {name: field_of(name) for name in names}
@@ -47,7 +64,8 @@ def read_table(path: Path, problems: list[AsrError], split: str | None = None) -
         if needed not in (field[0] for field in known.values() if field):
             what = f"no column for the {needed}: the header has {', '.join(names) or 'nothing'}"
             raise DataError(what, path=path, line=1, fix=f"name it one of {', '.join(NAMES[needed])}")
-    tell_unused((name for name, field in known.items() if name and field is None), path)
+    if clips is None:
+        tell_unused((name for name, field in known.items() if name and field is None), path)
     for line, cells in table:
         if isinstance(cells, _Fault):
             problems.append(DataError(cells.what, path=path, line=line, fix=cells.fix))
@@ -63,7 +81,7 @@ def read_table(path: Path, problems: list[AsrError], split: str | None = None) -
             continue
         row = {name: cell.strip() for name, cell in zip(names, cells, strict=True) if known[name]}
         try:
-            yield utterance(row, path.parent, (path, line), split)
+            yield utterance(row, clips or path.parent, (path, line), split)
         except DataError as e:
             problems.append(e)
 
