@@ -121,7 +121,8 @@ def test_commonvoice(tmp_path: Path, record: Record) -> None:
     assert texts(corpus)["test"] == {"common_voice_test_0": "A CAT"}
     assert corpus.name == "commonvoice_en"
     assert corpus.problems == [
-        f"{tmp_path}/en/test.tsv:3: utterance common_voice_test_1: no clip common_voice_test_1.mp3; unpack the archive again"
+        f"{tmp_path}/en/test.tsv:3: utterance common_voice_test_1: no clip common_voice_test_1.mp3; "
+        "unpack the archive again"
     ]
     with pytest.raises(DataError, match=r"no de/train.tsv \(languages here: en\)"):
         preparer("commonvoice").prepare(tmp_path, tmp_path / "out", language="de")
