@@ -26,20 +26,26 @@ def prepare(
     to: Annotated[Path | None, typer.Option("--to", help="Folder to write; data/NAME when left out.")] = None,
     download: Annotated[bool, typer.Option("--download", help="Fetch the corpus into --from first.")] = False,
     language: Annotated[
-        str | None, typer.Option(help="Language code (ISO 639-1) of commonvoice and your own data.")
+        str | None,
+        typer.Option(help="Language code (ISO 639) of commonvoice, librispeech and your own data."),
     ] = None,
     lexicon: Annotated[
         Path | None,
         typer.Option(
-            help="Pronunciations for commonvoice and your own data, a word and its phonemes on each line; "
+            help="Pronunciations for these, a word and its phonemes on each line; "
             "words that it lacks get CMUdict's, or guesses."
         ),
     ] = None,
     text: Annotated[
         Path | None,
         typer.Option(
-            help="More text for the language model of commonvoice and your own data, a sentence a line; or "
-            "English that synth shall speak."
+            help="More text for their language model, a sentence a line; or English that synth shall speak."
+        ),
+    ] = None,
+    tier: Annotated[
+        str | None,
+        typer.Option(
+            help="Tier of the sentences in TextGrid and eaf files of a folder; `all` if each is a speaker's."
         ),
     ] = None,
     hours: Annotated[float | None, typer.Option(help="Hours of training audio of synth.")] = None,
@@ -69,6 +75,7 @@ def prepare(
         "language": language,
         "lexicon": lexicon,
         "text": text,
+        "tier": tier,
         "hours": hours,
         "seed": seed,
         "clean": clean or None,

@@ -16,9 +16,11 @@ from asr.data.check import check_corpus
 from asr.data.corpora import preparer
 from asr.data.corpora.assemble import own_lexicon
 from asr.data.corpora.csv import _rows, read_table
+from asr.data.corpora.folder import read_folder
 from asr.data.corpora.jsonl import read_manifest
 from asr.data.corpus import Corpus
 from asr.errors import AsrError, DataError, LexiconError
+from asr.formats import textgrid_tiers
 from asr.text.lexicon import Lexicon
 
 Record = Callable[..., Path]
@@ -416,6 +418,93 @@ def test_names_of_files_that_are_one_are_told(tmp_path: Path, record: Record) ->
         "its name is that of a/b.wav; rename one of them",
         "c.txt is also the transcript of c.flac; remove one of them",
     ]
+
+
+SHORT = """File type = "ooTextFile"\nObject class = "TextGrid"\n
+0\n3\n<exists>\n1\n"IntervalTier"\n"s"\n0\n3\n3\n0\n0.5\n""
+0.5\n1.25\n"the cat"\n1.25\n3\n"a \"\"dog\"\""\n"""
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_textgrids(tmp_path: Path, record: Record, encoding: str) -> None:
+    """One tier needs no name; of several, one is named or each is a speaker."""
+    two = textgrid_tiers(
+        {"Ann": [(0.5, 1.25, "yes"), (2, 3, "<noise>")], "Bob": [(1, 2, "no")], "Cy": [(0, 3, " ")]}, 3
+    )
+    for name, grid in (("a", SHORT), ("b", two)):
+        path = record(tmp_path / f"in/zoe/{name}.wav", 3.0).with_suffix(".TextGrid")
+        path.write_text(grid, encoding=encoding)
+    record(tmp_path / "in/c.wav").with_suffix(".lab").write_text("we ran")
+    record(tmp_path / "in/d.wav").with_suffix(".TextGrid").write_text("no grid")
+    problems: list[AsrError] = []
+    found = {u.id: u for u in read_folder(tmp_path / "in", problems)}
+    assert {i: (u.text, u.start, u.duration, u.speaker) for i, u in found.items()} == {
+        "zoe-a-0000500": ("the cat", 0.5, 0.75, "zoe"),
+        "zoe-a-0001250": ('a "dog"', 1.25, 1.75, "zoe"),
+        "c": ("we ran", 0.0, None, None),
+    }
+    told = sorted(str(p).split("/in/")[1] for p in problems)
+    assert told[0].startswith("d.TextGrid: no TextGrid that can be read (")
+    assert told[1].startswith(
+        "zoe/b.TextGrid: several tiers: Ann, Bob, Cy; name that of the sentences with --tier"
+    )
+    assert len(told) == 2
+    every = [u for u in read_folder(tmp_path / "in", [], "all") if u.id.startswith("zoe-b")]
+    assert [(u.text, u.speaker) for u in every] == [("yes", "Ann"), ("no", "Bob"), ("<noise>", "Ann")]
+    problems = []
+    assert [u.text for u in read_folder(tmp_path / "in", problems, "Bob")] == ["we ran", "no"]
+    assert "zoe/a.TextGrid: no tier 'Bob', there are: s;" in "".join(map(str, problems))
+
+
+EAF = """<?xml version="1.0" encoding="UTF-8"?><ANNOTATION_DOCUMENT><TIME_ORDER>
+<TIME_SLOT TIME_SLOT_ID="t1" TIME_VALUE="500"/><TIME_SLOT TIME_SLOT_ID="t2" TIME_VALUE="1250"/>
+<TIME_SLOT TIME_SLOT_ID="t3"/></TIME_ORDER>
+<TIER TIER_ID="ref@Ann" LINGUISTIC_TYPE_REF="ref"><ANNOTATION><ALIGNABLE_ANNOTATION ANNOTATION_ID="a1"
+TIME_SLOT_REF1="t1" TIME_SLOT_REF2="t2"><ANNOTATION_VALUE>s.001</ANNOTATION_VALUE></ALIGNABLE_ANNOTATION>
+</ANNOTATION><ANNOTATION><ALIGNABLE_ANNOTATION ANNOTATION_ID="a9" TIME_SLOT_REF1="t2" TIME_SLOT_REF2="t3">
+<ANNOTATION_VALUE>s.002</ANNOTATION_VALUE></ALIGNABLE_ANNOTATION></ANNOTATION></TIER>
+<TIER TIER_ID="tx@Ann" PARENT_REF="ref@Ann" LINGUISTIC_TYPE_REF="text"><ANNOTATION><REF_ANNOTATION
+ANNOTATION_ID="a2" ANNOTATION_REF="a1"><ANNOTATION_VALUE>baʼa</ANNOTATION_VALUE></REF_ANNOTATION>
+</ANNOTATION></TIER><TIER TIER_ID="ft@Ann"
+PARENT_REF="tx@Ann" LINGUISTIC_TYPE_REF="free"><ANNOTATION><REF_ANNOTATION
+ANNOTATION_ID="a3" ANNOTATION_REF="a2"><ANNOTATION_VALUE>house</ANNOTATION_VALUE></REF_ANNOTATION>
+</ANNOTATION></TIER></ANNOTATION_DOCUMENT>"""
+
+
+def test_elan(tmp_path: Path, record: Record) -> None:
+    """Tiers below others have their times, whatever their order; a slot without a time is passed over."""
+    path = record(tmp_path / "in/a.wav", 2.0).with_suffix(".eaf")
+    path.write_text(EAF, encoding="utf-8")
+    for tier, text in (("tx", "baʼa"), ("tx@Ann", "baʼa"), ("free", "house"), ("ref", "s.001")):
+        found = list(read_folder(tmp_path / "in", [], tier))
+        assert [(u.id, u.text, u.start, u.duration, u.speaker) for u in found] == [
+            ("a-0000500-Ann", text, 0.5, 0.75, "Ann")
+        ]
+    for text, says in (
+        (EAF, "several tiers: ref@Ann, tx@Ann, ft@Ann; name"),
+        ("<a>", "no eaf file that can be"),
+    ):
+        path.write_text(text, encoding="utf-8")
+        problems: list[AsrError] = []
+        assert not list(read_folder(tmp_path / "in", problems)) and says in str(problems[0])
+
+
+def test_missing_words_are_listed(tmp_path: Path, record: Record, capsys: pytest.CaptureFixture[str]) -> None:
+    """In a file, for they are what the user has to write; also where nothing could be prepared."""
+    lexicon = tmp_path / "words.txt"
+    for n, text in enumerate(("ba da", "ba mu", "mu ku")):
+        record(tmp_path / f"in/{n}.wav").with_suffix(".txt").write_text(text)
+    missing = tmp_path / "out/missing_words.txt"
+    lexicon.write_text("zu z u\n")
+    with pytest.raises(DataError, match=f"4 words without a pronunciation are in {missing}"):
+        preparer("folder").prepare(tmp_path / "in", tmp_path / "out", language="rw", lexicon=lexicon)
+    lexicon.write_text("ba b a\nda d a\n")
+    preparer("folder").prepare(tmp_path / "in", tmp_path / "out", language="rw", lexicon=lexicon)
+    assert missing.read_text() == "MU\t2\nKU\t1\n"
+    assert f"2 words have no pronunciation, all in {missing}; add" in capsys.readouterr().err
+    lexicon.write_text("ba b a\nda d a\nmu m u\nku k u\n")
+    preparer("folder").prepare(tmp_path / "in", tmp_path / "out", language="rw", lexicon=lexicon)
+    assert not missing.exists()
 
 
 def test_kaldi_says_what_one_file_lacks(tmp_path: Path, record: Record) -> None:

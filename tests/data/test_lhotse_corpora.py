@@ -12,7 +12,7 @@ import pytest
 from asr.data.corpora import preparer
 from asr.data.corpora.through_lhotse import _files
 from asr.data.corpus import Corpus
-from asr.errors import DataError, LexiconError
+from asr.errors import DataError, LexiconError, UsageError
 from asr.text.lexicon import Lexicon
 
 Record = Callable[..., Path]
@@ -101,6 +101,25 @@ class Threads(ThreadPoolExecutor):
 
     def __init__(self, max_workers: int, mp_context: Any) -> None:
         super().__init__(max_workers)
+
+
+def test_another_language_laid_out_as_librispeech(tmp_path: Path, record: Record) -> None:
+    for part, speaker in (("train-clean", 1), ("dev-clean", 2), ("test-clean", 3)):
+        folder = tmp_path / f"in/{part}/{speaker}/7"
+        for n in range(2):
+            record(folder / f"{speaker}-7-{n:04d}.flac")
+        (folder / f"{speaker}-7.trans.txt").write_text(
+            "".join(f"{speaker}-7-{n:04d} größe zähne\n" for n in range(2))
+        )
+    lexicon = tmp_path / "words.txt"
+    lexicon.write_text("größe g r s\nzähne z n\n")
+    corpus = preparer("librispeech").prepare(
+        tmp_path / "in", tmp_path / "german", language="de", lexicon=lexicon
+    )
+    assert (corpus.name, corpus.language, corpus.licence) == ("german", "de", "") and not corpus.problems
+    assert texts(corpus)["test"]["3-7-0000"] == "GRÖẞE ZÄHNE"
+    with pytest.raises(UsageError, match="LibriSpeech is English"):
+        preparer("librispeech").download(tmp_path, language="de")
 
 
 def commonvoice(root: Path, record: Record) -> None:

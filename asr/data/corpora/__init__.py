@@ -77,7 +77,9 @@ PREPARERS = {
     "fsdd_disjoint": Preparer("the same digits, test speakers not in train", "fsdd", "_disjoint"),
     "grid": Preparer("six-word commands of a fixed grammar, word times, 28 h (Zenodo 3625687)", "grid"),
     "an4": Preparer("spelled and spoken census answers, 0.9 h", "an4"),
-    "librispeech": Preparer("English audio books, 960 h, 60 GB", "librispeech", downloads=True),
+    "librispeech": Preparer(
+        "English audio books, 960 h, 60 GB; others laid out so", "librispeech", "", OWN, True
+    ),
     "mini_librispeech": Preparer("five hours of LibriSpeech", "librispeech", "_mini", downloads=True),
     "commonvoice": Preparer("Mozilla Common Voice, any language", "commonvoice", "", OWN, True),
     "timit": Preparer("American sentences with phoneme times, 5 h", "timit", downloads=True),
@@ -88,7 +90,12 @@ PREPARERS = {
         "your JSON lines: audio_filepath, text, perhaps speaker, split, offset", "jsonl", "", OWN
     ),
     "csv": Preparer("your CSV or TSV: path, text, perhaps speaker, split", "csv", "", OWN),
-    "folder": Preparer("your folder of recordings, each with a .txt beside it", "folder", "", OWN),
+    "folder": Preparer(
+        "your folder of recordings, each with a .txt, .lab, .TextGrid or .eaf beside it",
+        "folder",
+        "",
+        (*OWN, "tier"),
+    ),
 }
 
 

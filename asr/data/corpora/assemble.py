@@ -21,7 +21,7 @@ from asr.data.corpora.utterance import Utterance, numbered_lines
 from asr.data.corpus import SPLITS, Corpus
 from asr.data.overlap import Stretch, overlapping
 from asr.errors import AsrError, DataError, LexiconError
-from asr.files import content_hash
+from asr.files import content_hash, write_text
 from asr.progress import console, track
 from asr.text.g2p import complete, is_arpabet, spoken
 from asr.text.lexicon import Lexicon, Pronunciation, doubts, is_event, strip_stress
@@ -92,10 +92,16 @@ def assemble(
         except LexiconError as e:  # nothing to guess with: what has all its words goes on
             problems.append(e)
             guessed = []
+    missing = Counter({word: n for word, n in words.most_common() if word not in lexicon})
+    listed = _list_missing(missing, target)
     pronounced = list(_pronounceable(heard, lexicon, problems))
     if not pronounced:
         why = f"the first problem of {len(problems)}: {problems[0]}" if problems else "there is none at all"
+        why += f"; {len(missing):,} words without a pronunciation are in {listed}" if listed else ""
         raise DataError(f"no usable utterance in the {origin.name} corpus, {why}")
+    if listed:
+        what = f"{len(missing):,} words have no pronunciation, all in {listed}"
+        console.print(f"asr: {what}; add them to the lexicon", markup=False, soft_wrap=True)
     by_split: dict[str, list[Cut]] = {split: [] for split in SPLITS}
     lm_text: list[str] = []
     for u in _unshared(divided(pronounced), facts, problems):
@@ -251,6 +257,17 @@ def _as_espeak_says(words: Sequence[str], language: str) -> Lexicon:
     # without stress, and without the marks of a change of language, as in (en)
     pronounced = (re.sub(r"[ˈˌ]|\([\w-]+\)", "", ipa).split() for ipa in spoken(words, language))
     return Lexicon({word: [tuple(p)] for word, p in zip(words, pronounced, strict=True) if p})
+
+
+def _list_missing(missing: Counter[str], target: Path) -> Path | None:
+    """Write the words without a pronunciation beside the corpus, the most frequent first."""
+    path = target / "missing_words.txt"
+    if not missing:
+        path.unlink(missing_ok=True)
+        return None
+    target.mkdir(parents=True, exist_ok=True)
+    write_text(path, "".join(f"{word}\t{n}\n" for word, n in missing.items()))
+    return path
 
 
 def _pronounceable(

@@ -1,6 +1,8 @@
 """A folder of recordings, each with its transcript beside it: ``hello.flac`` and ``hello.txt``.
 
-Sub-folders name the speakers; folders called train, dev and test at the top are splits.
+Or ``hello.lab``, as for the Montreal Forced Aligner, or ``hello.TextGrid`` of Praat or ``hello.eaf`` of ELAN,
+whose stretches are one utterance each. Sub-folders name the speakers; folders called train, dev and test at
+the top are splits.
 """
 
 from __future__ import annotations
@@ -8,17 +10,29 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from asr.data.audio import SUFFIXES, UNREADABLE
+from asr.data.audio import SUFFIXES as SOUNDS
+from asr.data.audio import UNREADABLE
 from asr.data.corpora.assemble import Origin, assemble, own_lexicon
+from asr.data.corpora.tiers import SUFFIXES, read_tiers
 from asr.data.corpora.utterance import SPLIT_NAMES, Utterance
 from asr.data.corpus import Corpus
 from asr.errors import AsrError, DataError
 
+TEXTS = (".txt", ".lab")
 ABOUT = ("readme", "license", "licence")  # texts that are no transcripts
 
 
-def read_folder(source: Path, problems: list[AsrError]) -> Iterator[Utterance]:
+def read_folder(source: Path, problems: list[AsrError], tier: str | None = None) -> Iterator[Utterance]:
     """The recordings below a folder that have a transcript; one without the other becomes a problem.
+
+    Parameters
+    ----------
+    source
+        The folder.
+    problems
+        Gets what is wrong.
+    tier
+        Of TextGrids and eaf files, as for `read_tiers`.
 
     Raises
     ------
@@ -26,16 +40,16 @@ def read_folder(source: Path, problems: list[AsrError]) -> Iterator[Utterance]:
         If there is no recording at all.
     """
     files = sorted(p for p in source.rglob("*") if p.is_file())
-    recordings = [p for p in files if p.suffix.lower() in SUFFIXES]
+    recordings = [p for p in files if p.suffix.lower() in SOUNDS]
     known = {p.with_suffix("") for p in recordings}
     # of what cannot be read the reason is told
     others = [p for p in files if p.suffix.lower() in UNREADABLE and p.with_suffix("") not in known]
     recordings += others
     if not recordings:
-        raise DataError("no audio files", path=source, fix=f"known are {' '.join(SUFFIXES)}")
+        raise DataError("no audio files", path=source, fix=f"known are {' '.join(SOUNDS)}")
     known |= {p.with_suffix("") for p in others}
     folders = {p.parent for p in recordings}
-    texts = (p for p in files if p.suffix == ".txt" and p.stem.lower() not in ABOUT)
+    texts = (p for p in files if p.suffix in (*TEXTS, *SUFFIXES) and p.stem.lower() not in ABOUT)
     for path in texts:
         if path.parent in folders and path.with_suffix("") not in known:
             problems.append(DataError("no recording beside it", path=path, fix="add it, or remove the text"))
@@ -45,13 +59,21 @@ def read_folder(source: Path, problems: list[AsrError]) -> Iterator[Utterance]:
         parts = below.parts
         split = SPLIT_NAMES.get(parts[0].lower()) if len(parts) > 1 else None
         speakers = parts[1:-1] if split else parts[:-1]
-        transcript = audio.with_suffix(".txt")
+        beside = (audio.with_suffix(suffix) for suffix in (*TEXTS, *SUFFIXES))
+        transcript = next((path for path in beside if path.is_file()), audio.with_suffix(TEXTS[0]))
         name = "-".join("_".join(part.split()) for part in parts)
         if (other := called.setdefault(name, audio)) != audio:
             what, fix = f"its name is that of {other.relative_to(source)}", "rename one of them"
             if other.with_suffix("") == audio.with_suffix(""):
                 what, fix = f"{transcript.name} is also the transcript of {other.name}", "remove one of them"
             problems.append(DataError(what, path=audio, fix=fix))
+            continue
+        speaker = speakers[0] if speakers else None
+        if transcript.suffix in SUFFIXES:
+            try:
+                yield from _stretches(transcript, audio, name, speaker, split, tier)
+            except DataError as e:
+                problems.append(e)
             continue
         try:
             text = transcript.read_text(encoding="utf-8-sig")
@@ -65,17 +87,40 @@ def read_folder(source: Path, problems: list[AsrError]) -> Iterator[Utterance]:
             id=name,
             audio=audio,
             text=text,
-            speaker=speakers[0] if speakers else None,
+            speaker=speaker,
             split=split,
             where=(transcript, None),
         )
 
 
+def _stretches(
+    path: Path, audio: Path, name: str, speaker: str | None, split: str | None, tier: str | None
+) -> Iterator[Utterance]:
+    """The utterances of a TextGrid or an eaf file; a speaker that it names is the same in all folders."""
+    for s in read_tiers(path, tier):
+        yield Utterance(
+            id=f"{name}-{round(s.start * 1000):07d}" + (f"-{s.speaker}" if s.speaker else ""),
+            audio=audio,
+            text=s.text,
+            speaker=s.speaker or speaker,
+            split=split,
+            start=s.start,
+            duration=s.end - s.start,
+            where=(path, None),
+        )
+
+
 def prepare(
-    source: Path, target: Path, *, language: str = "en", lexicon: Path | None = None, text: Path | None = None
+    source: Path,
+    target: Path,
+    *,
+    language: str = "en",
+    lexicon: Path | None = None,
+    text: Path | None = None,
+    tier: str | None = None,
 ) -> Corpus:
     """Prepare a folder of recordings with transcripts."""
     problems: list[AsrError] = []
     own = own_lexicon(lexicon, language)
-    utterances = list(read_folder(source, problems))
+    utterances = list(read_folder(source, problems, tier))
     return assemble(target, Origin(target.name, language), utterances, problems, lexicon=own, text=text)

@@ -17,20 +17,27 @@ from lhotse.recipes.librispeech import (
     prepare_librispeech,
 )
 
-from asr.data.corpora.assemble import Origin, assemble
+from asr.data.corpora.assemble import Origin, assemble, own_lexicon
 from asr.data.corpora.through_lhotse import called, utterances
 from asr.data.corpora.utterance import Utterance
 from asr.data.corpus import Corpus
-from asr.errors import AsrError, DataError
+from asr.errors import AsrError, DataError, UsageError
+from asr.text.normalize import base_language
 
 LAYOUT = "LibriSpeech/PART/SPEAKER/CHAPTER/*.flac"
 
 
-def prepare(source: Path, target: Path) -> Corpus:
-    """Prepare the parts of LibriSpeech that are there."""
+def prepare(
+    source: Path, target: Path, *, language: str = "en", lexicon: Path | None = None, text: Path | None = None
+) -> Corpus:
+    """Prepare the parts of LibriSpeech that are there, or of another corpus that is laid out as it is."""
     problems: list[AsrError] = []
+    origin = Origin("librispeech", "en", "CC BY 4.0", "OpenSLR 12")
+    if base_language(language) != "en":
+        origin = Origin(target.name, language)
+    own = own_lexicon(lexicon, language)
     spoken = list(_parts(source, LIBRISPEECH, problems))
-    return assemble(target, Origin("librispeech", "en", "CC BY 4.0", "OpenSLR 12"), spoken, problems)
+    return assemble(target, origin, spoken, problems, lexicon=own, text=text)
 
 
 def prepare_mini(source: Path, target: Path) -> Corpus:
@@ -40,8 +47,10 @@ def prepare_mini(source: Path, target: Path) -> Corpus:
     return assemble(target, Origin("mini_librispeech", "en", "CC BY 4.0", "OpenSLR 31"), spoken, problems)
 
 
-def download(folder: Path) -> Path:
-    """Fetch all parts of LibriSpeech (60 GB)."""
+def download(folder: Path, *, language: str = "en") -> Path:
+    """Fetch all parts of LibriSpeech (60 GB); UsageError for another language."""
+    if base_language(language) != "en":
+        raise UsageError("LibriSpeech is English", fix="leave out --language, or --download")
     return download_librispeech(folder, "librispeech")
 
 

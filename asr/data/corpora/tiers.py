@@ -1,0 +1,125 @@
+"""Praat's TextGrids and ELAN's annotations: the stretches of a recording and what is said in each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+from praatio import textgrid
+from praatio.utilities.errors import PraatioException
+
+from asr.errors import DataError
+
+EVERY = "all"  # as a tier: each is of one speaker, who gives it its name
+SUFFIXES = (".TextGrid", ".textgrid", ".eaf")
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """From when to when, in seconds, something is said; the speaker is None where nothing tells."""
+
+    start: float
+    end: float
+    text: str
+    speaker: str | None = None
+
+
+Tiers = Mapping[str, Sequence[Stretch]]
+
+
+def read_tiers(path: Path, tier: str | None = None) -> list[Stretch]:
+    """The stretches of a TextGrid or an eaf file that hold text, in order of time.
+
+    Parameters
+    ----------
+    path
+        The file.
+    tier
+        Which tier holds the sentences: its name, in ELAN also the part before an ``@`` or its linguistic
+        type; "all" for every one. It need not be named where there is only one.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read, or it is not clear which tier to take.
+    """
+    tiers, kinds = _elan(path) if path.suffix.lower() == ".eaf" else (_praat(path), {})
+    if tier == EVERY:
+        chosen = list(tiers)
+    elif tier is not None:
+        chosen = [name for name in tiers if tier in (name, name.split("@")[0], kinds.get(name))]
+    else:
+        chosen = list(tiers) if len(tiers) == 1 else []
+    if not chosen:
+        names = ", ".join(tiers) or "none"
+        what = f"no tier {tier!r}, there are: {names}" if tier else f"several tiers: {names}"
+        if not tiers:
+            what = "no tier with intervals"
+        fix = f"name that of the sentences with --tier, or `--tier {EVERY}` if each is a speaker"
+        raise DataError(what, path=path, fix=fix)
+    return sorted((s for name in chosen for s in tiers[name] if s.text.strip()), key=lambda s: s.start)
+
+
+def _praat(path: Path) -> Tiers:
+    """The interval tiers of a TextGrid; a speaker is known where there are several."""
+    try:
+        grid = textgrid.openTextgrid(
+            str(path), includeEmptyIntervals=False, reportingMode="silence", duplicateNamesMode="rename"
+        )
+    # praatio raises whatever goes wrong inside it
+    except (PraatioException, OSError, ValueError, IndexError, KeyError, AttributeError) as e:
+        raise DataError(f"no TextGrid that can be read ({e})", path=path, fix="save it again in Praat") from e
+    found = [t for t in grid.tiers if isinstance(t, textgrid.IntervalTier)]
+    return {
+        t.name: [Stretch(i.start, i.end, i.label, t.name if len(found) > 1 else None) for i in t.entries]
+        for t in found
+    }
+
+
+def _elan(path: Path) -> tuple[Tiers, dict[str, str]]:
+    """The tiers of an eaf file, and of which linguistic type each is.
+
+    An annotation without times of its own has those of the one that it refers to.
+
+    Reference: ELAN's EAF 3.0 schema, elements TIME_ORDER and TIER.
+    """
+    try:
+        root = ElementTree.parse(path).getroot()
+        times = {
+            slot.attrib["TIME_SLOT_ID"]: float(slot.attrib["TIME_VALUE"]) / 1000
+            for slot in root.iter("TIME_SLOT")
+            if "TIME_VALUE" in slot.attrib
+        }
+        spans: dict[str, tuple[float, float]] = {}
+        for one in root.iter("ALIGNABLE_ANNOTATION"):
+            ends = one.attrib["TIME_SLOT_REF1"], one.attrib["TIME_SLOT_REF2"]
+            if all(slot in times for slot in ends):  # slots within a word often have no time
+                spans[one.attrib["ANNOTATION_ID"]] = (times[ends[0]], times[ends[1]])
+        above = {
+            one.attrib["ANNOTATION_ID"]: one.attrib["ANNOTATION_REF"] for one in root.iter("REF_ANNOTATION")
+        }
+        tiers: dict[str, list[Stretch]] = {}
+        kinds: dict[str, str] = {}
+        for tier in root.iter("TIER"):
+            name = tier.attrib["TIER_ID"]
+            kinds[name] = tier.attrib.get("LINGUISTIC_TYPE_REF", "")
+            speaker = tier.attrib.get("PARTICIPANT") or (name.split("@")[1] if "@" in name else None)
+            for one in (a for kind in ("ALIGNABLE", "REF") for a in tier.iter(f"{kind}_ANNOTATION")):
+                key = _timed(one.attrib["ANNOTATION_ID"], above)
+                if key in spans:
+                    text = one.findtext("ANNOTATION_VALUE") or ""
+                    tiers.setdefault(name, []).append(Stretch(*spans[key], text, speaker))
+    except (ElementTree.ParseError, KeyError, ValueError, OSError) as e:
+        raise DataError(f"no eaf file that can be read ({e})", path=path, fix="save it again in ELAN") from e
+    return tiers, kinds
+
+
+def _timed(annotation: str, above: Mapping[str, str]) -> str:
+    """The annotation at the end of a chain of those that have the times of another."""
+    passed = set()
+    while annotation in above and annotation not in passed:
+        passed.add(annotation)
+        annotation = above[annotation]
+    return annotation
