@@ -76,8 +76,10 @@ def draw_curve(
             axes.errorbar(
                 x, [p.wer for p in line], yerr=[low, high], color=colour, marker=marker,
                 linestyle="none" if law else dash,
-                capsize=3, linewidth=1.8, markersize=6, elinewidth=1.1, label=recipe,
+                capsize=3, linewidth=1.8, markersize=6, elinewidth=1.1,
             )  # fmt: skip
+            # for the legend alone: lines are those of laws where there are any
+            axes.plot([], [], color=colour, marker=marker, linestyle=dash, label=recipe)
             for at, p in zip(x, line, strict=True):
                 if len(p.runs) > 1:  # beside the bar, which would hide them
                     rates = [r.row["wer"] for r in p.runs]
@@ -95,7 +97,7 @@ def draw_curve(
         axes.set_ylabel("word error rate, %")
         axes.set_title(title, fontsize=10.5)
         axes.grid(axis="y", alpha=0.25, linewidth=0.7)
-        axes.legend(frameon=False)
+        axes.legend(frameon=False, handlelength=3)
         figure.draw_without_rendering()  # places everything
         _hide_covered([*axes.get_xticklabels()])
     return figure
