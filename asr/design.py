@@ -61,7 +61,7 @@ class CorpusSettings(Settings):
         ConfigError
             If it does not take one of the options.
         UsageError
-            If no such corpus is known, it needs raw data and none are there, or an option names no file.
+            If no such corpus is known, it needs raw data and none are named, or an option names no file.
         """
         if self.folder is not None and (self.folder / "corpus.json").exists():
             return
@@ -77,9 +77,6 @@ class CorpusSettings(Settings):
         prepared = (self.where() / "corpus.json").exists()
         if self.source is None and not entry.embedded and not prepared:
             raise UsageError(f"corpora: no source of {self.name} named", fix="add `source:`, its raw data")
-        if self.source is not None and not prepared and not self.source.exists():
-            what = f"corpora: no such source of {self.name}"
-            raise UsageError(what, path=self.source, fix="correct `source:`")
 
     def prepared(self) -> Path:
         """The prepared folder, made now if need be."""

@@ -23,7 +23,7 @@ def check(
             "YAML file of settings, a run folder, or a recording."
         ),
     ],
-    language: Annotated[str, typer.Option(help="Language code (ISO 639-1) of texts or a lexicon.")] = "en",
+    language: Annotated[str, typer.Option(help="Language code (ISO 639) of texts or a lexicon.")] = "en",
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
     everything: Annotated[bool, typer.Option("--all", help="Print every finding, however many.")] = False,
     overfit: Annotated[
@@ -170,7 +170,7 @@ def _check_settings(path: Path) -> Findings:
     from asr.config import load_yaml, parse
     from asr.data.check import Findings
     from asr.design import BenchSettings, load_bench
-    from asr.errors import AsrError
+    from asr.errors import AsrError, DataError
 
     found = Findings()
     try:
@@ -182,6 +182,10 @@ def _check_settings(path: Path) -> Findings:
             for corpus in bench.corpora:
                 try:
                     corpus.check()
+                    prepared = (corpus.where() / "corpus.json").exists()
+                    if corpus.source is not None and not prepared and not corpus.source.exists():
+                        what = f"corpora: no such source of {corpus.name}"
+                        raise DataError(what, path=corpus.source, fix="correct `source:`")
                 except AsrError as e:
                     found.problems.append(e)
             found.facts["corpora"] = ", ".join(c.name for c in bench.corpora) or "none, give --data DIR"

@@ -25,7 +25,7 @@ def score(
         bool, typer.Option("--normalize", help="Upper-case, drop punctuation and spell numbers out first.")
     ] = False,
     language: Annotated[
-        str, typer.Option(help="Of --normalize: the language code (ISO 639-1) of both files.")
+        str, typer.Option(help="Of --normalize: the language code (ISO 639) of both files.")
     ] = "en",
     sclite: Annotated[
         bool, typer.Option("--sclite", help="Align as NIST's sclite does (weights 4, 3, 3), not as jiwer.")

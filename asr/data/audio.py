@@ -45,6 +45,8 @@ class AudioFacts:
         Largest absolute sample of the channels' average, full scale being 1.
     digest
         SHA-256 (hex) of the samples: equal for equal sound in any lossless format.
+    peaks
+        Largest absolute sample of each channel.
     """
 
     sample_rate: int
@@ -52,6 +54,12 @@ class AudioFacts:
     samples: int
     peak: float
     digest: str
+    peaks: tuple[float, ...] = ()
+
+    def is_silent(self, channel: int | None = None) -> bool:
+        """Whether there is nothing to hear in one channel, or in the average of all."""
+        peak = self.peak if channel is None or channel >= len(self.peaks) else self.peaks[channel]
+        return peak < SILENT
 
     @property
     def seconds(self) -> float:
@@ -162,13 +170,16 @@ def inspect_audio(path: str | Path) -> AudioFacts:
     """
     path = Path(path)
     digest, peak, samples = hashlib.sha256(), 0.0, 0
+    peaks: np.ndarray | float = 0.0
     with _open(path) as sound:
         for block in _blocks(sound, path):
             digest.update(block.data)
             heard = block.mean(axis=1)  # channels may cancel each other
             peak = max(peak, float(heard.max()), -float(heard.min()))
+            peaks = np.maximum(peaks, np.abs(block).max(axis=0))
             samples += len(block)
-        return AudioFacts(sound.samplerate, sound.channels, samples, peak, digest.hexdigest())
+        channels = tuple(map(float, np.atleast_1d(peaks)))
+        return AudioFacts(sound.samplerate, sound.channels, samples, peak, digest.hexdigest(), channels)
 
 
 def _open(path: Path) -> soundfile.SoundFile:

@@ -12,7 +12,7 @@ from pathlib import Path
 from lhotse.cut import Cut
 from lhotse.qa import validate
 
-from asr.data.audio import SILENT, TOLERANCE_S, AudioFacts, inspect_audio
+from asr.data.audio import TOLERANCE_S, AudioFacts, inspect_audio
 from asr.data.corpora import kaldi
 from asr.data.corpora.assemble import ENGLISH, look_at, usable
 from asr.data.corpora.csv import read_table
@@ -106,7 +106,7 @@ def check_manifest(path: Path, language: str = "en") -> Findings:
         utterances = list(reader(path, found.problems))
     heard, facts = usable(utterances, language, found.problems)
     for u in heard:
-        if facts[u.audio].peak < SILENT:
+        if facts[u.audio].is_silent(u.channel):
             found.problems.append(u.error("silent", "leave it out"))
     oov = Lexicon.cmudict().oov(u.text for u in heard) if base_language(language) == "en" else None
     if oov:
@@ -252,7 +252,11 @@ def _check_sound(cuts: dict[str, list[Cut]], corpus: Corpus, found: Findings) ->
             found.problems.append(type(facts)(facts.what, path=path, utterance=cut.id, fix=facts.fix))
             continue
         same[facts.digest].append(path)
-        found.attempt(_silence(facts, path, cut.id))
+        for _, user in users[path]:
+            channel = user.channel if isinstance(user.channel, int) and facts.channels > 1 else None
+            if error := _silence(facts, path, user.id, channel):
+                found.problems.append(error)
+                break
         expected = cut.recording
         if facts.sample_rate != expected.sampling_rate or facts.seconds < expected.duration - TOLERANCE_S:
             what = (
@@ -266,20 +270,21 @@ def _check_sound(cuts: dict[str, list[Cut]], corpus: Corpus, found: Findings) ->
         if len(paths) > 1:
             splits = {split for path in paths for split, _ in users[path]}
             names = ", ".join(str(path) for path in paths)
-            where = f"in {' and '.join(sorted(splits))}"
-            error = AudioError(f"the same sound in {len(paths)} files, {where}: {names}", path=corpus.folder)
-            # a recording that is in train and test makes the test worthless; twice in train does no harm
-            (found.problems if len(splits) > 1 else found.warnings).append(error)
-    for a, b in same_sound(cuts):
+            what = f"the same sound in {len(paths)} files, in {' and '.join(sorted(splits))}: {names}"
+            found.warnings.append(AudioError(what, path=corpus.folder))
+    # what is in train and test makes the test worthless; twice in train does no harm
+    for a, b in same_sound(cuts, {str(path): digest for digest, paths in same.items() for path in paths}):
         if a.split != b.split:
-            what = f"the same stretch of {a.sound} as {b.name}, which is in {b.split}"
+            what = f"the same stretch of sound as {b.name}, which is in {b.split}"
             found.problems.append(
                 DataError(what, path=corpus.cuts_path(a.split), utterance=a.name, fix="leave it out")
             )
 
 
-def _silence(facts: AudioFacts, path: Path, utterance: str | None) -> AudioError | None:
-    if facts.peak >= SILENT:
+def _silence(
+    facts: AudioFacts, path: Path, utterance: str | None, channel: int | None = None
+) -> AudioError | None:
+    if not facts.is_silent(channel):
         return None
     return AudioError("silent", path=path, utterance=utterance, fix="leave it out")
 

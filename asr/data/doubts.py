@@ -25,13 +25,24 @@ def doubts(corpus: Corpus, cuts: Mapping[str, Sequence[Cut]]) -> list[DataError]
     return [*_twice(corpus, cuts), *_sentences_known(corpus, cuts), *_unspaced(corpus, cuts)]
 
 
-def same_sound(cuts: Mapping[str, Sequence[Cut]]) -> Iterator[tuple[Stretch, Stretch]]:
-    """Utterances that are mostly the same stretch of a recording, the one to be kept second."""
+def same_sound(
+    cuts: Mapping[str, Sequence[Cut]], digests: Mapping[str, str] | None = None
+) -> Iterator[tuple[Stretch, Stretch]]:
+    """Utterances that are mostly the same stretch of a recording, the one to be kept second.
+
+    Parameters
+    ----------
+    cuts
+        By split.
+    digests
+        Of the samples in the file of each path, where they are known: copies of a recording have one.
+    """
+    paths = digests or {}
     return overlapping(
         Stretch(
             name=cut.id,
             split=split,
-            sound=str(cut.recording.sources[0].source),
+            sound=paths.get(path := str(cut.recording.sources[0].source), path),
             start=cut.start,
             end=cut.start + cut.duration,
             channel=cut.channel if isinstance(cut.channel, int) else None,

@@ -43,27 +43,40 @@ class Stretch:
 
     @property
     def rank(self) -> int:
-        """Which of two is to be kept: that of test, then of any other split than train."""
-        return {"test": 2, "train": 0}.get(self.split, 1)
+        """The more, the rather it is kept."""
+        return _rank(self.split)
 
 
 def overlapping(stretches: Iterable[Stretch]) -> Iterator[tuple[Stretch, Stretch]]:
     """Pairs that are mostly the same sound, the one to be kept second.
 
-    All pairs in different splits; of one split each stretch comes with one earlier one at most.
+    Every stretch that shares its sound with one of its split or of another that is to be kept rather comes
+    first in one pair at least for each of these splits.
     """
     by_sound: defaultdict[str, list[Stretch]] = defaultdict(list)
     for stretch in stretches:
         by_sound[stretch.sound].append(stretch)
     for some in by_sound.values():
-        open_: list[tuple[float, int, Stretch]] = []  # a heap of those that began before, by their end
+        # of each split those that began before, by their end, and those of them that are in no pair yet
+        open_: defaultdict[str, list[tuple[float, int, Stretch]]] = defaultdict(list)
+        single: defaultdict[tuple[str, str], list[Stretch]] = defaultdict(list)
+        splits = {s.split for s in some}
         for number, stretch in enumerate(sorted(some, key=lambda s: s.start)):
-            while open_ and open_[0][0] <= stretch.start:
-                heapq.heappop(open_)
-            told = False
-            for *_, other in open_:
-                if (told and other.split == stretch.split) or not stretch.shares(other):
-                    continue
-                told = told or other.split == stretch.split
-                yield (stretch, other) if stretch.rank <= other.rank else (other, stretch)
-            heapq.heappush(open_, (stretch.end, number, stretch))
+            for split in splits:
+                heap = open_[split]
+                while heap and heap[0][0] <= stretch.start:
+                    heapq.heappop(heap)
+                if _rank(split) < stretch.rank:
+                    waiting = [s for s in single[split, stretch.split] if s.end > stretch.start]
+                    yield from ((s, stretch) for s in waiting if s.shares(stretch))
+                    single[split, stretch.split] = [s for s in waiting if not s.shares(stretch)]
+                elif (other := next((s for *_, s in heap if s.shares(stretch)), None)) is not None:
+                    yield stretch, other
+                elif _rank(split) > stretch.rank:
+                    single[stretch.split, split].append(stretch)
+            heapq.heappush(open_[stretch.split], (stretch.end, number, stretch))
+
+
+def _rank(split: str) -> int:
+    """Which of two is to be kept: that of test, then of any other split than train."""
+    return {"test": 2, "train": 0}.get(split, 1)

@@ -206,7 +206,7 @@ def _read_ctm(path: Path, lines: list[tuple[int, str]]) -> Transcripts:
         channel, start, length, word = entry
         if word.startswith("<ALT"):
             raise DataError("alternatives are not supported", path=path, line=n, fix="keep one")
-        found.words.setdefault(channel, []).append((start, length, word))
+        found.words.setdefault(channel, []).append((start, length, unicodedata.normalize("NFC", word)))
         first.setdefault(channel, n)
     for channel, name in _names(found.words):
         found.words[channel].sort(key=lambda w: w[0])

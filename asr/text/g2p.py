@@ -41,7 +41,7 @@ def complete(lexicon: Lexicon, words: Iterable[str], language: str = "en") -> tu
     words
         Normalised words.
     language
-        ISO 639-1 code, a region may follow.
+        ISO 639 code, a region may follow.
 
     Returns
     -------
@@ -74,7 +74,7 @@ def pronounce_unknown(
     teacher
         Words in the units wanted, from which the mapping of espeak-ng's phonemes is learned.
     language
-        ISO 639-1 code, a region may follow.
+        ISO 639 code, a region may follow.
 
     Raises
     ------
@@ -162,7 +162,7 @@ class Mapping:
         }
 
     def __call__(self, source: Pronunciation) -> Pronunciation:
-        """The word in target phonemes; none at all where one of the source was never seen.
+        """The word in target phonemes; none at all where one of the source was never seen, or all are mute.
 
         A phoneme that was not seen with its stress or length is taken for that without, or for the target's
         of the same name.

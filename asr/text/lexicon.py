@@ -21,7 +21,9 @@ _VARIANT = re.compile(r"\(\d+\)$")
 _PROBABILITY = re.compile(r"(0?\.\d+|[01](\.0*)?|\d(\.\d+)?[eE]-\d+)$")
 _NUMBER = re.compile(r"(\d*\.\d+|\d(\.\d+)?[eE][-+]?\d+)$")  # of a kind that no phoneme is
 _OWN = ("SIL", BLANK)  # units of the models beside the phonemes
-_COMMENT = ("#", ";", "//")
+# a phoneme may begin with ; in X-SAMPA, but none is that alone
+_COMMENT = re.compile(r"^\s*(;|//).*|(^|\s)(#|(;+|//)(?=\s|$)).*")
+_SIGNS = frozenset((",", "/", "[", "]"))
 _STRESS = re.compile(r"(?<=[A-Z])[0-2](?!\S)")
 
 
@@ -105,12 +107,15 @@ class Lexicon:
             odd = next(i for i, f in rows if len(f) < 2 or not _PROBABILITY.match(f[1]))
             what = "no probability from 0 to 1 after the word, while other lines have a number there"
             raise LexiconError(what, path=path, line=odd, fix="give every line one, or none")
+        # the Montreal Forced Aligner has three more, of silences; a 1 may also be a phoneme
+        columns = 0
+        if weighted:
+            columns = min(_leading_numbers(fields[2:]) for _, fields in rows) + 1
         entries: dict[str, dict[Pronunciation, float]] = {}
         for i, (word, *rest) in rows:
-            if fault := _fault(lines[i - 1], word, rest):
-                what, fix = fault
-                raise LexiconError(what, path=path, line=i, fix=fix)
-            phones = _bare(rest[1:] if weighted else rest)
+            if not _is_spoken(word):
+                continue
+            phones = _bare(rest[columns:])
             if not phones:
                 raise LexiconError(
                     f"word {word!r} has no pronunciation",
@@ -118,8 +123,9 @@ class Lexicon:
                     line=i,
                     fix="add its phonemes or remove it",
                 )
-            if not _is_spoken(word):
-                continue
+            if fault := _fault(lines[i - 1], word, rest[:columns], phones):
+                what, fix = fault
+                raise LexiconError(what, path=path, line=i, fix=fix)
             if own := next((phone for phone in phones if phone in _OWN), None):
                 what = f"{own} as a phoneme of {word!r}: the models have a unit of this name"
                 raise LexiconError(what, path=path, line=i, fix="call it otherwise or remove the line")
@@ -240,23 +246,35 @@ def strip_stress(phones: Iterable[str]) -> Pronunciation:
 
 def _fields(line: str) -> list[str]:
     """The fields of a lexicon line without its comment; none for a blank or a comment line."""
-    return list(itertools.takewhile(lambda field: not field.startswith(_COMMENT), line.split()))
+    return _COMMENT.sub("", line).split()
 
 
-def _fault(line: str, word: str, rest: Sequence[str]) -> tuple[str, str] | None:
+def _leading_numbers(fields: Sequence[str]) -> int:
+    """How many of the first fields are numbers with a point."""
+    return sum(1 for _ in itertools.takewhile(_NUMBER.match, fields))
+
+
+def _fault(line: str, word: str, numbers: Sequence[str], phones: Sequence[str]) -> tuple[str, str] | None:
     """What is wrong with the form of a line, and what to do about it."""
-    before_tab = line.split("\t")[0].split() if "\t" in line.strip() else []
-    if len(before_tab) > 1:
+    body = _COMMENT.sub("", line).strip()
+    before_tab = body.split("\t")[0].split()
+    # one tab, for some write tabs between phonemes; Kaldi's is behind the probability
+    if body.count("\t") == 1 and before_tab not in ([word], [word, *numbers]):
         return f"a blank within the word {' '.join(before_tab)!r}", "write an entry for each of its words"
-    if "," in word:
+    if re.search(r"\w,\w", word):
         return f"a comma in the word {word!r}", "write a tab between word and phonemes, blanks between these"
-    if sign := next((field for field in rest if field in ",/[]" or field.endswith(",")), None):
+    if sign := next((p for p in phones if _SIGNS & {p[0], p[-1]}), None):
         return f"{sign!r} as a phoneme of {word!r}", "write one pronunciation a line, phonemes alone"
     return None
 
 
 def _bare(fields: Sequence[str]) -> Pronunciation:
-    """Phonemes without the slashes or brackets around them, and without the ends of syllables."""
+    """Phonemes without the slashes or brackets around them, and without the ends of syllables.
+
+    HTK's dictionaries have what is to be written for a word in brackets of its own, before the phonemes.
+    """
+    if len(fields) > 1 and fields[0].startswith("[") and fields[0].endswith("]"):
+        fields = fields[1:]
     text = " ".join(fields)
     if len(text) > 1 and (text[0], text[-1]) in (("/", "/"), ("[", "]")):
         text = text[1:-1]
@@ -281,7 +299,7 @@ def doubts(lexicon: Lexicon, path: Path, language: str) -> list[LexiconError]:
     uses = Counter(phone for _, phones in words for phone in phones)
     rare = sorted(phone for phone, n in uses.items() if n == 1)
     if rare and len(lexicon) >= 100:
-        what = f"phonemes that occur once: {' '.join(rare)}"
+        what = f"phonemes that occur once: {' '.join(rare[:8])}{', ...' if len(rare) > 8 else ''}"
         found.append(LexiconError(what, path=path, fix="look whether they are slips"))
     return found
 

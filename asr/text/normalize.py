@@ -15,7 +15,8 @@ from asr.text.numbers import spell_numbers
 _APOSTROPHES = str.maketrans(dict.fromkeys("’‘‛`´′＇", "'"))
 _LETTER = "\N{MODIFIER LETTER APOSTROPHE}"  # of a glottal stop or an ejective, but some write it for `'`
 _ELIDING = frozenset(
-    "af be br ca co cy da de el en es eu fr ga gd gl it lb mt nb nl nn no oc pt ru sq sv tr uk uz".split()
+    "af be bg br bs ca co cs cy da de el en eo es et eu fi fo fr fur ga gd gl gv hr ht hu id is it kw lb lt "
+    "lv mk ms mt nb nl nn no oc pl pt rm ro ru sc sk sl sq sr sv sw tl tr uk uz vi wa".split()
 )
 _TURKISH = str.maketrans({"i": "İ", "ı": "I"})
 _TURKISH_LOWER = str.maketrans({"İ": "i", "I": "ı"})

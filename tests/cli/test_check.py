@@ -83,3 +83,26 @@ def test_unfinished_run(
     assert run(str(tmp_path), monkeypatch=monkeypatch) == 1
     out = capsys.readouterr().out
     assert "not a finished run" in out and "no trained system here" in out
+
+
+def test_corpora_of_a_bench_are_looked_at(run, tmp_path):
+    (tmp_path / "mine.csv").write_text("path,text\n")
+    for line, says in (
+        ("{name: csv, source: gone.csv}", "gone.csv: corpora: no such source of csv; correct `source:`"),
+        ("{name: cvs, source: mine.csv}", "did you mean 'csv'"),
+        ("{name: csv, source: mine.csv, options: {lexikon: x}}", "'lexikon' is unknown; csv takes: language"),
+        (
+            "{name: csv, source: mine.csv, options: {lexicon: gone.txt}}",
+            "gone.txt: corpora: an option names no",
+        ),
+        ("{name: csv}", "no source of csv named"),
+    ):
+        path = tmp_path / "bench.yaml"
+        path.write_text(
+            f"corpora:\n  - {line}\nrecipes: [mfcc_hmm]\n".replace("mine", str(tmp_path / "mine"))
+        )
+        done = run("check", path)
+        assert done.code == 1 and says in done.out
+    path.write_text(f"corpora:\n  - {{name: csv, source: {tmp_path / 'mine.csv'}}}\nrecipes: [mfcc_hmm]\n")
+    done = run("check", path)
+    assert done.code == 0 and "corpora: csv\n" in done.out

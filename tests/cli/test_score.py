@@ -59,6 +59,9 @@ def test_english_numbers_are_not_read_into_another_language(run, tmp_path):
 def test_an_accent_is_one_however_it_is_encoded(run, tmp_path):
     (tmp_path / "ref.trn").write_text("\u00e9t\u00e9 ba\u0303 (a)\n")
     (tmp_path / "hyp.trn").write_text("e\u0301te\u0301 b\u00e3 (a)\n")
+    (tmp_path / "ref.stm").write_text("a 1 x 0 2 \u00e9t\u00e9\n")
+    (tmp_path / "hyp.ctm").write_text("a 1 0.5 0.3 e\u0301te\u0301\n")
+    assert json.loads(run("score", tmp_path / "ref.stm", tmp_path / "hyp.ctm", "--json").out)["rate"] == 0
     for unit in ("word", "character"):
         done = run("score", tmp_path / "ref.trn", tmp_path / "hyp.trn", "--unit", unit, "--json")
         assert json.loads(done.out)["rate"] == 0

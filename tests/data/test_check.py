@@ -109,14 +109,16 @@ def test_every_planted_fault_is_found(corpus: Corpus, tmp_path: Path, record: Re
         "utterance train-b-0: 1.00 s are too short for its 100 phonemes: 4.00 s needed",
         "1.wav: utterance train-b-1: silent",
         "0.wav: utterance train-c-0: cut short",
-        "the same sound in 2 files, in test and train",
+        "utterance train-c-1: the same stretch of sound as test-f-0, which is in test; leave it out",
         "utterance train-d-0: the id stands here a second time",
         "utterance train-d-1: changed since it was prepared: 0.50 s at 16000 Hz, was 1.00 s",
     ):
         assert message in text
     assert len(found.problems) == 9
+    same = ", ".join(str(p) for p in sorted((audio / "c/1.wav", tmp_path / "in/test/f/0.wav")))
     assert [str(e).split(": ", 1)[1] for e in found.warnings] == [
-        "1 (f) of 1 speakers of test also speak in train"
+        f"the same sound in 2 files, in test and train: {same}",
+        "1 (f) of 1 speakers of test also speak in train",
     ]
 
 
@@ -296,3 +298,14 @@ def test_recording(tmp_path: Path, record: Record) -> None:
     assert check_audio(record(tmp_path / "a.wav", 0.5)).facts["seconds"] == "0.50"
     (tmp_path / "b.wav").write_text("text")
     assert "is text" in str(check_audio(tmp_path / "b.wav").problems[0])
+
+
+def test_a_channel_of_nothing_is_silent(tmp_path: Path) -> None:
+    """Of a call with one speaker; the average of both channels is not what is heard."""
+    noise = np.random.default_rng(0).uniform(-0.3, 0.3, (16000, 2))
+    soundfile.write(tmp_path / "call.wav", noise * [1, 0], 16000)
+    rows = ["path,text,channel,split", "call.wav,cat,A,train", "call.wav,dog,B,test"]
+    (tmp_path / "t.csv").write_text("\n".join(rows) + "\n")
+    assert [p.what for p in check_manifest(tmp_path / "t.csv").problems] == ["silent"]
+    corpus = preparer("csv").prepare(tmp_path / "t.csv", tmp_path / "out")
+    assert [p.utterance for p in check_corpus(corpus.folder).problems] == ["call-2"]

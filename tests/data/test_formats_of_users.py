@@ -120,8 +120,8 @@ def test_table(tmp_path: Path, record: Record, separator: str) -> None:
     corpus = preparer("csv").prepare(tmp_path / "data.csv", tmp_path / "out")
     assert every(corpus) == {"a": ("train", "x", "CAT DOG"), "b": ("dev", "y", "CAT")}
     assert "data.csv:4: 5 cells under 4 columns" in corpus.problems[0]
-    assert "data.csv:5: unknown split 'nowhere'" in corpus.problems[1]
-    assert "data.csv:6: only 1 of 4 cells; give each column one" in corpus.problems[2]
+    assert "data.csv:6: only 1 of 4 cells; give each column one" in corpus.problems[1]
+    assert "data.csv:5: unknown split 'nowhere'" in corpus.problems[2]
 
 
 def test_a_table_without_speakers_names_none(tmp_path: Path, record: Record) -> None:
@@ -369,24 +369,61 @@ def test_columns_that_are_not_used_are_named(
     assert "t.jsonl: not used: fin\n" in capsys.readouterr().err
 
 
-def test_channels(tmp_path: Path) -> None:
-    """A telephone call has a speaker on either channel; without a channel both are heard."""
+@pytest.mark.parametrize("names", [("A", "2"), ("1", "B"), ("0", "1"), ("1.0", "2.0"), ("left", "R")])
+def test_channels(tmp_path: Path, names: tuple[str, str]) -> None:
+    """A telephone call has a speaker on either channel; a file counts them from 1, or from 0."""
     noise = np.random.default_rng(0).uniform(-0.3, 0.3, (16000, 2)).astype(np.float32)
     soundfile.write(tmp_path / "call.wav", noise, 16000, subtype="FLOAT")
-    rows = ["path,text,channel,split", "call.wav,cat,A,train", "call.wav,dog,2,test", "call.wav,no,3,train"]
-    rows += ["call.wav,no,0,train"]
-    (tmp_path / "t.csv").write_text("\n".join(rows) + "\n")
+    rows = [f"call.wav,dog,{names[1]},test", f"call.wav,cat,{names[0]},train", "call.wav,no,7,train"]
+    (tmp_path / "t.csv").write_text("\n".join(["path,text,channel,split", *rows]) + "\n")
     corpus = preparer("csv").prepare(tmp_path / "t.csv", tmp_path / "out")
     cuts = {split: next(iter(corpus.cuts(split))) for split in ("train", "test")}
-    assert [cut.supervisions[0].text for cut in cuts.values()] == ["CAT", "DOG"]
+    assert {cut.id: cut.supervisions[0].text for cut in cuts.values()} == {"call-1": "CAT", "call-2": "DOG"}
     for channel, cut in enumerate(cuts.values()):
         np.testing.assert_array_equal(load_cut(cut, 16000), noise[:, channel])
-    problems = "\n".join(corpus.problems)
-    assert "t.csv:4: utterance call-3: no channel 3 in call.wav, which has 2" in problems
-    assert "channel '0' is none" in problems and len(corpus.problems) == 2
-    (tmp_path / "t.csv").write_text("path,text,split\ncall.wav,cat,train\n")
+    n = 8 if names[0] == "0" else 7
+    assert f"t.csv:4: utterance call-{n}: no channel {n} in call.wav, which has 2" in corpus.problems[0]
+    assert len(corpus.problems) == 1
+
+
+def test_channels_that_are_none(tmp_path: Path, record: Record, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a channel all are heard; a recording of one channel may be a side of a call."""
+    noise = np.random.default_rng(0).uniform(-0.3, 0.3, (16000, 2)).astype(np.float32)
+    soundfile.write(tmp_path / "call.wav", noise, 16000, subtype="FLOAT")
+    record(tmp_path / "side.wav")
+    (tmp_path / "t.csv").write_text("path,text,channel\nside.wav,cat,B\ncall.wav,dog,BBC News\n")
     corpus = preparer("csv").prepare(tmp_path / "t.csv", tmp_path / "out")
-    np.testing.assert_allclose(load_cut(next(iter(corpus.cuts("train"))), 16000), noise.mean(1), atol=1e-7)
+    assert "t.csv: no channels, not used: bbc news\n" in capsys.readouterr().err and not corpus.problems
+    cuts = {c.supervisions[0].text: c for split in corpus.splits for c in corpus.cuts(split)}
+    np.testing.assert_allclose(load_cut(cuts["DOG"], 16000), noise.mean(1), atol=1e-7)
+    assert load_cut(cuts["CAT"], 16000).size == 16000
+
+
+def test_columns_that_look_like_times(tmp_path: Path) -> None:
+    """Languages, lists and other tools' extras are none; of two texts that with the preferred name counts."""
+    rows = [
+        {"audio": "a.wav", "text": "cat", "from": "en", "to": "de", "durations": [1, 2], "duration": 0.5},
+        {
+            "file": "b.zip",
+            "audio_filepath": "b.wav",
+            "sentence": "Dr. 12",
+            "text": "dog",
+            "offsets": {"to": 9},
+        },
+        {"audio": "c.wav", "text": "yes", "end": 3.5, "duration": 1.0},
+        {"audio": "d.wav", "text": "no", "Onset (ms)": 500, "Offset (ms)": 1250},
+        {"audio": "e.wav", "text": "no", "start": 10**400},
+    ]
+    (tmp_path / "t.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    problems: list[AsrError] = []
+    found = read_manifest(tmp_path / "t.jsonl", problems)
+    assert [(u.audio.name, u.text, u.start, u.duration) for u in found] == [
+        ("a.wav", "cat", 0.0, 0.5), ("b.wav", "dog", 0.0, None), ("c.wav", "yes", 2.5, 1.0),
+        ("d.wav", "no", 0.5, 0.75),
+    ]  # fmt: skip
+    assert "t.jsonl:5: start" in str(problems[0]) and len(problems) == 1
+    (tmp_path / "t.csv").write_text("path,text,Phones\na.wav,cat,K AE T\n")
+    assert len(list(read_table(tmp_path / "t.csv", problems))) == 1 and len(problems) == 1
 
 
 def test_sound_of_test_is_left_out_of_train(tmp_path: Path, record: Record) -> None:
@@ -395,17 +432,20 @@ def test_sound_of_test_is_left_out_of_train(tmp_path: Path, record: Record) -> N
     (tmp_path / "copy.wav").write_bytes(long.read_bytes())
     rows = ["path,text,id,split,start,end", "long.wav,cat,a,test,0,1", "copy.wav,cat,b,train,0.2,1.2"]
     rows += ["long.wav,dog,c,train,0.9,2", "long.wav,dog,d,dev,1.8,3", "long.wav,yes,e,train,1.9,2.5"]
+    # what dev loses to test costs train nothing
+    rows += ["long.wav,no,f,dev,0.4,1.4", "long.wav,no,g,train,1.1,1.6"]
     (tmp_path / "t.csv").write_text("\n".join(rows) + "\n")
     corpus = preparer("csv").prepare(tmp_path / "t.csv", tmp_path / "out")
-    assert {name: split for name, (split, *_) in every(corpus).items()} == {
-        "a": "test",
-        "c": "train",
-        "d": "dev",
-    }
+    kept = {name: split for name, (split, *_) in every(corpus).items()}
+    assert kept == {"a": "test", "c": "train", "d": "dev", "g": "train"}
     assert [p.split(": ", 1)[1] for p in corpus.problems] == [
-        f"utterance {a}: the same sound as {b}, which is in {split}; left out of train; "
+        f"utterance {a}: the same sound as {b}, which is in {split}; left out of {own}; "
         "correct its times, or put both in one split"
-        for a, b, split in (("b", "a", "test"), ("e", "d", "dev"))
+        for a, own, b, split in (
+            ("b", "train", "a", "test"),
+            ("e", "train", "d", "dev"),
+            ("f", "dev", "a", "test"),
+        )
     ]
 
 
@@ -451,6 +491,8 @@ def test_textgrids(tmp_path: Path, record: Record, encoding: str) -> None:
     assert len(told) == 2
     every = [u for u in read_folder(tmp_path / "in", [], "all") if u.id.startswith("zoe-b")]
     assert [(u.text, u.speaker) for u in every] == [("yes", "Ann"), ("no", "Bob"), ("<noise>", "Ann")]
+    one = [u for u in read_folder(tmp_path / "in", [], "Ann") if u.id.startswith("zoe-b")]
+    assert [(u.id, u.speaker) for u in one] == [("zoe-b-0000500", "zoe"), ("zoe-b-0002000", "zoe")]
     problems = []
     assert [u.text for u in read_folder(tmp_path / "in", problems, "Bob")] == ["we ran", "no"]
     assert "zoe/a.TextGrid: no tier 'Bob', there are: s;" in "".join(map(str, problems))
@@ -480,13 +522,28 @@ def test_elan(tmp_path: Path, record: Record) -> None:
         assert [(u.id, u.text, u.start, u.duration, u.speaker) for u in found] == [
             ("a-0000500-Ann", text, 0.5, 0.75, "Ann")
         ]
+    two = EAF.replace("@Ann", " Lee")
+    path.write_text(two, encoding="utf-8")
+    found = list(read_folder(tmp_path / "in", [], "all"))
+    assert {(u.id, u.text) for u in found} >= {
+        ("a-0000500-tx_Lee", "ba\u02bca"),
+        ("a-0000500-ft_Lee", "house"),
+    }
     for text, says in (
+        ('<?xml version="1.0" encoding="foo"?><a/>', "no eaf file that can be"),
         (EAF, "several tiers: ref@Ann, tx@Ann, ft@Ann; name"),
         ("<a>", "no eaf file that can be"),
     ):
         path.write_text(text, encoding="utf-8")
         problems: list[AsrError] = []
         assert not list(read_folder(tmp_path / "in", problems)) and says in str(problems[0])
+
+
+def test_a_lab_file_with_times_is_no_transcript(tmp_path: Path, record: Record) -> None:
+    record(tmp_path / "in/a.wav").with_suffix(".lab").write_text("0 2500000 sil\n2500000 5000000 k\n")
+    problems: list[AsrError] = []
+    assert not list(read_folder(tmp_path / "in", problems))
+    assert "a.wav: a.lab holds times of labels, not words" in str(problems[0])
 
 
 def test_missing_words_are_listed(tmp_path: Path, record: Record, capsys: pytest.CaptureFixture[str]) -> None:

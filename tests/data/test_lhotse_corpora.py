@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -94,13 +92,6 @@ def test_what_stops_lhotse_beside_unreadable_audio(tmp_path: Path, record: Recor
     (folder / "100-1.trans.txt").write_text("100-1-0000\n")
     with pytest.raises(DataError, match=r"Lhotse's preparer refused it .*; check that it is laid out as"):
         preparer("mini_librispeech").prepare(tmp_path, tmp_path / "out")
-
-
-class Threads(ThreadPoolExecutor):
-    """Lhotse's spawned processes take seconds to start."""
-
-    def __init__(self, max_workers: int, mp_context: Any) -> None:
-        super().__init__(max_workers)
 
 
 def test_another_language_laid_out_as_librispeech(tmp_path: Path, record: Record) -> None:

@@ -63,6 +63,8 @@ def test_numbers_as_units_are_no_probabilities(tmp_path):
         ("A AH\nNOTHING SIL\n", 2, "SIL as a phoneme of 'NOTHING'"),
         (b"A AH\nB \xff\n", 2, "not UTF-8"),
         ("A AH\nBA DA\tB A D A\n", 2, "a blank within the word 'BA DA'"),
+        ("MA /m/ /a/\n", 1, "'m/' as a phoneme of 'MA'"),
+        ("MA [m a] [m o]\n", 1, "'a\\]' as a phoneme of 'MA'"),
         ("BA,B A\n", 1, "a comma in the word 'BA,B'"),
         ("A AH\nBA\tB A, B O\n", 2, "'A,' as a phoneme of 'BA'"),
         ("A AH\nBA\tB / A\n", 2, "'/' as a phoneme of 'BA'"),
@@ -90,6 +92,20 @@ def test_notation_around_phonemes_is_none(tmp_path):
     entries = lexicon_of(tmp_path, text).entries
     assert entries["MA"] == (("m", "a"), ("m", "o")) and entries["BA"] == (("0b", "b", "a"),)
     assert entries["TA2"] == (("ṽ", "ñ"),)
+
+
+def test_what_other_toolkits_write(tmp_path):
+    """Kaldi's lexiconp.txt, dictionaries of the Montreal Forced Aligner, HTK and CMU, and X-SAMPA."""
+    kaldi = lexicon_of(tmp_path, "HELLO 1.0\tHH AH\nBYE 0.5\tB AY # x\n")
+    assert kaldi.entries["BYE"] == (("B", "AY"),) and kaldi.chances("BYE") == (0.5,)
+    aligner = lexicon_of(tmp_path, "hello\t0.99\t0.2\t1.0\t1.08\th @\nma\t0.5\t0.2\t1.2\t1.0\tm 1\n")
+    assert aligner.entries["MA"] == (("m", "1"),) and aligner.chances("HELLO") == (0.99,)
+    others = (
+        "HELLO [HELLO] hh ah\n<s> []\n,COMMA K AA\nba b\ta d\tx\nma m a \t# comment\nfoo f ;_x\n<s> , x\n"
+    )
+    entries = lexicon_of(tmp_path, others).entries
+    assert entries["HELLO"] == (("hh", "ah"),) and entries["BA"] == (("b", "a", "d", "x"),)
+    assert entries["FOO"] == (("f", ";_x"),) and "<S>" not in entries and ",COMMA" in entries
 
 
 def test_doubts(tmp_path):

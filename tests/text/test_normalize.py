@@ -68,6 +68,7 @@ def test_english(text, expected):
         ("\u02bca ba\u02bca ba\u02bc 'ta\u2019 ba'a", "nv", "\u02bcA BA\u02bcA BA\u02bc TA BA'A"),
         ("\u02bcтис м\u02bcята м\u2019ята", "uk", "ТИС М'ЯТА М'ЯТА"),
         ("c\u02bchoar", "br", "C'HOAR"),
+        ("ng\u02bcombe ng\u2019ombe", "swa", "NG'OMBE NG'OMBE"),
         ("ma\u02e5 ma\u02e7\u02e5, ba\ua789ba\ua716", "xx", "MA\u02e5 MA\u02e7\u02e5 BA\ua789BA\ua716"),
         ("3\u00bd km", "deu", "3 1 2 KM"),
         ("Seven 7", "eng_GB", "SEVEN SEVEN"),

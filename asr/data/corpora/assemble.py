@@ -102,9 +102,10 @@ def assemble(
     if listed:
         what = f"{len(missing):,} words have no pronunciation, all in {listed}"
         console.print(f"asr: {what}; add them to the lexicon", markup=False, soft_wrap=True)
+    named = any(u.split for u in pronounced)
     by_split: dict[str, list[Cut]] = {split: [] for split in SPLITS}
     lm_text: list[str] = []
-    for u in _unshared(divided(pronounced), facts, problems):
+    for u in _unshared(divided(pronounced), facts, problems, named):
         assert u.split is not None
         by_split.setdefault(u.split, []).append(_cut(u, facts[u.audio], origin.language))
         if u.split == "train":
@@ -236,7 +237,9 @@ def _audible(
             in_line = u.where[1] is not None  # of a table: where the path of the audio is to be corrected
             problems.append(u.error(f"{audio.path}: {audio.what}", audio.fix) if in_line else named)
             continue
-        if u.channel is not None and u.channel >= audio.channels:
+        if audio.channels == 1:  # a side of a call that was cut into two files, say
+            u = replace(u, channel=None)
+        elif u.channel is not None and u.channel >= audio.channels:
             what = f"no channel {u.channel + 1} in {u.audio.name}, which has {audio.channels}"
             problems.append(u.error(what, "correct its channel"))
             continue
@@ -283,21 +286,28 @@ def _pronounceable(
 
 
 def _unshared(
-    utterances: Sequence[Utterance], facts: dict[Path, AudioFacts], problems: list[AsrError]
-) -> Iterable[Utterance]:
-    """Those whose sound is not in a split that comes first: in test, or in dev for those of train."""
-    stretches = (
-        Stretch(u.id, u.split or "", facts[u.audio].digest, u.start, u.start + (u.duration or 0), u.channel)
-        for u in utterances
-    )
-    shared = {a.name: b for a, b in overlapping(stretches) if a.split != b.split}
+    utterances: Sequence[Utterance], facts: dict[Path, AudioFacts], problems: list[AsrError], named: bool
+) -> list[Utterance]:
+    """Those whose sound is not in a split that comes first: in test, or in another for those of train.
+
+    `named` tells whether the corpus names splits.
+    """
+
+    def stretch(u: Utterance) -> Stretch:
+        end = u.start + (u.duration or 0.0)
+        return Stretch(u.id, u.split or "", facts[u.audio].digest, u.start, end, u.channel)
+
+    shared: dict[str, Stretch] = {}
+    ranked = [stretch(u) for u in utterances]
+    for lowest in (1, 0):  # what dev lost to test does not cost train anything
+        some = [s for s in ranked if s.rank >= lowest and s.name not in shared]
+        shared |= {a.name: b for a, b in overlapping(some) if a.split != b.split}
+    fix = "correct its times" + (", or put both in one split" if named else "")
     for u in utterances:
-        if u.id not in shared:
-            yield u
-            continue
-        other = shared[u.id]
-        what = f"the same sound as {other.name}, which is in {other.split}"
-        problems.append(u.error(what, f"left out of {u.split}; correct its times, or put both in one split"))
+        if other := shared.get(u.id):
+            what = f"the same sound as {other.name}, which is in {other.split}"
+            problems.append(u.error(what, f"left out of {u.split}; {fix}"))
+    return [u for u in utterances if u.id not in shared]
 
 
 def sentences_of(path: Path, language: str, problems: list[AsrError]) -> Iterable[tuple[int, str]]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from asr.data.corpora.assemble import Origin, assemble, own_lexicon
 from asr.data.corpora.jsonl import tables
-from asr.data.corpora.rows import LISTS, NAMES, field_of, tell_unused, utterance
+from asr.data.corpora.rows import LISTS, NAMES, channel_numbers, field_of, tell_unused, utterance
 from asr.data.corpora.utterance import Utterance
 from asr.data.corpus import Corpus
 from asr.errors import AsrError, DataError
@@ -58,14 +58,15 @@ def read_table(
         table = ((i, line.rstrip("\r\n").split(separator)) for i, line in enumerate(lines, 1))
     _, head = next(table, (1, []))
     names = [name.strip() for name in head] if isinstance(head, list) else []
-    known = {name: field_of(name) for name in names}
-    known |= dict.fromkeys(LISTS & known.keys())  # which a cell cannot hold
+    # a cell cannot hold a list
+    known = {name: field if (field := field_of(name)) not in LISTS else None for name in names}
     for needed in ("audio", "text"):
-        if needed not in (field[0] for field in known.values() if field):
+        if needed not in known.values():
             what = f"no column for the {needed}: the header has {', '.join(names) or 'nothing'}"
             raise DataError(what, path=path, line=1, fix=f"name it one of {', '.join(NAMES[needed])}")
     if clips is None:
         tell_unused((name for name, field in known.items() if name and field is None), path)
+    rows: list[tuple[int, dict[str, str]]] = []
     for line, cells in table:
         if isinstance(cells, _Fault):
             problems.append(DataError(cells.what, path=path, line=line, fix=cells.fix))
@@ -79,9 +80,12 @@ def read_table(
                 fix = "put texts with separators in quotes"
             problems.append(DataError(what, path=path, line=line, fix=fix))
             continue
-        row = {name: cell.strip() for name, cell in zip(names, cells, strict=True) if known[name]}
+        cells_of = zip(names, cells, strict=True)
+        rows.append((line, {name: cell.strip() for name, cell in cells_of if known[name]}))
+    channels = channel_numbers((row for _, row in rows), path)
+    for line, row in rows:
         try:
-            yield utterance(row, clips or path.parent, (path, line), split)
+            yield utterance(row, clips or path.parent, (path, line), split, channels)
         except DataError as e:
             problems.append(e)
 

@@ -7,6 +7,7 @@ the top are splits.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from asr.data.corpus import Corpus
 from asr.errors import AsrError, DataError
 
 TEXTS = (".txt", ".lab")
+_TIMED_LABEL = re.compile(r"\s*\d+\s+\d+\s+\S")  # as HTK writes them
 ABOUT = ("readme", "license", "licence")  # texts that are no transcripts
 
 
@@ -83,6 +85,10 @@ def read_folder(source: Path, problems: list[AsrError], tier: str | None = None)
             )
             problems.append(DataError(what, path=audio, fix=f"write its words to {transcript.name} in UTF-8"))
             continue
+        if transcript.suffix == ".lab" and _TIMED_LABEL.match(text):
+            what = f"{transcript.name} holds times of labels, not words"
+            problems.append(DataError(what, path=audio, fix="write its words alone, or a TextGrid"))
+            continue
         yield Utterance(
             id=name,
             audio=audio,
@@ -98,8 +104,9 @@ def _stretches(
 ) -> Iterator[Utterance]:
     """The utterances of a TextGrid or an eaf file; a speaker that it names is the same in all folders."""
     for s in read_tiers(path, tier):
+        who = f"-{'_'.join(s.speaker.split())}" if s.speaker else ""
         yield Utterance(
-            id=f"{name}-{round(s.start * 1000):07d}" + (f"-{s.speaker}" if s.speaker else ""),
+            id=f"{name}-{round(s.start * 1000):07d}{who}",
             audio=audio,
             text=s.text,
             speaker=s.speaker or speaker,

@@ -12,9 +12,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from asr.data.corpora.assemble import Origin, assemble, own_lexicon
-from asr.data.corpora.rows import field_of, tell_unused, utterance
+from asr.data.corpora.rows import channel_numbers, field_of, tell_unused, utterance
 from asr.data.corpora.utterance import SPLIT_NAMES, Utterance, numbered_lines
 from asr.data.corpus import Corpus
 from asr.errors import AsrError, DataError
@@ -22,7 +23,7 @@ from asr.errors import AsrError, DataError
 
 def read_manifest(path: Path, problems: list[AsrError], split: str | None = None) -> Iterator[Utterance]:
     """The utterances of a JSON lines file; each bad line becomes a problem."""
-    unused: dict[str, None] = {}
+    rows: list[tuple[int, dict[str, Any]]] = []
     for i, line in numbered_lines(path, problems):
         try:
             row = json.loads(line)
@@ -34,12 +35,14 @@ def read_manifest(path: Path, problems: list[AsrError], split: str | None = None
             what = f"a JSON {type(row).__name__}, not an object"
             problems.append(DataError(what, path=path, line=i, fix="write one JSON object a line"))
             continue
-        unused |= dict.fromkeys(key for key in row if field_of(key) is None)
+        rows.append((i, row))
+    tell_unused(dict.fromkeys(key for _, row in rows for key in row if field_of(key) is None), path)
+    channels = channel_numbers((row for _, row in rows), path)
+    for i, row in rows:
         try:
-            yield utterance(row, path.parent, (path, i), split)
+            yield utterance(row, path.parent, (path, i), split, channels)
         except DataError as e:
             problems.append(e)
-    tell_unused(unused, path)
 
 
 def tables(source: Path, suffixes: tuple[str, ...]) -> list[tuple[Path, str | None]]:

@@ -43,44 +43,81 @@ LISTS = {"word_align", "phones"}
 
 _TIMED = re.compile(
     r"(?:time_|t_)?(?P<name>start|offset|begin|onset|end|stop|duration|from|to)_?(?:time)?"
-    r"_?(?P<unit>(?:in_)?(?:s|secs?|seconds|ms|msecs?|milliseconds|ss_msec|hh_mm_ss_ms)|)"
+    r"(?:_(?P<unit>(?:in_)?(?:s|secs?|seconds|ms|msecs?|milliseconds|ss_msec|hh_mm_ss_ms)))?"
 )
 _THOUSANDTHS = re.compile(r"(?<!ss_)(?:ms|msecs?|milliseconds)$")
 _CLOCK = re.compile(r"(?:(\d+):)?(\d{1,2}):(\d{1,2}(?:[.,]\d+)?)")
-_CHANNELS = {"1": 0, "2": 1, "a": 0, "b": 1, "left": 0, "right": 1}
+_SIDES = {"a": 0, "b": 1, "l": 0, "r": 1, "left": 0, "right": 1}
 
 
 @cache
-def field_of(column: str) -> tuple[str, float] | None:
-    """Which field a column or key of some name is, and how many of its units are a second; None if none.
-
-    Capitals, blanks and hyphens make no difference, and times may name their unit: ``Begin Time [ms]``.
-    """
+def _named(column: str) -> tuple[str, str, float] | None:
+    """The field, the name of it in NAMES and the units a second of a column; None if it is no field."""
     spelled = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", column.strip())
     plain = re.sub(r"[\W_]+", "_", spelled.lower()).strip("_")
     timed = _TIMED.fullmatch(plain)
     known = timed["name"] if timed else plain
     for name, names in NAMES.items():
         if known in names:
-            units = 1000.0 if timed and _THOUSANDTHS.search(timed["unit"]) else 1.0
-            return name, units
+            return name, known, 1000.0 if timed and _THOUSANDTHS.search(timed["unit"] or "") else 1.0
     return None
 
 
+def field_of(column: str) -> str | None:
+    """Which field a column or key of some name is; None if none.
+
+    Capitals, blanks and hyphens make no difference, and times may name their unit: ``Begin Time [ms]``.
+    """
+    named = _named(column)
+    return None if named is None else named[0]
+
+
 def fields(row: Mapping[str, Any]) -> dict[str, tuple[Any, float]]:
-    """The fields that a row has, whatever they are called, with their units a second; empty ones are not."""
-    found: dict[str, tuple[Any, float]] = {}
-    for column, value in row.items():
-        if value not in (None, "") and (known := field_of(column)) is not None:
-            name, units = known
-            if name == "start" and column.strip().lower() == "offset" and _has_onset(row):
-                name = "end"
-            found.setdefault(name, (value, units))
-    return found
+    """The fields that a row has, whatever they are called, with their units a second; empty ones are not.
+
+    Of several columns for a field that with the preferred name counts. An offset is an end where there is an
+    onset, and ``from`` and ``to`` are times only where they are numbers.
+    """
+    named = {column: meant for column in row if (meant := _named(column)) is not None}
+    onset = any(known == "onset" for _, known, _ in named.values())
+    found: dict[str, tuple[int, Any, float]] = {}
+    for column, (name, known, units) in named.items():
+        value, rank = row[column], NAMES[name].index(known)
+        if value in (None, "") or (known in ("from", "to") and not _is_time(value)):
+            continue
+        if known == "offset" and onset:
+            name = "end"
+        if name not in found or rank < found[name][0]:
+            found[name] = (rank, value, units)
+    return {name: (value, units) for name, (_, value, units) in found.items()}
 
 
-def _has_onset(row: Iterable[str]) -> bool:
-    return any(column.strip().lower() == "onset" for column in row)
+def channel_numbers(rows: Iterable[Mapping[str, Any]], path: Path) -> dict[str, int]:
+    """Which channel, from 0, is meant by each name of one in a file, which counts them from 1 or from 0.
+
+    Says which names are none, if any.
+    """
+    names = {_channel_name(found["channel"][0]) for row in rows if "channel" in (found := fields(row))}
+    numbers = {name: int(name) for name in names if name.isdecimal()}
+    first = 0 if 0 in numbers.values() else 1
+    known = {name: number - first for name, number in numbers.items()}
+    known |= {name: _SIDES[name] for name in names & _SIDES.keys()}
+    if odd := sorted(names - known.keys()):
+        console.print(
+            f"asr: {path}: no channels, not used: {', '.join(odd[:5])}", markup=False, soft_wrap=True
+        )
+    return known
+
+
+def _channel_name(value: Any) -> str:
+    return re.sub(r"\.0$", "", str(value).strip().lower())
+
+
+def _is_time(value: Any) -> bool:
+    try:
+        return math.isfinite(float(value))
+    except (TypeError, ValueError, OverflowError):
+        return isinstance(value, str) and _CLOCK.fullmatch(value.strip()) is not None
 
 
 def tell_unused(columns: Iterable[str], path: Path) -> None:
@@ -91,9 +128,26 @@ def tell_unused(columns: Iterable[str], path: Path) -> None:
 
 
 def utterance(
-    row: Mapping[str, Any], base: Path, where: tuple[Path, int], split: str | None = None
+    row: Mapping[str, Any],
+    base: Path,
+    where: tuple[Path, int],
+    split: str | None = None,
+    channels: Mapping[str, int] | None = None,
 ) -> Utterance:
     """The utterance of a row; relative audio paths start at the folder `base`.
+
+    Parameters
+    ----------
+    row
+        Columns or keys with their values.
+    base
+        The folder.
+    where
+        File and line.
+    split
+        Of rows that name none.
+    channels
+        What `channel_numbers` says of the file.
 
     Raises
     ------
@@ -117,11 +171,14 @@ def utterance(
         raise bad("no text", f"give it as {NAMES['text'][0]!r}")
     start, end, duration = (_seconds(known, key, bad) for key in ("start", "end", "duration"))
     if end is not None:
+        if start is None and duration is not None:
+            start = end - duration
         if start is None:
             raise bad(f"ends at {end:g} s, and no start is given", f"give it as {NAMES['start'][0]!r}")
         duration = end - start
-        if duration <= 0:
+        if duration <= 0 or start < 0:
             raise bad(f"ends at {end:g} s, before it starts", "write both in seconds from the file's start")
+    channel = (channels or {}).get(_channel_name(given.get("channel", "")))
     split = str(given.get("split") or split or "") or None
     if split is not None and split.lower() not in SPLIT_NAMES:
         raise bad(f"unknown split {split!r}", "write train, dev or test")
@@ -136,7 +193,7 @@ def utterance(
         name = "-".join(part for part in below.parts if part not in ("/", ".", ".."))
         name = "_".join(name.split())  # an id with blanks fits no trn and no ctm
         name += f"-{round(start * 1000):07d}" if start is not None else ""
-        name += f"-{given['channel']}" if "channel" in given else ""
+        name += f"-{channel + 1}" if channel is not None else ""
     speaker = given.get("speaker")
     return Utterance(
         id=name,
@@ -146,7 +203,7 @@ def utterance(
         split=None if split is None else SPLIT_NAMES[split.lower()],
         start=start or 0.0,
         duration=duration,
-        channel=_channel(given, bad),
+        channel=channel,
         words=_word_times(given, bad),
         phones=_phones(given, bad),
         where=where,
@@ -174,23 +231,11 @@ def _seconds(
             seconds = 3600 * int(hours or 0) + 60 * int(minutes) + float(rest.replace(",", "."))
         else:
             seconds = float(value) / units
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         seconds = math.nan
     if not 0 <= seconds < math.inf:
         raise bad(f"{key} {value!r} is no number of seconds", "write seconds, as in 1.25")
     return seconds
-
-
-def _channel(row: Mapping[str, Any], bad: Callable[[str, str], DataError]) -> int | None:
-    """Which channel of the recording is meant, from 0; None where none is named."""
-    if "channel" not in row:
-        return None
-    value = str(row["channel"]).strip().lower()
-    if value in _CHANNELS:
-        return _CHANNELS[value]
-    if not value.isdecimal() or int(value) < 1:
-        raise bad(f"channel {row['channel']!r} is none", "count them from 1, or call two A and B")
-    return int(value) - 1
 
 
 def _word_times(row: Mapping[str, Any], bad: Callable[[str, str], DataError]) -> tuple[Span, ...]:

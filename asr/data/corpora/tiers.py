@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -53,17 +53,20 @@ def read_tiers(path: Path, tier: str | None = None) -> list[Stretch]:
     else:
         chosen = list(tiers) if len(tiers) == 1 else []
     if not chosen:
-        names = ", ".join(tiers) or "none"
+        names = ", ".join(tiers)
         what = f"no tier {tier!r}, there are: {names}" if tier else f"several tiers: {names}"
         if not tiers:
             what = "no tier with intervals"
         fix = f"name that of the sentences with --tier, or `--tier {EVERY}` if each is a speaker"
         raise DataError(what, path=path, fix=fix)
-    return sorted((s for name in chosen for s in tiers[name] if s.text.strip()), key=lambda s: s.start)
+    said = [(name, s) for name in chosen for s in tiers[name] if s.text.strip()]
+    if tier == EVERY:
+        said = [(name, replace(s, speaker=s.speaker or name)) for name, s in said]
+    return sorted((s for _, s in said), key=lambda s: s.start)
 
 
 def _praat(path: Path) -> Tiers:
-    """The interval tiers of a TextGrid; a speaker is known where there are several."""
+    """The interval tiers of a TextGrid."""
     try:
         grid = textgrid.openTextgrid(
             str(path), includeEmptyIntervals=False, reportingMode="silence", duplicateNamesMode="rename"
@@ -71,10 +74,10 @@ def _praat(path: Path) -> Tiers:
     # praatio raises whatever goes wrong inside it
     except (PraatioException, OSError, ValueError, IndexError, KeyError, AttributeError) as e:
         raise DataError(f"no TextGrid that can be read ({e})", path=path, fix="save it again in Praat") from e
-    found = [t for t in grid.tiers if isinstance(t, textgrid.IntervalTier)]
     return {
-        t.name: [Stretch(i.start, i.end, i.label, t.name if len(found) > 1 else None) for i in t.entries]
-        for t in found
+        t.name: [Stretch(i.start, i.end, i.label) for i in t.entries]
+        for t in grid.tiers
+        if isinstance(t, textgrid.IntervalTier)
     }
 
 
@@ -111,7 +114,7 @@ def _elan(path: Path) -> tuple[Tiers, dict[str, str]]:
                 if key in spans:
                     text = one.findtext("ANNOTATION_VALUE") or ""
                     tiers.setdefault(name, []).append(Stretch(*spans[key], text, speaker))
-    except (ElementTree.ParseError, KeyError, ValueError, OSError) as e:
+    except (ElementTree.ParseError, LookupError, ValueError, OSError) as e:
         raise DataError(f"no eaf file that can be read ({e})", path=path, fix="save it again in ELAN") from e
     return tiers, kinds
 
