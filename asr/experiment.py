@@ -229,7 +229,7 @@ def text_words(corpus: Corpus, settings: LmSettings) -> int | None:
 
 def full_lexicon(corpus: Corpus, *models: Path) -> Lexicon:
     """The corpus' lexicon, completed by grapheme-to-phoneme for words of its texts and language models."""
-    lexicon = Lexicon.load(corpus.lexicon_path).phonemic(corpus.lexicon_path)
+    lexicon = Lexicon.load(corpus.lexicon_path, corpus.language).phonemic(corpus.lexicon_path)
     words = {w for lm in dict.fromkeys(models) for w in NGram.read(lm).vocabulary} - {"<s>", "</s>", "<unk>"}
     for split in corpus.splits:
         words.update(w for c in corpus.cuts(split) for w in c.supervisions[0].text.split())

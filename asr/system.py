@@ -241,7 +241,7 @@ class System:
             name=name,
             language=language,
             model=factory.load(folder),
-            lexicon=Lexicon.load(folder / "lexicon.txt"),
+            lexicon=Lexicon.load(folder / "lexicon.txt", language),
             lm=folder / "lm.arpa.gz",
             settings=settings,
             first=first,

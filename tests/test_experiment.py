@@ -30,7 +30,7 @@ from asr.decode.tune import neighbours
 from asr.emissions import Emissions
 from asr.errors import AudioError, ConfigError, DataError, ModelError
 from asr.evaluation import emissions_of
-from asr.experiment import _trained, evaluate_split, language_model, run_cell, text_words
+from asr.experiment import _trained, evaluate_split, full_lexicon, language_model, run_cell, text_words
 from asr.models import factory
 from asr.models.base import AcousticModel
 from asr.record import RunRecord
@@ -75,6 +75,14 @@ def finished(request: pytest.FixtureRequest, corpus: Corpus, tmp_path_factory: p
     steps = ["each step on dev"] if request.param == "mfcc_hmm" else []
     assert stages == ["lexicon and language model", "training", "tuning on dev", *steps, "scoring test"]
     return cell, folder, row
+
+
+def test_the_lexicon_is_read_in_the_language_of_the_corpus(corpus: Corpus, tmp_path: Path) -> None:
+    """In English U+02BC is an apostrophe, and no word of the texts would be in the lexicon."""
+    shutil.copytree(corpus.folder, tmp_path / "other")
+    (tmp_path / "other/lexicon.txt").write_text("BA\u02bcA b a\nK\u02bcU k u\n")
+    other = replace(Corpus.open(tmp_path / "other"), language="ha", splits={})
+    assert set(full_lexicon(other).entries) == {"BA\u02bcA", "K\u02bcU"}
 
 
 def test_fewer_words_of_text_make_a_smaller_language_model(corpus: Corpus) -> None:

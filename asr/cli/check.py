@@ -169,6 +169,7 @@ def _check_settings(path: Path) -> Findings:
     from asr.cell import ExperimentSettings, recipe_settings
     from asr.config import load_yaml, parse
     from asr.data.check import Findings
+    from asr.data.corpora.assemble import own_lexicon
     from asr.design import BenchSettings, load_bench
     from asr.errors import AsrError, DataError
 
@@ -186,6 +187,9 @@ def _check_settings(path: Path) -> Findings:
                     if corpus.source is not None and not prepared and not corpus.source.exists():
                         what = f"corpora: no such source of {corpus.name}"
                         raise DataError(what, path=corpus.source, fix="correct `source:`")
+                    if not prepared and "language" in corpus.options:
+                        words = corpus.options.get("lexicon")
+                        own_lexicon(None if words is None else Path(words), corpus.options["language"])
                 except AsrError as e:
                     found.problems.append(e)
             found.facts["corpora"] = ", ".join(c.name for c in bench.corpora) or "none, give --data DIR"

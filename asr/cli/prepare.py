@@ -27,7 +27,9 @@ def prepare(
     download: Annotated[bool, typer.Option("--download", help="Fetch the corpus into --from first.")] = False,
     language: Annotated[
         str | None,
-        typer.Option(help="Language code (ISO 639) of commonvoice, librispeech and your own data."),
+        typer.Option(
+            help="Language code (ISO 639) of commonvoice, librispeech and your own data; en when left out."
+        ),
     ] = None,
     lexicon: Annotated[
         Path | None,
@@ -45,7 +47,7 @@ def prepare(
     tier: Annotated[
         str | None,
         typer.Option(
-            help="Tier of the sentences in TextGrid and eaf files of a folder; `all` if each is a speaker's."
+            help="Tiers of the sentences in TextGrid and eaf files of a folder; `all` if each is a speaker's."
         ),
     ] = None,
     hours: Annotated[float | None, typer.Option(help="Hours of training audio of synth.")] = None,
@@ -178,7 +180,7 @@ def _table(corpus: Corpus, cuts: Mapping[str, Sequence[Cut]]) -> str:
         counts = (n["utterances"], n["speakers"], n["hours"], n["words"], n["oov"])
         rows.append((split, *(f"{c:.2f}" if isinstance(c, float) else f"{c:,}" for c in counts)))
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = [f"{corpus.name}: {corpus.folder}"]
+    lines = [f"{corpus.name}: {corpus.folder}, language {corpus.language}"]
     for first, *others in rows:
         cells = (cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True))
         lines.append("  ".join([first.ljust(widths[0]), *cells]))

@@ -20,7 +20,7 @@ from asr.data.corpora.jsonl import read_manifest
 from asr.data.corpus import Corpus
 from asr.data.doubts import doubts, same_sound
 from asr.errors import AsrError, AudioError, DataError, LexiconError
-from asr.text.lexicon import Lexicon
+from asr.text.lexicon import Lexicon, unspaced
 from asr.text.lexicon import doubts as lexicon_doubts
 from asr.text.ngram import NGram
 from asr.text.normalize import base_language, unknown_characters
@@ -63,6 +63,8 @@ def check_corpus(folder: Path) -> Findings:
         found.problems.extend(_error(cut, corpus, split, "has no recording") for cut in lost)
     try:
         lexicon = Lexicon.load(corpus.lexicon_path, corpus.language)
+        if (joined := unspaced(lexicon, corpus.lexicon_path)) is not None:
+            found.warnings.append(joined)
     except LexiconError as e:
         found.problems.append(e)
         lexicon = None

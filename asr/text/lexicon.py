@@ -290,13 +290,9 @@ def doubts(lexicon: Lexicon, path: Path, language: str) -> list[LexiconError]:
         are = "1 entry is" if len(unused) == 1 else f"{len(unused)} entries are"
         what = f"{are} spelled otherwise in a text and never used: {shown}"
         found.append(LexiconError(what, path=path, fix="write an entry for each of the words"))
-    words = [(word, phones) for word, some in lexicon.entries.items() for phones in some]
-    # units of whole words look the same, but are rare
-    if len(words) >= 5 and all(len(phones) == 1 for _, phones in words):
-        what = f"one phoneme for each word, as {words[0][1][0]} for {words[0][0]}"
-        found.append(LexiconError(what, path=path, fix="write blanks between the phonemes"))
-        return found
-    uses = Counter(phone for _, phones in words for phone in phones)
+    if (joined := unspaced(lexicon, path)) is not None:
+        return [*found, joined]
+    uses = Counter(phone for some in lexicon.entries.values() for phones in some for phone in phones)
     rare = sorted(phone for phone, n in uses.items() if n == 1)
     if rare and len(lexicon) >= 100:
         what = f"phonemes that occur once: {' '.join(rare[:8])}{', ...' if len(rare) > 8 else ''}"
@@ -311,3 +307,12 @@ def _is_spoken(word: str) -> bool:
 def is_event(token: str) -> bool:
     """Whether a token of a text stands for something that is no word, as ``<unk>`` and ``[noise]`` do."""
     return (token[0], token[-1]) in {("<", ">"), ("[", "]")}
+
+
+def unspaced(lexicon: Lexicon, path: Path) -> LexiconError | None:
+    """Whether the blanks between phonemes seem to lack; units of whole words look the same, but are rare."""
+    if len(lexicon) < 5 or any(len(phones) > 1 for some in lexicon.entries.values() for phones in some):
+        return None
+    word, some = next(iter(lexicon.entries.items()))
+    what = f"one phoneme for each word, as {some[0][0]} for {word}"
+    return LexiconError(what, path=path, fix="write blanks between the phonemes")

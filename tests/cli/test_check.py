@@ -96,6 +96,10 @@ def test_corpora_of_a_bench_are_looked_at(run, tmp_path):
             "gone.txt: corpora: an option names no",
         ),
         ("{name: csv}", "no source of csv named"),
+        (
+            "{name: csv, source: mine.csv, options: {language: hau}}",
+            "espeak-ng does not speak the language 'hau'",
+        ),
     ):
         path = tmp_path / "bench.yaml"
         path.write_text(

@@ -125,10 +125,14 @@ def test_every_planted_fault_is_found(corpus: Corpus, tmp_path: Path, record: Re
 def test_doubts(tmp_path: Path, record: Record) -> None:
     """What makes results wrong while every utterance is usable: it is told by `prepare` and `check` alike."""
     record(tmp_path / "long.wav", 4.0)
-    rows = ["path,text,split,speaker,start", "long.wav,the cat sat,train,x,", "long.wav,a dog ran,train,,0.5"]
+    rows = [
+        "path,text,split,speaker,start,end",
+        "long.wav,the cat sat,train,x,0,4",
+        "long.wav,a dog ran,train,,0.5,3",
+    ]
     for name in ("b", "c"):
         record(tmp_path / f"{name}.wav")
-    rows += ["b.wav,the cat sat,dev,y,", "c.wav,we all sat,test,z,"]
+    rows += ["b.wav,the cat sat,dev,y,,", "c.wav,we all sat,test,z,,"]
     (tmp_path / "t.csv").write_text("\n".join(rows) + "\n")
     (tmp_path / "more.txt").write_text("we all sat\nthe cat sat\n")
     folder = tmp_path / "out"
@@ -136,7 +140,7 @@ def test_doubts(tmp_path: Path, record: Record) -> None:
     warnings = [str(w) for w in check_corpus(folder).warnings]
     assert [w.split(": ", 1)[1] for w in warnings] == [
         "1 utterances have no speaker: dev and test may hold voices of train; name them, if you know them",
-        "1 utterance is the same stretch of a recording as another, long-0000500 as long first; "
+        "1 utterance is the same stretch of a recording as another, long-0000500 as long-0000000 first; "
         "look whether all have their times",
         "1 of 1 sentences of test stand in the text of the language model; "
         "leave them out of it, or errors will be fewer than with new sentences",
@@ -308,4 +312,4 @@ def test_a_channel_of_nothing_is_silent(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("\n".join(rows) + "\n")
     assert [p.what for p in check_manifest(tmp_path / "t.csv").problems] == ["silent"]
     corpus = preparer("csv").prepare(tmp_path / "t.csv", tmp_path / "out")
-    assert [p.utterance for p in check_corpus(corpus.folder).problems] == ["call-2"]
+    assert [p.utterance for p in check_corpus(corpus.folder).problems if p.what == "silent"] == ["call-2"]

@@ -166,6 +166,16 @@ def test_commonvoice_in_a_language_that_espeak_does_not_speak(tmp_path: Path, re
     assert corpus.lexicon_path.read_text() == "A a\nCAT k a t\n"
 
 
+def test_commonvoice_of_a_new_language(tmp_path: Path, record: Record) -> None:
+    """It has one table, of which splits are made."""
+    commonvoice(tmp_path, record)
+    for split in ("dev", "test"):
+        (tmp_path / f"en/{split}.tsv").unlink()
+    (tmp_path / "en/train.tsv").rename(tmp_path / "en/validated.tsv")
+    corpus = preparer("commonvoice").prepare(tmp_path, tmp_path / "out")
+    assert sum(map(len, texts(corpus).values())) == 2 and not corpus.problems
+
+
 def test_commonvoice_of_other_releases(tmp_path: Path, record: Record) -> None:
     """Columns come and go; quotes and tabs are no syntax there."""
     commonvoice(tmp_path, record)

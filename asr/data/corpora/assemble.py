@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -100,7 +100,8 @@ def assemble(
         why += f"; {len(missing):,} words without a pronunciation are in {listed}" if listed else ""
         raise DataError(f"no usable utterance in the {origin.name} corpus, {why}")
     if listed:
-        what = f"{len(missing):,} words have no pronunciation, all in {listed}"
+        have = "1 word has" if len(missing) == 1 else f"{len(missing):,} words have"
+        what = f"{have} no pronunciation, all in {listed}"
         console.print(f"asr: {what}; add them to the lexicon", markup=False, soft_wrap=True)
     named = any(u.split for u in pronounced)
     by_split: dict[str, list[Cut]] = {split: [] for split in SPLITS}
@@ -163,7 +164,7 @@ def usable(
 
     Texts come back normalised and durations known.
     """
-    described = list(_readable(utterances, language, problems))
+    described = list(_once(_told_apart(list(_readable(utterances, language, problems)), problems), problems))
     looked = look_at({u.audio for u in described})
     heard = list(_audible(described, looked, problems))
     return heard, {path: audio for path, audio in looked.items() if isinstance(audio, AudioFacts)}
@@ -172,24 +173,47 @@ def usable(
 def _readable(
     utterances: Iterable[Utterance], language: str, problems: list[AsrError]
 ) -> Iterable[Utterance]:
-    """Utterances with a normalised text and an id of their own."""
-    seen: set[str] = set()
+    """Utterances with words, normalised."""
     english = base_language(language) == "en"
     events: Counter[str] = Counter()
     for u in utterances:
         text = normalize(_spoken_of(u.text, events), language)
         strange = sorted(set(text) - ENGLISH - {" "}) if english else []
-        if u.id in seen:
-            problems.append(u.error("the id stands here a second time", "give each utterance its own id"))
-        elif not text:
+        if not text:
             problems.append(u.error(f"no words in its text {u.text!r}", "transcribe it or leave it out"))
         elif strange:
             what = f"characters outside the letters of English: {' '.join(strange)} in {u.text!r}"
             problems.append(u.error(what, "spell it in A-Z or name its language with --language"))
         else:
-            seen.add(u.id)
             yield replace(u, text=text, audio=Path(os.path.abspath(u.audio)), speaker=u.speaker or None)
     _tell(events, "the transcripts")
+
+
+def _once(utterances: Iterable[Utterance], problems: list[AsrError]) -> Iterable[Utterance]:
+    """Utterances with an id of their own."""
+    seen: set[str] = set()
+    for u in utterances:
+        if u.id in seen:
+            problems.append(u.error("the id stands here a second time", "give each utterance its own id"))
+        else:
+            seen.add(u.id)
+            yield u
+
+
+def _told_apart(utterances: list[Utterance], problems: list[AsrError]) -> list[Utterance]:
+    """Without those of one recording that all reach to its end: where they are is not told."""
+    texts: defaultdict[tuple[Path, int | None], set[str]] = defaultdict(set)
+    for u in utterances:
+        if u.duration is None:
+            texts[u.audio, u.channel].add(u.text)
+    kept = []
+    for u in utterances:
+        if u.duration is None and (n := len(texts[u.audio, u.channel])) > 1:
+            what = f"one of {n:,} different texts that reach to the end of {u.audio.name}"
+            problems.append(u.error(what, "say where each is, by `start` and `end` in a table"))
+        else:
+            kept.append(u)
+    return kept
 
 
 def _spoken_of(text: str, events: Counter[str]) -> str:
@@ -247,7 +271,9 @@ def _audible(
         some = (min(end, audio.seconds) - u.start) * audio.sample_rate >= 1  # a sample at least
         if not (0 <= u.start and some) or end > audio.seconds + TOLERANCE_S:
             what = f"{u.start:.2f}-{end:.2f} s lies outside {u.audio.name} of {audio.seconds:.2f} s"
-            problems.append(u.error(what, "correct its start and duration"))
+            thousandths = u.start > 10 * audio.seconds or end > 100 * audio.seconds
+            fix = "if these are milliseconds, call the columns start_ms and end_ms"
+            problems.append(u.error(what, fix if thousandths else "correct its start and duration"))
             continue
         if u.start == 0 and u.duration is not None and abs(end - audio.seconds) <= TOLERANCE_S:
             yield replace(u, duration=audio.seconds)  # a rounded figure for the whole recording

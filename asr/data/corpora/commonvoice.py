@@ -1,7 +1,7 @@
 """Mozilla Common Voice: short sentences read by volunteers in many languages (Ardila et al., LREC 2020; CC0).
 
-From an unpacked release (LANGUAGE/{train,dev,test}.tsv, LANGUAGE/clips/*.mp3). The tables are read here, for
-Lhotse's preparer refuses those of releases with other columns than its own.
+From an unpacked release: LANGUAGE/{train,dev,test}.tsv, or validated.tsv alone, and LANGUAGE/clips/*.mp3. The
+tables are read here, for Lhotse's preparer refuses those of releases with other columns than its own.
 """
 
 from __future__ import annotations
@@ -26,16 +26,20 @@ def prepare(
     """Prepare one language of a release."""
     problems: list[AsrError] = []
     root = source.parent if source.name == language and (source / "clips").is_dir() else source
-    splits = [split for split in SPLITS if (root / language / f"{split}.tsv").exists()]
-    if "train" not in splits:
+    tables = {split: root / language / f"{split}.tsv" for split in SPLITS}
+    there: dict[str | None, Path] = {split: path for split, path in tables.items() if path.exists()}
+    whole = root / language / "validated.tsv"  # of new languages there is no more
+    if not there and whole.exists():
+        there = {None: whole}
+    elif "train" not in there:
         have = ", ".join(sorted(p.parent.name for p in root.glob("*/train.tsv"))) or "none"
         what = f"no {language}/train.tsv (languages here: {have})"
         raise DataError(what, path=root, fix=f"lay it out as {LAYOUT} and name the --language")
     own = own_lexicon(lexicon, language)
     clips = root / language / "clips"
     spoken: list[Utterance] = []
-    for split in splits:
-        for u in read_table(root / language / f"{split}.tsv", problems, split, clips=clips):
+    for split, path in there.items():
+        for u in read_table(path, problems, split, clips=clips):
             if u.audio.is_file():
                 spoken.append(u)
             else:

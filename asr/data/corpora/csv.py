@@ -63,7 +63,8 @@ def read_table(
     for needed in ("audio", "text"):
         if needed not in known.values():
             what = f"no column for the {needed}: the header has {', '.join(names) or 'nothing'}"
-            raise DataError(what, path=path, line=1, fix=f"name it one of {', '.join(NAMES[needed])}")
+            fix = f"the first line names the columns: call it one of {', '.join(NAMES[needed])}"
+            raise DataError(what, path=path, line=1, fix=fix)
     if clips is None:
         tell_unused((name for name, field in known.items() if name and field is None), path)
     rows: list[tuple[int, dict[str, str]]] = []

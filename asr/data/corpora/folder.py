@@ -1,8 +1,8 @@
 """A folder of recordings, each with its transcript beside it: ``hello.flac`` and ``hello.txt``.
 
-Or ``hello.lab``, as for the Montreal Forced Aligner, or ``hello.TextGrid`` of Praat or ``hello.eaf`` of ELAN,
-whose stretches are one utterance each. Sub-folders name the speakers; folders called train, dev and test at
-the top are splits.
+Or ``hello.lab``, as for the Montreal Forced Aligner, or ``hello.TextGrid`` of Praat, ``hello.eaf`` of ELAN or
+a label track of Audacity as ``hello.txt``, whose stretches are one utterance each. Sub-folders name the
+speakers; folders called train, dev and test at the top are splits.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from asr.data.audio import SUFFIXES as SOUNDS
 from asr.data.audio import UNREADABLE
 from asr.data.corpora.assemble import Origin, assemble, own_lexicon
-from asr.data.corpora.tiers import SUFFIXES, read_tiers
+from asr.data.corpora.tiers import SUFFIXES, Stretch, read_labels, read_tiers
 from asr.data.corpora.utterance import SPLIT_NAMES, Utterance
 from asr.data.corpus import Corpus
 from asr.errors import AsrError, DataError
@@ -73,7 +73,8 @@ def read_folder(source: Path, problems: list[AsrError], tier: str | None = None)
         speaker = speakers[0] if speakers else None
         if transcript.suffix in SUFFIXES:
             try:
-                yield from _stretches(transcript, audio, name, speaker, split, tier)
+                found = read_tiers(transcript, tier)
+                yield from (_utterance(s, transcript, audio, name, speaker, split) for s in found)
             except DataError as e:
                 problems.append(e)
             continue
@@ -84,6 +85,11 @@ def read_folder(source: Path, problems: list[AsrError], tier: str | None = None)
                 "no transcript beside it" if isinstance(e, FileNotFoundError) else f"{transcript.name}: {e}"
             )
             problems.append(DataError(what, path=audio, fix=f"write its words to {transcript.name} in UTF-8"))
+            continue
+        if labels := read_labels(text):
+            yield from (
+                _utterance(s, transcript, audio, name, speaker, split) for s in labels if s.text.strip()
+            )
             continue
         if transcript.suffix == ".lab" and _TIMED_LABEL.match(text):
             what = f"{transcript.name} holds times of labels, not words"
@@ -99,22 +105,21 @@ def read_folder(source: Path, problems: list[AsrError], tier: str | None = None)
         )
 
 
-def _stretches(
-    path: Path, audio: Path, name: str, speaker: str | None, split: str | None, tier: str | None
-) -> Iterator[Utterance]:
-    """The utterances of a TextGrid or an eaf file; a speaker that it names is the same in all folders."""
-    for s in read_tiers(path, tier):
-        who = f"-{'_'.join(s.speaker.split())}" if s.speaker else ""
-        yield Utterance(
-            id=f"{name}-{round(s.start * 1000):07d}{who}",
-            audio=audio,
-            text=s.text,
-            speaker=s.speaker or speaker,
-            split=split,
-            start=s.start,
-            duration=s.end - s.start,
-            where=(path, None),
-        )
+def _utterance(
+    s: Stretch, path: Path, audio: Path, name: str, speaker: str | None, split: str | None
+) -> Utterance:
+    """A stretch of a recording; a speaker that its file names is the same in all folders."""
+    who = f"-{'_'.join(s.speaker.split())}" if s.speaker else ""
+    return Utterance(
+        id=f"{name}-{round(s.start * 1000):07d}{who}",
+        audio=audio,
+        text=s.text,
+        speaker=s.speaker or speaker,
+        split=split,
+        start=s.start,
+        duration=s.end - s.start,
+        where=(path, None),
+    )
 
 
 def prepare(

@@ -70,7 +70,7 @@ def read_folder(folder: Path, problems: list[AsrError], split: str | None = None
             bad("not in text", "wav.scp", line, name, "transcribe it or remove the line")
         elif audio.endswith("|"):
             refused.add(name)
-            bad("a pipe", "wav.scp", line, name, "write the files first (`wav-copy scp:wav.scp ...`)")
+            bad("a pipe", "wav.scp", line, name, "write its output to a file and name that instead")
         elif found := _locate(audio, folder):
             recordings[name] = found
         else:

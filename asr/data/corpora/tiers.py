@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from praatio.utilities.errors import PraatioException
 
 from asr.errors import DataError
 
+_LABEL = re.compile(r"(\d+(?:\.\d+)?)\t(\d+(?:\.\d+)?)\t(.*)")
 EVERY = "all"  # as a tier: each is of one speaker, who gives it its name
 SUFFIXES = (".TextGrid", ".textgrid", ".eaf")
 
@@ -37,19 +39,21 @@ def read_tiers(path: Path, tier: str | None = None) -> list[Stretch]:
     path
         The file.
     tier
-        Which tier holds the sentences: its name, in ELAN also the part before an ``@`` or its linguistic
-        type; "all" for every one. It need not be named where there is only one.
+        Which tier holds the sentences, or several with commas: its name, in ELAN also the part before an
+        ``@`` or its linguistic type; "all" for every one, in ELAN but for those below others, which are
+        translations and the like. It need not be named where there is only one.
 
     Raises
     ------
     DataError
         If the file cannot be read, or it is not clear which tier to take.
     """
-    tiers, kinds = _elan(path) if path.suffix.lower() == ".eaf" else (_praat(path), {})
+    tiers, kinds, below = _elan(path) if path.suffix.lower() == ".eaf" else (_praat(path), {}, set())
     if tier == EVERY:
-        chosen = list(tiers)
+        chosen = [name for name in tiers if name not in below]
     elif tier is not None:
-        chosen = [name for name in tiers if tier in (name, name.split("@")[0], kinds.get(name))]
+        wanted = {tier, *(part.strip() for part in tier.split(","))}
+        chosen = [name for name in tiers if wanted & {name, name.split("@")[0], kinds.get(name)}]
     else:
         chosen = list(tiers) if len(tiers) == 1 else []
     if not chosen:
@@ -81,8 +85,8 @@ def _praat(path: Path) -> Tiers:
     }
 
 
-def _elan(path: Path) -> tuple[Tiers, dict[str, str]]:
-    """The tiers of an eaf file, and of which linguistic type each is.
+def _elan(path: Path) -> tuple[Tiers, dict[str, str], set[str]]:
+    """The tiers of an eaf file, of which linguistic type each is, and which are below others.
 
     An annotation without times of its own has those of the one that it refers to.
 
@@ -105,9 +109,12 @@ def _elan(path: Path) -> tuple[Tiers, dict[str, str]]:
         }
         tiers: dict[str, list[Stretch]] = {}
         kinds: dict[str, str] = {}
+        below: set[str] = set()
         for tier in root.iter("TIER"):
             name = tier.attrib["TIER_ID"]
             kinds[name] = tier.attrib.get("LINGUISTIC_TYPE_REF", "")
+            if "PARENT_REF" in tier.attrib:
+                below.add(name)
             speaker = tier.attrib.get("PARTICIPANT") or (name.split("@")[1] if "@" in name else None)
             for one in (a for kind in ("ALIGNABLE", "REF") for a in tier.iter(f"{kind}_ANNOTATION")):
                 key = _timed(one.attrib["ANNOTATION_ID"], above)
@@ -116,7 +123,14 @@ def _elan(path: Path) -> tuple[Tiers, dict[str, str]]:
                     tiers.setdefault(name, []).append(Stretch(*spans[key], text, speaker))
     except (ElementTree.ParseError, LookupError, ValueError, OSError) as e:
         raise DataError(f"no eaf file that can be read ({e})", path=path, fix="save it again in ELAN") from e
-    return tiers, kinds
+    return tiers, kinds, below
+
+
+def read_labels(text: str) -> list[Stretch]:
+    """The stretches of a label track of Audacity: start, end (seconds), text, by tabs; none if it is none."""
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("\\")]
+    found = [_LABEL.fullmatch(line) for line in lines]
+    return [Stretch(float(m[1]), float(m[2]), m[3]) for m in found if m] if all(found) else []
 
 
 def _timed(annotation: str, above: Mapping[str, str]) -> str:
