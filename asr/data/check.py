@@ -304,7 +304,7 @@ def _check_speakers(cuts: dict[str, list[Cut]], corpus: Corpus, found: Findings)
     elif held_out and not held_out & named:
         who = "only speakers of train are named"
     if who is None and (unnamed := sum(not _speaker(cut) for some in cuts.values() for cut in some)):
-        who = f"{unnamed:,} utterances have no speaker"
+        who = "1 utterance has no speaker" if unnamed == 1 else f"{unnamed:,} utterances have no speaker"
     if who:
         what = f"{who}: dev and test may hold voices of train"
         found.warnings.append(DataError(what, path=corpus.folder, fix="name them, if you know them"))

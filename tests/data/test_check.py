@@ -139,7 +139,7 @@ def test_doubts(tmp_path: Path, record: Record) -> None:
     preparer("csv").prepare(tmp_path / "t.csv", folder, text=tmp_path / "more.txt")
     warnings = [str(w) for w in check_corpus(folder).warnings]
     assert [w.split(": ", 1)[1] for w in warnings] == [
-        "1 utterances have no speaker: dev and test may hold voices of train; name them, if you know them",
+        "1 utterance has no speaker: dev and test may hold voices of train; name them, if you know them",
         "1 utterance is the same stretch of a recording as another, long-0000500 as long-0000000 first; "
         "look whether all have their times",
         "1 of 1 sentences of test stand in the text of the language model; "

@@ -164,7 +164,8 @@ def usable(
 
     Texts come back normalised and durations known.
     """
-    described = list(_once(_told_apart(list(_readable(utterances, language, problems)), problems), problems))
+    readable = list(_readable(utterances, language, problems))
+    described = list(_once(_told_apart(readable, problems), problems))
     looked = look_at({u.audio for u in described})
     heard = list(_audible(described, looked, problems))
     return heard, {path: audio for path, audio in looked.items() if isinstance(audio, AudioFacts)}
