@@ -84,7 +84,7 @@ def fields(row: Mapping[str, Any]) -> dict[str, tuple[Any, float]]:
     found: dict[str, tuple[int, Any, float]] = {}
     for column, (name, known, units) in named.items():
         value, rank = row[column], NAMES[name].index(known)
-        if value in (None, "") or (known in ("from", "to") and not _is_time(value)):
+        if value in (None, "") or (known in ("from", "to") and not math.isfinite(_parsed(value))):
             continue
         if known == "offset" and onset:
             name = "end"
@@ -114,11 +114,16 @@ def _channel_name(value: Any) -> str:
     return re.sub(r"\.0$", "", str(value).strip().lower())
 
 
-def _is_time(value: Any) -> bool:
+def _parsed(value: Any, units: float = 1.0) -> float:
+    """Seconds that a number or a clock time tells, so many units each; NaN where it is neither."""
+    clock = _CLOCK.fullmatch(value.strip()) if isinstance(value, str) else None
     try:
-        return math.isfinite(float(value))
+        if clock:
+            hours, minutes, rest = clock.groups()
+            return 3600 * int(hours or 0) + 60 * int(minutes) + float(rest.replace(",", "."))
+        return float(value) / units
     except (TypeError, ValueError, OverflowError):
-        return isinstance(value, str) and _CLOCK.fullmatch(value.strip()) is not None
+        return math.nan
 
 
 def tell_unused(columns: Iterable[str], path: Path) -> None:
@@ -225,15 +230,7 @@ def _seconds(
     if key not in known:
         return None
     value, units = known[key]
-    clock = _CLOCK.fullmatch(value.strip()) if isinstance(value, str) else None
-    try:
-        if clock:
-            hours, minutes, rest = clock.groups()
-            seconds = 3600 * int(hours or 0) + 60 * int(minutes) + float(rest.replace(",", "."))
-        else:
-            seconds = float(value) / units
-    except (TypeError, ValueError, OverflowError):
-        seconds = math.nan
+    seconds = _parsed(value, units)
     if not 0 <= seconds < math.inf:
         raise bad(f"{key} {value!r} is no number of seconds", "write seconds, as in 1.25")
     return seconds

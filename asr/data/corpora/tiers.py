@@ -63,10 +63,13 @@ def read_tiers(path: Path, tier: str | None = None) -> list[Stretch]:
             what = "no tier with intervals"
         fix = f"name that of the sentences with --tier, or `--tier {EVERY}` if each is a speaker"
         raise DataError(what, path=path, fix=fix)
-    said = [(name, s) for name in chosen for s in tiers[name] if s.text.strip()]
-    if tier == EVERY:
-        said = [(name, replace(s, speaker=s.speaker or name)) for name, s in said]
-    return sorted((s for _, s in said), key=lambda s: s.start)
+    said = [
+        replace(s, speaker=s.speaker or name) if tier == EVERY else s
+        for name in chosen
+        for s in tiers[name]
+        if s.text.strip()
+    ]
+    return sorted(said, key=lambda s: s.start)
 
 
 def _praat(path: Path) -> Tiers:
