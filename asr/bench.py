@@ -28,7 +28,7 @@ from asr.cores import cores
 from asr.data.corpus import Corpus
 from asr.errors import AsrError, UsageError
 from asr.experiment import CHECKPOINTS, TRAINED, run_cell
-from asr.files import alone, has_system, write_text
+from asr.files import alone, discard_partial, has_system, write_text
 from asr.record import COLUMNS, RunRecord
 from asr.stages import attribute, stages_path
 
@@ -342,4 +342,5 @@ def _only_one(to: Path) -> Iterator[None]:
         raise UsageError("another bench is running here", path=to, fix="wait for it, or give another --to")
 
     with alone(to, busy):
+        discard_partial(to, ".")
         yield

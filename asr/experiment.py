@@ -19,7 +19,7 @@ from asr.data.budget import Budget, some_text
 from asr.data.corpus import Corpus
 from asr.decode.tune import TUNING_ACTIVE, neighbours, tune
 from asr.evaluation import Emitted, calibrate, emissions_of, evaluate
-from asr.files import alone, cache_folder, content_hash, replacing, write_json, write_text
+from asr.files import alone, cache_folder, content_hash, discard_partial, replacing, write_json, write_text
 from asr.models import factory
 from asr.models.base import AcousticModel
 from asr.progress import console, track
@@ -62,6 +62,7 @@ def run_cell(cell: Cell, folder: Path, stage: Callable[[str], None] = lambda _: 
     # of a corpus that does not tell its hours
     settings = settings.model_copy(update={"model": settings.model.for_hours(train_s / 3600)})
     folder.mkdir(parents=True, exist_ok=True)
+    discard_partial(folder, ".", "system", "decode/*")
     write_text(folder / "config.yaml", yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False))
 
     lhotse.utils.fix_random_seed(cell.seed)
@@ -151,6 +152,7 @@ def _trained(
     """Train `model` in `workdir`, or take what another cell trained there; what that training took."""
     with alone(workdir, lambda: stage("waiting for the training of another run")):
         stage("training")
+        discard_partial(workdir, "**")
         spent, clock = workdir / Path(TRAINED).name, workdir / "training_time.json"
         told: dict[str, Any] = json.loads(spent.read_text()) if spent.exists() else {}
         before = _weights(workdir)

@@ -17,6 +17,7 @@ from typing import Any
 UMASK = os.umask(0)  # can only be read by setting it
 os.umask(UMASK)
 DAY_S = 86400
+_PARTIAL = ".partial-"  # begins the names of files that are not whole yet
 
 
 def run_below(folder: Path) -> Path | None:
@@ -56,7 +57,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
         real.parent.mkdir(parents=True, exist_ok=True)
         # no longer than any name may be
         suffix = "".join(path.suffixes[-2:])[-16:]
-        handle, name = tempfile.mkstemp(prefix=".partial-", suffix=suffix, dir=real.parent)
+        handle, name = tempfile.mkstemp(prefix=_PARTIAL, suffix=suffix, dir=real.parent)
         os.close(handle)
         temporary = Path(name)
         yield temporary
@@ -98,6 +99,16 @@ def alone(folder: Path, busy: Callable[[], None]) -> Iterator[None]:
             busy()
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+def discard_partial(folder: Path, *below: str) -> None:
+    """Delete what `replacing` began and a kill left, in parts of a folder that nobody else writes to now.
+
+    `below` are glob patterns of folders: "." is itself, "**" all that there are.
+    """
+    for pattern in below:
+        for path in folder.glob(f"{pattern}/{_PARTIAL}*"):
+            path.unlink(missing_ok=True)
 
 
 def content_hash(*parts: bytes | str | Path) -> str:

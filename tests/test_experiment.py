@@ -127,9 +127,13 @@ def test_a_finished_run_is_not_run_again(finished) -> None:
 def test_an_interrupted_run_scores_the_same(finished) -> None:
     cell, folder, row = finished
     (folder / "record.json").unlink()
+    left = [folder / part / ".partial-0" for part in (".", "system", "decode/test")]
+    for half in left:
+        half.touch()
     stages: list[str] = []
     again = run_cell(cell, folder, stages.append)
     assert "training" not in stages
+    assert not any(half.exists() for half in left)
     timed = {"decode_rtf", "peak_mb"}
     assert {k: v for k, v in again.items() if k not in timed} == {
         k: v for k, v in row.items() if k not in timed
@@ -240,7 +244,10 @@ def test_a_training_that_is_killed_while_it_replaces_another_keeps_its_clock(tmp
             trained("two", dies)
         assert json.loads(spent.read_text())["train_s"] == 5000
     assert 0.4 <= trained("two")["train_s"] < 5
+    (tmp_path / "deeper").mkdir()
+    (tmp_path / "deeper" / ".partial-0.ckpt").touch()
     assert trained("two") == json.loads(spent.read_text())
+    assert not any((tmp_path / "deeper").iterdir())
 
 
 def test_a_training_that_does_not_tell_its_weights_is_taken_at_its_word(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from asr.files import content_hash, keep_recent, replacing, touch, write_json, write_text
+from asr.files import content_hash, discard_partial, keep_recent, replacing, touch, write_json, write_text
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -16,6 +16,21 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
         raise RuntimeError
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_what_a_killed_process_left_is_discarded(tmp_path: Path) -> None:
+    left = []
+    for folder in (tmp_path, tmp_path / "a", tmp_path / "a" / "b"):
+        with replacing(folder / "x.json") as temporary:
+            left.append(temporary.with_name(temporary.name.replace(".partial-", ".partial-0")))
+        left[-1].touch()
+    write_text(tmp_path / "a" / "b" / ".partial", "not ours")
+    discard_partial(tmp_path, ".", "a")
+    assert [p.exists() for p in left] == [False, False, True]
+    discard_partial(tmp_path, "**", "missing")
+    assert not left[2].exists()
+    names = sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file())
+    assert names == ["a/b/.partial", "a/b/x.json", "a/x.json", "x.json"]
 
 
 def test_the_temporary_name_keeps_the_suffix(tmp_path: Path) -> None:
