@@ -72,7 +72,7 @@ def emissions_of(system: System, cuts: CutSet, what: str, adapted: bool = True) 
             yield Emitted(cut, e, first[k] if first else None, seconds)
 
 
-def evaluate(system: System, cuts: CutSet, folder: Path, phones: dict[str, list[str]]) -> dict[str, Any]:
+def evaluate(system: System, cuts: CutSet, folder: Path, phones: Mapping[str, str]) -> dict[str, Any]:
     """Decode `cuts`, write hyp.jsonl, scores.json and errors.txt to `folder`, return the figures.
 
     Parameters
@@ -84,7 +84,7 @@ def evaluate(system: System, cuts: CutSet, folder: Path, phones: dict[str, list[
     folder
         Where the results go.
     phones
-        Reference phonemes by utterance id, for systems that emit phonemes.
+        Reference phonemes by utterance id, for systems that emit phonemes; separated by blanks.
 
     Returns
     -------
@@ -98,6 +98,8 @@ def evaluate(system: System, cuts: CutSet, folder: Path, phones: dict[str, list[
     speakers = {c.id: c.supervisions[0].speaker for c in cuts}
     hypotheses: dict[str, Hypothesis] = {}
     tokens: dict[str, list[str]] = {}
+    phonemes: dict[str, str] = {}
+    of_phonemes = system.of_phonemes() if system.phonemes else None
     unadapted: dict[str, str] = {}
     seconds = audio_s = 0.0
     with one_core():
@@ -112,6 +114,8 @@ def evaluate(system: System, cuts: CutSet, folder: Path, phones: dict[str, list[
                 unadapted[cut.id] = first
             if emissions.kind == "posterior":
                 tokens[cut.id] = greedy(emissions)
+            if of_phonemes:
+                phonemes[cut.id] = of_phonemes.decode(emissions).text
 
     texts = {i: h.text for i, h in hypotheses.items()}
     words = score_texts(references, texts, speakers=speakers)
@@ -128,6 +132,7 @@ def evaluate(system: System, cuts: CutSet, folder: Path, phones: dict[str, list[
         "cer": _rounded(characters.scores.rate),
         "unadapted_wer": _rounded(score_texts(references, unadapted).scores.rate) if unadapted else None,
         "per": None,
+        "lm_per": None,
         "greedy_wer": None,
         "greedy_cer": None,
         "decode_rtf": round(seconds / max(audio_s, 1e-9), 5),
@@ -138,9 +143,11 @@ def evaluate(system: System, cuts: CutSet, folder: Path, phones: dict[str, list[
         figures["greedy_wer"] = _rounded(score_texts(references, spelled).scores.rate)
         figures["greedy_cer"] = _rounded(score_texts(references, spelled, unit="character").scores.rate)
     elif tokens:
-        wanted = {i: " ".join(phones[i]) for i in references}
+        wanted = {i: phones[i] for i in references}
         spoken = {i: " ".join(t) for i, t in tokens.items()}
         figures["per"] = _rounded(score_texts(wanted, spoken, unit="phoneme").scores.rate)
+        if of_phonemes:
+            figures["lm_per"] = _rounded(score_texts(wanted, phonemes, unit="phoneme").scores.rate)
 
     lines = []
     nothing = Hypothesis((), complete=False)
@@ -159,6 +166,8 @@ def evaluate(system: System, cuts: CutSet, folder: Path, phones: dict[str, list[
         ]
         if i in tokens:
             entry["greedy"] = " ".join(tokens[i])
+        if i in phonemes:
+            entry["phonemes"] = phonemes[i]
         lines.append(json.dumps(entry, ensure_ascii=False) + "\n")
     (folder / LOSSES).unlink(missing_ok=True)  # they are of other hypotheses
     write_text(folder / "hyp.jsonl", "".join(lines))
@@ -177,14 +186,13 @@ def _marked(hypotheses: Mapping[str, Hypothesis], scored: Result) -> tuple[list[
     return confidences, [reference == word for reference, word in pairs if word is not None]
 
 
-def calibrate(system: System, emitted: Sequence[Emitted]) -> None:
+def calibrate(system: System, emitted: Sequence[Emitted], references: Mapping[str, str]) -> None:
     """Learn on dev what the confidences of a system's words mean, see `Calibration`."""
     system.calibration = Calibration()
     found = {e.cut.id: system.decode(e.emissions) for e in track(emitted, "calibrating")}
-    references = {e.cut.id: e.cut.supervisions[0].text for e in emitted}
-    if not references:
+    if not found:
         return
-    scored = score_texts(references, {i: h.text for i, h in found.items()})
+    scored = score_texts({i: references[i] for i in found}, {i: h.text for i, h in found.items()})
     system.calibration = Calibration.fitted(*_marked(found, scored))
 
 

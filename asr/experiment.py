@@ -12,6 +12,7 @@ from typing import Any
 import lhotse
 import yaml
 from lhotse import CutSet
+from lhotse.cut import Cut
 
 from asr import record
 from asr.cell import Cell, LmSettings
@@ -25,7 +26,7 @@ from asr.models.base import AcousticModel
 from asr.progress import console, track
 from asr.score import Scores, score_texts
 from asr.segment import piece_s
-from asr.system import System
+from asr.system import PhonemeSearch, System
 from asr.text.g2p import complete
 from asr.text.lexicon import Lexicon
 from asr.text.ngram import NGram
@@ -36,6 +37,8 @@ TRAINED = f"{CHECKPOINTS}/trained.json"  # what a finished training took
 FIRST_BEAM = 11.0  # of the search before adaptation
 ROUGH_UTTERANCES = 50  # of dev, that the search before adaptation is tuned on
 STEP_UTTERANCES = 100  # of dev, that steps of a training are compared on
+# Of the n-gram of phonemes, see recipes/phoneme_ctc/README.md; a graph of order 5 is three times as large.
+PHONEME_ORDER = 4
 
 
 def run_cell(cell: Cell, folder: Path, stage: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
@@ -92,6 +95,11 @@ def run_cell(cell: Cell, folder: Path, stage: Callable[[str], None] = lambda _: 
             longest_s=piece_s([c.duration for c in train]),
         )
         done["tuning"] = tune_on(system, corpus.cuts("dev"), settings.tune_utterances, cell.seed)
+        if model.topology.kind == "ctc" and WORD_END not in model.units:
+            stage("tuning phonemes on dev")
+            done["phoneme_tuning"] = tune_phonemes_on(
+                system, train, corpus.cuts("dev"), lexicon, settings.tune_utterances, cell.seed
+            )
         done["tune_s"] = time.perf_counter() - began
         if steps := model.steps(folder / CHECKPOINTS):
             stage("each step on dev")
@@ -139,6 +147,7 @@ def run_cell(cell: Cell, folder: Path, stage: Callable[[str], None] = lambda _: 
             "test": time.perf_counter() - began,
         },
         tuning=done["tuning"],
+        phoneme_tuning=done.get("phoneme_tuning", []),
         steps=done.get("steps", []),
         provenance=record.provenance(),
         training=cell.training(),
@@ -182,11 +191,13 @@ def _weights(workdir: Path) -> str:
 def evaluate_split(system: System, corpus: Corpus, lexicon: Lexicon, split: str, to: Path) -> dict[str, Any]:
     """Score one split of a corpus into the folder `to`."""
     cuts = corpus.cuts(split).to_eager()
-    phones = {
-        c.id: (c.supervisions[0].custom or {}).get("phones") or lexicon.pronounce(c.supervisions[0].text)
-        for c in cuts
-    }
-    return evaluate(system, cuts, to, phones)
+    return evaluate(system, cuts, to, {c.id: phonemes_of(c, lexicon) for c in cuts})
+
+
+def phonemes_of(cut: Cut, lexicon: Lexicon) -> str:
+    """What was said in a cut, phonemes between blanks: what the corpus tells, else the canonical ones."""
+    said = cut.supervisions[0]
+    return " ".join((said.custom or {}).get("phones") or lexicon.pronounce(said.text))
 
 
 def language_model(corpus: Corpus, settings: LmSettings) -> Path:
@@ -260,28 +271,57 @@ def search_lexicon(model: AcousticModel, lexicon: Lexicon, lm: Path) -> Lexicon:
     return spelled.restricted([w for w in words if known.issuperset(*spelled.entries[w])])
 
 
-def tune_on(system: System, dev: CutSet, utterances: int, seed: int) -> list[dict[str, Any]]:
+def text_of(cut: Cut) -> str:
+    """What was said in a cut, words between blanks."""
+    return str(cut.supervisions[0].text)
+
+
+def tune_on(
+    system: System, dev: CutSet, utterances: int, seed: int, said: Callable[[Cut], str] = text_of
+) -> list[dict[str, Any]]:
     """Set the system's scales by the word errors on (at most `utterances` of) dev; return what was tried.
 
-    Then its confidences are calibrated there.
+    Then its confidences are calibrated there. `said`: the words of a cut, which may be phonemes.
     """
     cuts = some_of(dev, utterances, seed)
+    references = {c.id: said(c) for c in cuts}
     model, tried = system.model, []
     # a model that adapts is searched twice: scales are tuned roughly without adaptation, then nearby with it
     for adapted in (False, True) if model.adapts else (False,):
         some = some_of(cuts, ROUGH_UTTERANCES, seed) if model.adapts and not adapted else cuts
         found = list(emissions_of(system, some, "dev", adapted))
-        texts = [e.cut.supervisions[0].text for e in found]
+        texts = [references[e.cut.id] for e in found]
         system.settings, more = tune(
             [e.emissions for e in found], texts, system.graph, system.settings, model.log_prior, adapted
         )
         tried += more
         if adapted or not model.adapts:
-            calibrate(system, found)
+            calibrate(system, found, references)
         if model.adapts and not adapted:
             # it finds what to adapt to: 46.5% WER after that on dev of speechocean762 all the same
             beam = min(FIRST_BEAM, system.settings.beam)
             system.first = system.settings.model_copy(update={"beam": beam})
+    return tried
+
+
+def tune_phonemes_on(
+    system: System, train: CutSet, dev: CutSet, lexicon: Lexicon, utterances: int, seed: int
+) -> list[dict[str, Any]]:
+    """Let a system be searched for phonemes, by an n-gram of those said in `train`; what was tried on dev.
+
+    Reference: Lee and Hon 1989, "Speaker-independent phone recognition using hidden Markov models", whose
+    n-gram is a bigram.
+    """
+    sentences, tokens = [phonemes_of(c, lexicon) for c in train], system.model.topology.tokens
+    key = content_hash("\n".join(sentences), " ".join(tokens), str(PHONEME_ORDER))
+    lm = cache_folder("lm") / f"{key}.arpa.gz"
+    if not lm.exists():
+        with replacing(lm) as temporary:
+            NGram.estimate(sentences, PHONEME_ORDER, tokens).write(temporary)
+    system.phonemes = PhonemeSearch(lm, system.settings)
+    spoken = system.of_phonemes()
+    tried = tune_on(spoken, dev, utterances, seed, lambda c: phonemes_of(c, lexicon))
+    system.phonemes = PhonemeSearch(lm, spoken.settings, spoken.calibration)
     return tried
 
 

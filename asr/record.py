@@ -23,7 +23,7 @@ from asr.files import write_json
 # of results.csv
 COLUMNS = (
     "corpus", "recipe", "hours", "text_words", "seed", "setting", "split", "utterances", "words",
-    "sub", "del", "ins", "wer", "wer_low", "wer_high", "cer", "unadapted_wer", "per",
+    "sub", "del", "ins", "wer", "wer_low", "wer_high", "cer", "unadapted_wer", "per", "lm_per",
     "greedy_wer", "greedy_cer", "train_s", "train_cpu_s", "train_gpu_s", "decode_rtf",
     "peak_mb", "disk_mb", "params",
 )  # fmt: skip
@@ -50,6 +50,8 @@ class RunRecord:
         Wall-clock seconds by stage.
     tuning
         What was tried on dev: a list of settings with the word errors of each.
+    phoneme_tuning
+        The same for phonemes, where the system writes them.
     steps
         Word errors on a part of dev after each step of the training, where there are several.
     provenance
@@ -67,6 +69,7 @@ class RunRecord:
     steps: list[dict[str, Any]] = field(default_factory=list)
     provenance: dict[str, Any] = field(default_factory=dict)
     training: str = ""
+    phoneme_tuning: list[dict[str, Any]] = field(default_factory=list)
 
     def save(self, folder: Path) -> None:
         """Write record.json; its presence means the run is finished."""

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -37,6 +38,23 @@ class Changeable(Settings):
     search: SearchSettings
 
 
+@dataclass(frozen=True)
+class PhonemeSearch:
+    """How a system that was taught phonemes is searched for those alone.
+
+    Attributes
+    ----------
+    lm
+        Path of the ARPA model whose words are phonemes.
+    settings, calibration
+        As those of words.
+    """
+
+    lm: Path
+    settings: SearchSettings
+    calibration: Calibration = field(default_factory=Calibration)
+
+
 @dataclass
 class System:
     """Everything needed to turn audio into words.
@@ -63,6 +81,8 @@ class System:
         What makes probabilities of the search's confidences, learned on dev.
     longest_s
         Seconds of the pieces that a long recording is cut into, see `asr.segment.piece_s`.
+    phonemes
+        How it is searched for phonemes instead of words; None for a model that writes none.
     """
 
     name: str
@@ -75,6 +95,7 @@ class System:
     one_pass: bool = False
     calibration: Calibration = field(default_factory=Calibration)
     longest_s: float = LONGEST_S
+    phonemes: PhonemeSearch | None = None
     _graph: Graph | None = None
 
     @property
@@ -123,6 +144,29 @@ class System:
             settings=with_changes(settings),
             first=with_changes(first) if first else None,
             one_pass=one_pass,
+        )
+
+    def of_phonemes(self) -> System:
+        """The same recogniser with phonemes for words, whatever the words are.
+
+        Raises
+        ------
+        ModelError
+            If it was not taught to write phonemes.
+        """
+        if self.phonemes is None:
+            raise ModelError(
+                f"{self.name} cannot write phonemes",
+                fix="name a run of phoneme_ctc; an older one must be trained again",
+            )
+        return replace(
+            self,
+            lexicon=Lexicon({token: [(token,)] for token in self.model.topology.tokens}),
+            lm=self.phonemes.lm,
+            settings=self.phonemes.settings,
+            calibration=self.phonemes.calibration,
+            phonemes=None,
+            _graph=None,
         )
 
     @property
@@ -193,16 +237,14 @@ class System:
         (folder / "system.json").unlink(missing_ok=True)
         self.model.save(folder)
         self.lexicon.save(folder / "lexicon.txt")
-        target = folder / "lm.arpa.gz"
-        if self.lm != target:
-            plain = self.lm.suffix != ".gz"
-            with replacing(target) as temporary, open(self.lm, "rb") as source:
-                with (gzip.open if plain else open)(temporary, "wb") as copy:
-                    shutil.copyfileobj(source, copy)
-            self.lm = target
+        self.lm = _packed(self.lm, folder / "lm.arpa.gz")
         head = {"format": FORMAT, "name": self.name, "language": self.language}
         first = {"first_search": self.first.model_dump()} if self.first else {}
-        tuned = {"search": self.settings.model_dump(), "calibration": asdict(self.calibration)}
+        tuned = _tuned(self.settings, self.calibration)
+        if self.phonemes:
+            lm = _packed(self.phonemes.lm, folder / "phonemes.arpa.gz")
+            self.phonemes = replace(self.phonemes, lm=lm)
+            tuned["phonemes"] = _tuned(self.phonemes.settings, self.phonemes.calibration)
         write_json(folder / "system.json", {**head, **first, **tuned, "longest_s": self.longest_s})
 
     @classmethod
@@ -233,10 +275,18 @@ class System:
             name, language = head["name"], head["language"]
             calibration = Calibration(**head.get("calibration", {}))
             longest_s = float(head.get("longest_s", LONGEST_S))
+            phonemes = None
+            if some := head.get("phonemes"):
+                phonemes = PhonemeSearch(
+                    folder / "phonemes.arpa.gz",
+                    parse(SearchSettings, some["search"], path),
+                    Calibration(**some["calibration"]),
+                )
         except (ValueError, KeyError, TypeError) as e:
             raise ModelError(f"damaged ({e})", path=path, fix="copy the system folder again") from e
-        if not (folder / "lm.arpa.gz").exists():
-            raise ModelError("lm.arpa.gz is missing", path=folder, fix="copy the system folder again")
+        for part in ("lm.arpa.gz", "phonemes.arpa.gz") if phonemes else ("lm.arpa.gz",):
+            if not (folder / part).exists():
+                raise ModelError(f"{part} is missing", path=folder, fix="copy the system folder again")
         return cls(
             name=name,
             language=language,
@@ -247,4 +297,18 @@ class System:
             first=first,
             calibration=calibration,
             longest_s=longest_s,
+            phonemes=phonemes,
         )
+
+
+def _packed(lm: Path, to: Path) -> Path:
+    """Copy a language model, gzipped; its path is then `to`."""
+    if lm != to:
+        with replacing(to) as temporary, open(lm, "rb") as source:
+            with (open if lm.suffix == ".gz" else gzip.open)(temporary, "wb") as copy:
+                shutil.copyfileobj(source, copy)
+    return to
+
+
+def _tuned(settings: SearchSettings, calibration: Calibration) -> dict[str, Any]:
+    return {"search": settings.model_dump(), "calibration": asdict(calibration)}

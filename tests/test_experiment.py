@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 from lhotse import CutSet
 from safetensors.numpy import load_file
 from threadpoolctl import threadpool_info
@@ -72,8 +73,10 @@ def finished(request: pytest.FixtureRequest, corpus: Corpus, tmp_path_factory: p
     folder = tmp_path_factory.mktemp("runs") / cell.folder_name()
     stages: list[str] = []
     row = run_cell(cell, folder, stages.append)
-    steps = ["each step on dev"] if request.param == "mfcc_hmm" else []
-    assert stages == ["lexicon and language model", "training", "tuning on dev", *steps, "scoring test"]
+    more = {"mfcc_hmm": ["each step on dev"], "phoneme_ctc": ["tuning phonemes on dev"]}.get(
+        request.param, []
+    )
+    assert stages == ["lexicon and language model", "training", "tuning on dev", *more, "scoring test"]
     return cell, folder, row
 
 
@@ -115,7 +118,7 @@ def test_row_counts_every_word_of_the_test_split(finished, corpus: Corpus) -> No
     assert row["wer_low"] <= row["wer"] <= row["wer_high"]
     if row["recipe"] == "mfcc_hmm":
         assert row["wer"] < 60, "three minutes of clean speech and a small vocabulary are enough for that"
-    assert (row["per"] is not None) == (row["recipe"] == "phoneme_ctc")
+    assert (row["per"] is not None) == (row["lm_per"] is not None) == (row["recipe"] == "phoneme_ctc")
     assert (row["greedy_cer"] is not None) == (row["recipe"] == "raw_ctc")
 
 
@@ -446,6 +449,50 @@ def test_what_a_system_learned_of_its_confidences_is_kept(finished, corpus: Corp
     old = {k: v for k, v in before.items() if k not in ("calibration", "longest_s")}
     (tmp_path / "old" / "system.json").write_text(json.dumps(old))
     assert System.load(tmp_path / "old").calibration == Calibration()
+
+
+def test_phonemes_are_words_of_a_search_of_their_own(
+    finished, corpus: Corpus, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    _, folder, row = finished
+    (first, *_) = corpus.cuts("test")
+    soundfile.write(tmp_path / "a.wav", load_cut(first, 16000), 16000)
+    arguments = ["transcribe", str(tmp_path / "a.wav"), "--model", str(folder), "--phonemes"]
+    monkeypatch.setattr(sys, "argv", ["asr", *arguments])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    shown = capsys.readouterr()
+    shutil.copytree(folder / "system", tmp_path / "moved")
+    system = System.load(tmp_path / "moved")
+    if row["recipe"] != "phoneme_ctc":
+        with pytest.raises(ModelError, match=f"{row['recipe']} cannot write phonemes"):
+            system.of_phonemes()
+        assert stopped.value.code == 1 and shown.out == "" and "a run of phoneme_ctc" in shown.err
+        return
+    assert stopped.value.code == 0 and set(shown.out.split()) <= set(system.model.units) - {BLANK}
+    spoken, cuts = system.of_phonemes(), corpus.cuts("test").to_eager()
+    assert set(spoken.lexicon.entries) == set(system.model.units) - {BLANK}
+    assert spoken.calibration == system.phonemes.calibration != Calibration()
+    said = {c.id: " ".join(c.supervisions[0].custom["phones"]) for c in cuts}
+    hyps = {h["id"]: h for h in map(json.loads, (folder / "decode" / "test" / "hyp.jsonl").open())}
+    for column, entry in (("lm_per", "phonemes"), ("per", "greedy")):
+        rate = score_texts(said, {i: h[entry] for i, h in hyps.items()}, unit="phoneme").scores.rate
+        assert row[column] == round(rate, 3)
+    for e in emissions_of(system, cuts, "test"):
+        found = spoken.decode(e.emissions)
+        assert found.text == hyps[e.cut.id]["phonemes"]
+        ends = [w.start_s + w.duration_s for w in found.words]
+        assert all(end <= w.start_s + 1e-6 for end, w in zip(ends, found.words[1:], strict=False))
+        # where the network has no doubt, neither has the search
+        tokens = said[e.cut.id].split()
+        ideal = certain(system.model.topology, tokens, e.emissions)
+        sure = replace(spoken, settings=spoken.settings.model_copy(update={"acoustic_scale": 100.0}))
+        assert sure.decode(ideal).text.split() == tokens
+    tried = RunRecord.load(folder).phoneme_tuning
+    assert tried[-1]["acoustic_scale"] == spoken.settings.acoustic_scale
+    (tmp_path / "moved" / "phonemes.arpa.gz").unlink()
+    with pytest.raises(ModelError, match=r"phonemes\.arpa\.gz is missing"):
+        System.load(tmp_path / "moved")
 
 
 def test_silence_has_no_words_and_what_is_no_sound_is_refused(finished) -> None:

@@ -101,7 +101,12 @@ def result_line(row: dict) -> str:
         f" [{row['sub'] + row['del'] + row['ins']} / {row['words']}: "
         f"{row['sub']} sub, {row['del']} del, {row['ins']} ins]"
     )
-    for column, name in (("per", "greedy PER"), ("greedy_wer", "greedy WER"), ("greedy_cer", "greedy CER")):
+    for column, name in (
+        ("lm_per", "PER"),
+        ("per", "greedy PER"),
+        ("greedy_wer", "greedy WER"),
+        ("greedy_cer", "greedy CER"),
+    ):
         if row.get(column) is not None:
             line += f", {name} {row[column]:.2f}%"
     if row.get("unreadable"):

@@ -97,6 +97,9 @@ def transcribe(
             "--max_words_per_line", min=1, help="Words in a line of subtitles; all that fit when left out."
         ),
     ] = None,
+    phonemes: Annotated[
+        bool, typer.Option("--phonemes", help="Write the phonemes that were said instead of words.")
+    ] = False,
     sets: SearchChanges = None,
     one_pass: OnePass = False,
 ) -> None:
@@ -123,7 +126,10 @@ def transcribe(
     for error in failed:
         complain(error)
     if found:
-        system = load_system(model, device, threads).changed(sets or [], one_pass)
+        system = load_system(model, device, threads)
+        if phonemes:
+            system = system.of_phonemes()
+        system = system.changed(sets or [], one_pass)
         job = Job(system, output_format, output_dir, layout, verbose == "True", named=len(found) > 1)
         with bar() as progress:
             task = progress.add_task("transcribing", total=len(found))

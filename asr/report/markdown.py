@@ -15,6 +15,7 @@ from asr.stages import STAGES
 FIGURES: tuple[tuple[str, str, int], ...] = (
     ("CER %", "cer", 1),
     ("unadapted WER %", "unadapted_wer", 1),
+    ("PER %", "lm_per", 1),
     ("greedy PER %", "per", 1),
     ("greedy CER %", "greedy_cer", 1),
     ("greedy WER %", "greedy_wer", 1),

@@ -63,9 +63,9 @@ def run(cell, folder, stage):
         "split": cell.split, "utterances": 120, "words": scores.reference,
         "sub": scores.substitutions, "del": scores.deletions, "ins": scores.insertions,
         "wer": round(scores.rate, 3), "wer_low": round(result.interval[0], 3),
-        "wer_high": round(result.interval[1], 3), "cer": 12.345, "per": None, "greedy_wer": None,
-        "greedy_cer": 1.0, "train_s": 1.0, "train_cpu_s": 100 * cell.hours, "decode_rtf": 0.01,
-        "peak_mb": 100, "disk_mb": 1.5, "params": 1234,
+        "wer_high": round(result.interval[1], 3), "cer": 12.345, "per": None, "lm_per": None,
+        "greedy_wer": None, "greedy_cer": 1.0, "train_s": 1.0, "train_cpu_s": 100 * cell.hours,
+        "decode_rtf": 0.01, "peak_mb": 100, "disk_mb": 1.5, "params": 1234,
     }  # fmt: skip
     settings = cell.settings().model_dump(mode="json")
     record = RunRecord(
