@@ -342,5 +342,5 @@ def _only_one(to: Path) -> Iterator[None]:
         raise UsageError("another bench is running here", path=to, fix="wait for it, or give another --to")
 
     with alone(to, busy):
-        discard_partial(to, ".")
+        discard_partial(to, ".", "dev")
         yield

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -84,7 +84,7 @@ def evaluate(system: System, cuts: CutSet, folder: Path, phones: Mapping[str, st
     folder
         Where the results go.
     phones
-        Reference phonemes by utterance id, for systems that emit phonemes; separated by blanks.
+        Reference phonemes by utterance id, with blanks between them; for systems that emit phonemes.
 
     Returns
     -------
@@ -99,7 +99,7 @@ def evaluate(system: System, cuts: CutSet, folder: Path, phones: Mapping[str, st
     hypotheses: dict[str, Hypothesis] = {}
     tokens: dict[str, list[str]] = {}
     phonemes: dict[str, str] = {}
-    of_phonemes = system.of_phonemes() if system.phonemes else None
+    phoneme_system = system.of_phonemes() if system.phoneme_search else None
     unadapted: dict[str, str] = {}
     seconds = audio_s = 0.0
     with one_core():
@@ -114,8 +114,8 @@ def evaluate(system: System, cuts: CutSet, folder: Path, phones: Mapping[str, st
                 unadapted[cut.id] = first
             if emissions.kind == "posterior":
                 tokens[cut.id] = greedy(emissions)
-            if of_phonemes:
-                phonemes[cut.id] = of_phonemes.decode(emissions).text
+            if phoneme_system:
+                phonemes[cut.id] = phoneme_system.decode(emissions).text
 
     texts = {i: h.text for i, h in hypotheses.items()}
     words = score_texts(references, texts, speakers=speakers)
@@ -144,9 +144,10 @@ def evaluate(system: System, cuts: CutSet, folder: Path, phones: Mapping[str, st
         figures["greedy_cer"] = _rounded(score_texts(references, spelled, unit="character").scores.rate)
     elif tokens:
         wanted = {i: phones[i] for i in references}
+        _tell_foreign(wanted, system.model.units)
         spoken = {i: " ".join(t) for i, t in tokens.items()}
         figures["per"] = _rounded(score_texts(wanted, spoken, unit="phoneme").scores.rate)
-        if of_phonemes:
+        if phoneme_system:
             figures["lm_per"] = _rounded(score_texts(wanted, phonemes, unit="phoneme").scores.rate)
 
     lines = []
@@ -175,6 +176,22 @@ def evaluate(system: System, cuts: CutSet, folder: Path, phones: Mapping[str, st
     nce = _rounded(normalised_cross_entropy(*_marked(hypotheses, words)))
     write_json(folder / "scores.json", {**figures, "nce": nce})
     return figures
+
+
+def _tell_foreign(phones: Mapping[str, str], units: Container[str]) -> None:
+    """Say where references hold phonemes that a model cannot write: it is of another corpus."""
+    foreign = {
+        i: odd for i, said in phones.items() if (odd := next((p for p in said.split() if p not in units), ""))
+    }
+    if foreign:
+        first = next(iter(foreign))
+        what = f"{len(foreign)} of {len(phones)} utterances hold phonemes that the model does not know, as"
+        console.print(
+            f"asr: {what} {foreign[first]!r} in {first}: they count as errors in its PER",
+            style="yellow",
+            markup=False,
+            soft_wrap=True,
+        )
 
 
 def _marked(hypotheses: Mapping[str, Hypothesis], scored: Result) -> tuple[list[float], list[bool]]:

@@ -20,7 +20,7 @@ from asr.data.budget import Budget, some_text
 from asr.data.corpus import Corpus
 from asr.decode.tune import TUNING_ACTIVE, neighbours, tune
 from asr.evaluation import Emitted, calibrate, emissions_of, evaluate
-from asr.files import alone, cache_folder, content_hash, discard_partial, replacing, write_json, write_text
+from asr.files import alone, cache_folder, content_hash, discard_partial, write_json, write_text
 from asr.models import factory
 from asr.models.base import AcousticModel
 from asr.progress import console, track
@@ -55,6 +55,7 @@ def run_cell(cell: Cell, folder: Path, stage: Callable[[str], None] = lambda _: 
     stage
         Called with the name of each stage as it begins.
     """
+    discard_partial(folder, "**")
     if (folder / "record.json").exists():
         return record.RunRecord.load(folder).row
     settings = cell.settings()
@@ -65,7 +66,6 @@ def run_cell(cell: Cell, folder: Path, stage: Callable[[str], None] = lambda _: 
     # of a corpus that does not tell its hours
     settings = settings.model_copy(update={"model": settings.model.for_hours(train_s / 3600)})
     folder.mkdir(parents=True, exist_ok=True)
-    discard_partial(folder, ".", "system", "decode/*")
     write_text(folder / "config.yaml", yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False))
 
     lhotse.utils.fix_random_seed(cell.seed)
@@ -161,7 +161,6 @@ def _trained(
     """Train `model` in `workdir`, or take what another cell trained there; what that training took."""
     with alone(workdir, lambda: stage("waiting for the training of another run")):
         stage("training")
-        discard_partial(workdir, "**")
         spent, clock = workdir / Path(TRAINED).name, workdir / "training_time.json"
         told: dict[str, Any] = json.loads(spent.read_text()) if spent.exists() else {}
         before = _weights(workdir)
@@ -214,14 +213,19 @@ def language_model(corpus: Corpus, settings: LmSettings) -> Path:
         if settings.order:
             return corpus.lm_path
         sentences = [" ".join(NGram.read(corpus.lm_path).vocabulary)]
-    path = cache_folder("lm") / f"{content_hash(chr(10).join(sentences), str(settings.order))}.arpa.gz"
-    if not path.exists():
+
+    def model() -> NGram:
         if settings.order:
-            model = NGram.estimate(sentences, settings.order)
-        else:
-            model = NGram.uniform(word for sentence in sentences for word in sentence.split())
-        with replacing(path) as temporary:
-            model.write(temporary)
+            return NGram.estimate(sentences, settings.order)
+        return NGram.uniform(word for sentence in sentences for word in sentence.split())
+
+    return _kept_lm(content_hash(chr(10).join(sentences), str(settings.order)), model)
+
+
+def _kept_lm(key: str, model: Callable[[], NGram]) -> Path:
+    path = cache_folder("lm") / f"{key}.arpa.gz"
+    if not path.exists():
+        model().write(path)
     return path
 
 
@@ -273,7 +277,7 @@ def search_lexicon(model: AcousticModel, lexicon: Lexicon, lm: Path) -> Lexicon:
 
 def text_of(cut: Cut) -> str:
     """What was said in a cut, words between blanks."""
-    return str(cut.supervisions[0].text)
+    return cut.supervisions[0].text or ""
 
 
 def tune_on(
@@ -281,7 +285,8 @@ def tune_on(
 ) -> list[dict[str, Any]]:
     """Set the system's scales by the word errors on (at most `utterances` of) dev; return what was tried.
 
-    Then its confidences are calibrated there. `said`: the words of a cut, which may be phonemes.
+    Then its confidences are calibrated there. What is searched for is what `said` finds in a cut: words, or
+    phonemes, each a word.
     """
     cuts = some_of(dev, utterances, seed)
     references = {c.id: said(c) for c in cuts}
@@ -307,21 +312,22 @@ def tune_on(
 def tune_phonemes_on(
     system: System, train: CutSet, dev: CutSet, lexicon: Lexicon, utterances: int, seed: int
 ) -> list[dict[str, Any]]:
-    """Let a system be searched for phonemes, by an n-gram of those said in `train`; what was tried on dev.
+    """Set the system's `phoneme_search`, by an n-gram of what `train` says; return what was tried on dev.
+
+    Utterances with phonemes that the model does not know were left out of its training, and so they are here.
 
     Reference: Lee and Hon 1989, "Speaker-independent phone recognition using hidden Markov models", whose
     n-gram is a bigram.
     """
-    sentences, tokens = [phonemes_of(c, lexicon) for c in train], system.model.topology.tokens
+    tokens = system.model.topology.tokens
+    known = set(tokens)
+    sentences = [said for c in train if known.issuperset((said := phonemes_of(c, lexicon)).split())]
     key = content_hash("\n".join(sentences), " ".join(tokens), str(PHONEME_ORDER))
-    lm = cache_folder("lm") / f"{key}.arpa.gz"
-    if not lm.exists():
-        with replacing(lm) as temporary:
-            NGram.estimate(sentences, PHONEME_ORDER, tokens).write(temporary)
-    system.phonemes = PhonemeSearch(lm, system.settings)
-    spoken = system.of_phonemes()
-    tried = tune_on(spoken, dev, utterances, seed, lambda c: phonemes_of(c, lexicon))
-    system.phonemes = PhonemeSearch(lm, spoken.settings, spoken.calibration)
+    lm = _kept_lm(key, lambda: NGram.estimate(sentences, PHONEME_ORDER, tokens))
+    system.phoneme_search = PhonemeSearch(lm, system.settings)
+    phoneme_system = system.of_phonemes()
+    tried = tune_on(phoneme_system, dev, utterances, seed, lambda c: phonemes_of(c, lexicon))
+    system.phoneme_search = PhonemeSearch(lm, phoneme_system.settings, phoneme_system.calibration)
     return tried
 
 

@@ -52,14 +52,15 @@ def replacing(path: str | Path) -> Iterator[Path]:
     if real.exists() and not (real.is_file() or real.is_dir()):
         yield real
         return
-    temporary = None
+    temporary = handle = None
     try:
         real.parent.mkdir(parents=True, exist_ok=True)
         # no longer than any name may be
         suffix = "".join(path.suffixes[-2:])[-16:]
         handle, name = tempfile.mkstemp(prefix=_PARTIAL, suffix=suffix, dir=real.parent)
-        os.close(handle)
         temporary = Path(name)
+        with contextlib.suppress(OSError):  # where there are no locks, what a kill leaves stays
+            fcntl.flock(handle, fcntl.LOCK_EX)
         yield temporary
         with open(temporary, "rb") as f:
             os.fsync(f.fileno())
@@ -72,6 +73,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+        if handle is not None:
+            os.close(handle)
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -102,13 +105,15 @@ def alone(folder: Path, busy: Callable[[], None]) -> Iterator[None]:
 
 
 def discard_partial(folder: Path, *below: str) -> None:
-    """Delete what `replacing` began and a kill left, in parts of a folder that nobody else writes to now.
+    """Delete what `replacing` began and a kill left; what is being written is locked, and stays.
 
-    `below` are glob patterns of folders: "." is itself, "**" all that there are.
+    `below` are glob patterns of the parts of `folder`: "." is itself, "**" all folders in it, too.
     """
     for pattern in below:
         for path in folder.glob(f"{pattern}/{_PARTIAL}*"):
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError), open(path, "rb") as left:
+                fcntl.flock(left, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink()
 
 
 def content_hash(*parts: bytes | str | Path) -> str:

@@ -30,12 +30,15 @@ class Transcript:
         Length of the recording.
     language
         As in ``en``; empty if unknown.
+    tier
+        What the words are, a tier's name in TextGrid: ``words``, or ``phones``.
     """
 
     name: str
     words: tuple[Word, ...]
     duration_s: float
     language: str = ""
+    tier: str = "words"
 
     def segments(self) -> list[tuple[Word, ...]]:
         """The words between pauses."""
@@ -152,9 +155,9 @@ def ctm(transcript: Transcript, layout: Layout) -> str:
 
 
 def textgrid(transcript: Transcript, layout: Layout) -> str:
-    """A Praat TextGrid with one tier, ``words``."""
+    """A Praat TextGrid with one tier."""
     words = [(w.start_s, _end(w), w.text) for w in transcript.words]
-    return textgrid_tiers({"words": words}, transcript.duration_s)
+    return textgrid_tiers({transcript.tier: words}, transcript.duration_s)
 
 
 def textgrid_tiers(tiers: Mapping[str, Sequence[tuple[float, float, str]]], duration_s: float) -> str:

@@ -51,7 +51,7 @@ class RunRecord:
     tuning
         What was tried on dev: a list of settings with the word errors of each.
     phoneme_tuning
-        The same for phonemes, where the system writes them.
+        The same for phonemes, where the system is searched for them; `errors` and `wer` are of those.
     steps
         Word errors on a part of dev after each step of the training, where there are several.
     provenance

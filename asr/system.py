@@ -81,8 +81,9 @@ class System:
         What makes probabilities of the search's confidences, learned on dev.
     longest_s
         Seconds of the pieces that a long recording is cut into, see `asr.segment.piece_s`.
-    phonemes
-        How it is searched for phonemes instead of words; None for a model that writes none.
+    phoneme_search
+        How it is searched for phonemes instead of words; None for a model that writes none, or tokens that
+        depend on their place in a word, and for a system from before there was such a search.
     """
 
     name: str
@@ -95,7 +96,7 @@ class System:
     one_pass: bool = False
     calibration: Calibration = field(default_factory=Calibration)
     longest_s: float = LONGEST_S
-    phonemes: PhonemeSearch | None = None
+    phoneme_search: PhonemeSearch | None = None
     _graph: Graph | None = None
 
     @property
@@ -114,7 +115,7 @@ class System:
         Parameters
         ----------
         assignments
-            ``search.beam=8`` and the like; where there are two searches, of both.
+            ``search.beam=8`` and the like; where there are several searches, of all.
         one_pass
             Leave out the adaptation to speakers, and with it the second search; of a hybrid also the network,
             which takes adapted features.
@@ -136,13 +137,14 @@ class System:
 
         if one_pass and not self.model.adapts:
             console.print(f"asr: {self.name} searches once in any case", markup=False, soft_wrap=True)
-        settings, first = self.settings, self.first
+        settings, first, phonemes = self.settings, self.first, self.phoneme_search
         if one_pass and first is not None:  # its scales belong to features that are not adapted
             settings = first.model_copy(update={"beam": settings.beam, "max_active": settings.max_active})
         return replace(
             self,
             settings=with_changes(settings),
             first=with_changes(first) if first else None,
+            phoneme_search=replace(phonemes, settings=with_changes(phonemes.settings)) if phonemes else None,
             one_pass=one_pass,
         )
 
@@ -152,20 +154,20 @@ class System:
         Raises
         ------
         ModelError
-            If it was not taught to write phonemes.
+            If it has no `phoneme_search`.
         """
-        if self.phonemes is None:
+        if self.phoneme_search is None:
             raise ModelError(
                 f"{self.name} cannot write phonemes",
-                fix="name a run of phoneme_ctc; an older one must be trained again",
+                fix="name a run of phoneme_ctc; recipes/phoneme_ctc/README.md says what to do with an old one",
             )
         return replace(
             self,
             lexicon=Lexicon({token: [(token,)] for token in self.model.topology.tokens}),
-            lm=self.phonemes.lm,
-            settings=self.phonemes.settings,
-            calibration=self.phonemes.calibration,
-            phonemes=None,
+            lm=self.phoneme_search.lm,
+            settings=self.phoneme_search.settings,
+            calibration=self.phoneme_search.calibration,
+            phoneme_search=None,
             _graph=None,
         )
 
@@ -241,10 +243,10 @@ class System:
         head = {"format": FORMAT, "name": self.name, "language": self.language}
         first = {"first_search": self.first.model_dump()} if self.first else {}
         tuned = _tuned(self.settings, self.calibration)
-        if self.phonemes:
-            lm = _packed(self.phonemes.lm, folder / "phonemes.arpa.gz")
-            self.phonemes = replace(self.phonemes, lm=lm)
-            tuned["phonemes"] = _tuned(self.phonemes.settings, self.phonemes.calibration)
+        if self.phoneme_search:
+            lm = _packed(self.phoneme_search.lm, folder / "phonemes.arpa.gz")
+            self.phoneme_search = replace(self.phoneme_search, lm=lm)
+            tuned["phonemes"] = _tuned(self.phoneme_search.settings, self.phoneme_search.calibration)
         write_json(folder / "system.json", {**head, **first, **tuned, "longest_s": self.longest_s})
 
     @classmethod
@@ -297,7 +299,7 @@ class System:
             first=first,
             calibration=calibration,
             longest_s=longest_s,
-            phonemes=phonemes,
+            phoneme_search=phonemes,
         )
 
 

@@ -20,8 +20,9 @@ RECIPES = Path(__file__).parents[1] / "recipes"
 HEAD = """# Results of {recipe}
 
 WER is that of the search with lexicon and language model; greedy figures are the network
-alone. Intervals (95%) are bootstrapped over utterances. RTF is CPU seconds for a second of
-audio: features, model and search. Training seconds are wall-clock.
+alone, n-gram PER is that of a search with an n-gram of phonemes. Intervals (95%) are
+bootstrapped over utterances. RTF is CPU seconds for a second of audio: features, model and
+search. Training seconds are wall-clock.
 
 """
 SAID = ("RESULTS.md", "results.csv", "*.svg")  # of a bench, over all recipes

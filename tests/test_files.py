@@ -25,7 +25,9 @@ def test_what_a_killed_process_left_is_discarded(tmp_path: Path) -> None:
             left.append(temporary.with_name(temporary.name.replace(".partial-", ".partial-0")))
         left[-1].touch()
     write_text(tmp_path / "a" / "b" / ".partial", "not ours")
-    discard_partial(tmp_path, ".", "a")
+    with replacing(tmp_path / "x.json") as temporary:
+        discard_partial(tmp_path, ".", "a")
+        assert temporary.exists(), "it is being written"
     assert [p.exists() for p in left] == [False, False, True]
     discard_partial(tmp_path, "**", "missing")
     assert not left[2].exists()

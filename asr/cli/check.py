@@ -230,6 +230,9 @@ def _check_run(folder: Path) -> Findings:
         system = System.load(folder)
         found.facts["system"] = f"{system.name}, {system.model.parameters_count():,} parameters"
         found.facts["search graph"] = f"{len(system.graph.arcs.final):,} states"
+        if system.phoneme_search:
+            graph = system.of_phonemes().graph
+            found.facts["phoneme graph"] = f"{len(graph.arcs.final):,} states"
     except AsrError as e:
         found.problems.append(e)
     return found

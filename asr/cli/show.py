@@ -156,6 +156,8 @@ def _run(folder: Path) -> Facts:
         record = RunRecord.load(folder)
         facts |= {"result": {k: v for k, v in record.row.items() if v is not None}, "budget": record.budget}
         facts |= {"seconds": record.seconds, "tuning": _best_first(record.tuning)}
+        if record.phoneme_tuning:
+            facts["phoneme tuning"] = _best_first(record.phoneme_tuning)
         facts["provenance"] = record.provenance
         facts["settings"] = record.config
         if record.steps:

@@ -102,7 +102,7 @@ def result_line(row: dict) -> str:
         f"{row['sub']} sub, {row['del']} del, {row['ins']} ins]"
     )
     for column, name in (
-        ("lm_per", "PER"),
+        ("lm_per", "n-gram PER"),
         ("per", "greedy PER"),
         ("greedy_wer", "greedy WER"),
         ("greedy_cer", "greedy CER"),

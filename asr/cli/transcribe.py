@@ -98,7 +98,10 @@ def transcribe(
         ),
     ] = None,
     phonemes: Annotated[
-        bool, typer.Option("--phonemes", help="Write the phonemes that were said instead of words.")
+        bool,
+        typer.Option(
+            "--phonemes", help="Write phonemes instead of words, by a run of phoneme_ctc; see its README."
+        ),
     ] = False,
     sets: SearchChanges = None,
     one_pass: OnePass = False,
@@ -130,7 +133,8 @@ def transcribe(
         if phonemes:
             system = system.of_phonemes()
         system = system.changed(sets or [], one_pass)
-        job = Job(system, output_format, output_dir, layout, verbose == "True", named=len(found) > 1)
+        tier = "phones" if phonemes else "words"
+        job = Job(system, tier, output_format, output_dir, layout, verbose == "True", named=len(found) > 1)
         with bar() as progress:
             task = progress.add_task("transcribing", total=len(found))
             for recording in found:
@@ -159,8 +163,8 @@ class Job:
 
     Attributes
     ----------
-    system
-        The recogniser.
+    system, tier
+        The recogniser, and what it finds: ``words`` or ``phones``.
     output_format, output_dir, layout
         What to write and where; None is stdout.
     verbose
@@ -170,6 +174,7 @@ class Job:
     """
 
     system: System
+    tier: str
     output_format: OutputFormat
     output_dir: Path | None
     layout: Layout
@@ -206,12 +211,12 @@ class Job:
             if live:
                 print(f"{recording.path}: {text}" if self.named else text, flush=True)
         if not words and live:
-            console.print(f"asr: {recording.path}: no words found", soft_wrap=True, markup=False)
+            console.print(f"asr: {recording.path}: no {self.tier} found", soft_wrap=True, markup=False)
             if self.named:
                 print(f"{recording.path}: ", flush=True)
         if live:
             return
-        transcript = Transcript(recording.name, tuple(words), duration_s, self.system.language)
+        transcript = Transcript(recording.name, tuple(words), duration_s, self.system.language, self.tier)
         for name in FORMATS if self.output_format is OutputFormat.all else [self.output_format]:
             document = FORMATS[name].write(transcript, self.layout)
             if self.output_dir is None:

@@ -15,7 +15,7 @@ from asr.stages import STAGES
 FIGURES: tuple[tuple[str, str, int], ...] = (
     ("CER %", "cer", 1),
     ("unadapted WER %", "unadapted_wer", 1),
-    ("PER %", "lm_per", 1),
+    ("n-gram PER %", "lm_per", 1),
     ("greedy PER %", "per", 1),
     ("greedy CER %", "greedy_cer", 1),
     ("greedy WER %", "greedy_wer", 1),
@@ -30,7 +30,8 @@ FIGURES: tuple[tuple[str, str, int], ...] = (
 
 CELLS_NOTE = (
     "Intervals of single cells are bootstrapped over utterances, those of the answer and the curves take "
-    "speakers and seeds in, where there are enough. Decoding RTF: CPU seconds for a second of audio."
+    "speakers and seeds in, where there are enough. Decoding RTF: CPU seconds for a second of audio. Greedy "
+    "figures are of the network alone, the n-gram PER of a search with an n-gram of phonemes."
 )
 LAWS_NOTE = (
     "A law fits where its p is 0.05 or more. Where it does not, or where that of the smaller budgets "

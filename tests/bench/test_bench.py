@@ -50,7 +50,7 @@ def test_results_have_the_columns_of_the_design(tmp_path):
     header = (tmp_path / "results.csv").read_text().splitlines()[0]
     assert header == (
         "corpus,recipe,hours,text_words,seed,setting,split,utterances,words,sub,del,ins,wer,wer_low,wer_high,"
-        "cer,unadapted_wer,per,greedy_wer,greedy_cer,train_s,train_cpu_s,train_gpu_s,decode_rtf,"
+        "cer,unadapted_wer,per,lm_per,greedy_wer,greedy_cer,train_s,train_cpu_s,train_gpu_s,decode_rtf,"
         "peak_mb,disk_mb,params"
     )
     written = rows(tmp_path / "results.csv")
@@ -550,7 +550,7 @@ def test_a_record_from_before_a_column_existed_is_read(tmp_path):
     run_bench(plan(cells, tmp_path), tmp_path, run=stub.run, executor=stub.thread)
     for path in tmp_path.glob("*/record.json"):
         record = json.loads(path.read_text())
-        for column in ("setting", "train_s", "train_cpu_s", "decode_rtf", "disk_mb", "greedy_cer"):
+        for column in ("setting", "train_s", "train_cpu_s", "decode_rtf", "disk_mb", "greedy_cer", "lm_per"):
             del record["row"][column]
         path.write_text(json.dumps(record))
     states = plan([*cells, *stub.cells(hours=(1.0,))], tmp_path)
