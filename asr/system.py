@@ -159,7 +159,7 @@ class System:
         if self.phoneme_search is None:
             raise ModelError(
                 f"{self.name} cannot write phonemes",
-                fix="name a run of phoneme_ctc; recipes/phoneme_ctc/README.md says what to do with an old one",
+                fix="name a run of phoneme_ctc; recipes/phoneme_ctc/README.md tells of old ones",
             )
         return replace(
             self,
