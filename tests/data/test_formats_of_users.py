@@ -124,11 +124,14 @@ def test_table(tmp_path: Path, record: Record, separator: str) -> None:
     assert "data.csv:5: unknown split 'nowhere'" in corpus.problems[2]
 
 
-def test_a_table_without_speakers_names_none(tmp_path: Path, record: Record) -> None:
+@pytest.mark.parametrize("speakers", [["", "", ""], ["unknown", " N/A", "?"]])
+def test_a_table_without_speakers_names_none(tmp_path: Path, record: Record, speakers: list[str]) -> None:
     """Nobody is taken for one of his own: dev and test may hold voices of train."""
     for name in "abc":
         record(tmp_path / f"{name}.wav")
-    rows = ["path,text,split", "a.wav,cat,train", "b.wav,cat,dev", "c.wav,cat,test"]
+    rows = ["path,text,split,speaker"]
+    for name, split, speaker in zip("abc", ("train", "dev", "test"), speakers, strict=True):
+        rows.append(f"{name}.wav,cat,{split},{speaker}")
     (tmp_path / "data.csv").write_text("\n".join(rows) + "\n")
     corpus = preparer("csv").prepare(tmp_path / "data.csv", tmp_path / "out")
     assert every(corpus) == {

@@ -14,7 +14,7 @@ from pathlib import Path
 from asr.data.audio import SUFFIXES as SOUNDS
 from asr.data.audio import UNREADABLE
 from asr.data.corpora.assemble import Origin, assemble, own_lexicon
-from asr.data.corpora.tiers import SUFFIXES, Stretch, read_labels, read_tiers
+from asr.data.corpora.tiers import SUFFIXES, Annotation, read_labels, read_tiers
 from asr.data.corpora.utterance import SPLIT_NAMES, Utterance
 from asr.data.corpus import Corpus
 from asr.errors import AsrError, DataError
@@ -106,7 +106,7 @@ def read_folder(source: Path, problems: list[AsrError], tier: str | None = None)
 
 
 def _utterance(
-    s: Stretch, path: Path, audio: Path, name: str, speaker: str | None, split: str | None
+    s: Annotation, path: Path, audio: Path, name: str, speaker: str | None, split: str | None
 ) -> Utterance:
     """A stretch of a recording; a speaker that its file names is the same in all folders."""
     who = f"-{'_'.join(s.speaker.split())}" if s.speaker else ""

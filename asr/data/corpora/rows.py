@@ -48,6 +48,7 @@ _TIMED = re.compile(
 )
 _THOUSANDTHS = re.compile(r"(?<!ss_)(?:ms|msecs?|milliseconds)$")
 _CLOCK = re.compile(r"(?:(\d+):)?(\d{1,2}):(\d{1,2}(?:[.,]\d+)?)")
+_NOBODY = {"", "unknown", "unk", "none", "null", "nan", "n/a", "?", "-"}  # in place of a speaker's name
 _SIDES = {"a": 0, "b": 1, "l": 0, "r": 1, "left": 0, "right": 1}
 
 
@@ -200,12 +201,12 @@ def utterance(
         name = "_".join(name.split())  # an id with blanks fits no trn and no ctm
         name += f"-{round(start * 1000):07d}" if start is not None else ""
         name += f"-{channel + 1}" if channel is not None else ""
-    speaker = given.get("speaker")
+    speaker = str(given.get("speaker", "")).strip()
     return Utterance(
         id=name,
         audio=base / _at_home(audio),
         text=text,
-        speaker=None if speaker is None else str(speaker),
+        speaker=None if speaker.lower() in _NOBODY else speaker,
         split=None if split is None else SPLIT_NAMES[split.lower()],
         start=start or 0.0,
         duration=duration,

@@ -19,7 +19,7 @@ SUFFIXES = (".TextGrid", ".textgrid", ".eaf")
 
 
 @dataclass(frozen=True)
-class Stretch:
+class Annotation:
     """From when to when, in seconds, something is said; the speaker is None where nothing tells."""
 
     start: float
@@ -28,10 +28,10 @@ class Stretch:
     speaker: str | None = None
 
 
-Tiers = Mapping[str, Sequence[Stretch]]
+Tiers = Mapping[str, Sequence[Annotation]]
 
 
-def read_tiers(path: Path, tier: str | None = None) -> list[Stretch]:
+def read_tiers(path: Path, tier: str | None = None) -> list[Annotation]:
     """The stretches of a TextGrid or an eaf file that hold text, in order of time.
 
     Parameters
@@ -82,7 +82,7 @@ def _praat(path: Path) -> Tiers:
     except (PraatioException, OSError, ValueError, IndexError, KeyError, AttributeError) as e:
         raise DataError(f"no TextGrid that can be read ({e})", path=path, fix="save it again in Praat") from e
     return {
-        t.name: [Stretch(i.start, i.end, i.label) for i in t.entries]
+        t.name: [Annotation(i.start, i.end, i.label) for i in t.entries]
         for t in grid.tiers
         if isinstance(t, textgrid.IntervalTier)
     }
@@ -110,7 +110,7 @@ def _elan(path: Path) -> tuple[Tiers, dict[str, str], set[str]]:
         above = {
             one.attrib["ANNOTATION_ID"]: one.attrib["ANNOTATION_REF"] for one in root.iter("REF_ANNOTATION")
         }
-        tiers: dict[str, list[Stretch]] = {}
+        tiers: dict[str, list[Annotation]] = {}
         kinds: dict[str, str] = {}
         below: set[str] = set()
         for tier in root.iter("TIER"):
@@ -123,17 +123,17 @@ def _elan(path: Path) -> tuple[Tiers, dict[str, str], set[str]]:
                 key = _timed(one.attrib["ANNOTATION_ID"], above)
                 if key in spans:
                     text = one.findtext("ANNOTATION_VALUE") or ""
-                    tiers.setdefault(name, []).append(Stretch(*spans[key], text, speaker))
+                    tiers.setdefault(name, []).append(Annotation(*spans[key], text, speaker))
     except (ElementTree.ParseError, LookupError, ValueError, OSError) as e:
         raise DataError(f"no eaf file that can be read ({e})", path=path, fix="save it again in ELAN") from e
     return tiers, kinds, below
 
 
-def read_labels(text: str) -> list[Stretch]:
+def read_labels(text: str) -> list[Annotation]:
     """The stretches of a label track of Audacity: start, end (seconds), text, by tabs; none if it is none."""
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("\\")]
     found = [_LABEL.fullmatch(line) for line in lines]
-    return [Stretch(float(m[1]), float(m[2]), m[3]) for m in found if m] if all(found) else []
+    return [Annotation(float(m[1]), float(m[2]), m[3]) for m in found if m] if all(found) else []
 
 
 def _timed(annotation: str, above: Mapping[str, str]) -> str:
