@@ -84,7 +84,7 @@ def evaluate(system: System, cuts: CutSet, folder: Path, phones: Mapping[str, st
     folder
         Where the results go.
     phones
-        Reference phonemes by utterance id, with blanks between them; for systems that emit phonemes.
+        Reference phonemes of each cut by id, with blanks between them; for systems that emit phonemes.
 
     Returns
     -------
@@ -143,12 +143,11 @@ def evaluate(system: System, cuts: CutSet, folder: Path, phones: Mapping[str, st
         figures["greedy_wer"] = _rounded(score_texts(references, spelled).scores.rate)
         figures["greedy_cer"] = _rounded(score_texts(references, spelled, unit="character").scores.rate)
     elif tokens:
-        wanted = {i: phones[i] for i in references}
-        _tell_foreign(wanted, system.model.units)
+        _tell_foreign(phones, system.model.units)
         spoken = {i: " ".join(t) for i, t in tokens.items()}
-        figures["per"] = _rounded(score_texts(wanted, spoken, unit="phoneme").scores.rate)
+        figures["per"] = _rounded(score_texts(phones, spoken, unit="phoneme").scores.rate)
         if phoneme_system:
-            figures["lm_per"] = _rounded(score_texts(wanted, phonemes, unit="phoneme").scores.rate)
+            figures["lm_per"] = _rounded(score_texts(phones, phonemes, unit="phoneme").scores.rate)
 
     lines = []
     nothing = Hypothesis((), complete=False)
