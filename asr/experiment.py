@@ -17,7 +17,7 @@ from lhotse.cut import Cut
 from asr import record
 from asr.cell import Cell, LmSettings
 from asr.data.budget import Budget, some_text
-from asr.data.corpus import Corpus
+from asr.data.corpus import Corpus, phones_of
 from asr.decode.tune import TUNING_ACTIVE, neighbours, tune
 from asr.evaluation import Emitted, calibrate, emissions_of, evaluate
 from asr.files import alone, cache_folder, content_hash, discard_partial, write_json, write_text
@@ -195,8 +195,7 @@ def evaluate_split(system: System, corpus: Corpus, lexicon: Lexicon, split: str,
 
 def phonemes_of(cut: Cut, lexicon: Lexicon) -> str:
     """What was said in a cut, phonemes between blanks: what the corpus tells, else the canonical ones."""
-    said = cut.supervisions[0]
-    return " ".join((said.custom or {}).get("phones") or lexicon.pronounce(said.text))
+    return " ".join(phones_of(cut) or lexicon.pronounce(text_of(cut)))
 
 
 def language_model(corpus: Corpus, settings: LmSettings) -> Path:
@@ -341,7 +340,7 @@ def steps_on(
     few active paths, as in tuning.
     """
     cuts, rows = some_of(dev, STEP_UTTERANCES, seed), []
-    references = {c.id: c.supervisions[0].text for c in cuts}
+    references = {c.id: text_of(c) for c in cuts}
 
     def scores(earlier: System, emitted: Sequence[Emitted], **changes: float) -> Scores:
         earlier.settings = system.settings.model_copy(update=changes)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from asr.data.corpus import Corpus
+from asr.data.corpus import Corpus, phones_of
 from asr.decode.graph import Graph
 from asr.decode.linear import Linear, best_path, frames_needed
 from asr.decode.search import SearchSettings, beam_search, scaled
@@ -138,8 +138,7 @@ def attribute(run: Path, corpus: Corpus, split: str = "test") -> Losses:
     for cut, emissions, _, _ in emissions_of(system, cuts, "stages"):
         for found, graph in zip(texts, graphs, strict=True):
             found[cut.id] = _text(emissions, graph, wide, system.model.log_prior)
-        spoken = (cut.supervisions[0].custom or {}).get("phones")
-        tokens = _tokens(system.model.topology, says, references[cut.id], spoken)
+        tokens = _tokens(system.model.topology, says, references[cut.id], phones_of(cut))
         ideal = certain(system.model.topology, tokens, emissions)
         truth[cut.id] = _text(ideal, graphs[-1], sure, None)
     counts = [scored, *(_errors(references, found) for found in texts), _errors(references, truth)]
@@ -210,7 +209,7 @@ def _graphs(system: System, lexicon: Lexicon, texts: Sequence[str]) -> list[Grap
         ]
 
 
-def _tokens(topology: Topology, lexicon: Lexicon, text: str, spoken: Sequence[str] | None) -> list[str]:
+def _tokens(topology: Topology, lexicon: Lexicon, text: str, spoken: Sequence[str]) -> list[str]:
     """The true tokens of a text: spelled, as spoken where the corpus tells, or as the lexicon has it."""
     known = set(topology.symbols)
     if WORD_END in known:

@@ -17,7 +17,7 @@ from asr.data.corpora import kaldi
 from asr.data.corpora.assemble import ENGLISH, look_at, usable
 from asr.data.corpora.csv import read_table
 from asr.data.corpora.jsonl import read_manifest
-from asr.data.corpus import Corpus
+from asr.data.corpus import Corpus, phones_of
 from asr.data.doubts import doubts, same_sound
 from asr.errors import AsrError, AudioError, DataError, LexiconError
 from asr.text.lexicon import Lexicon, unspaced
@@ -196,7 +196,7 @@ def _check_cut(cut: Cut, corpus: Corpus, split: str, lexicon: Lexicon | None, fo
     if lexicon is not None and not missing:
         phonemes = lexicon.pronounce(" ".join(words))
         fewest = sum(min(map(len, lexicon.entries[word])) for word in words)
-        spoken = (cut.supervisions[0].custom or {}).get("phones") or phonemes
+        spoken = phones_of(cut) or phonemes
         # an HMM may take the shortest pronunciations, which then are what is named
         needed, labels = max(
             (_seconds_needed(cut, spoken), len(spoken)), (_hmm_seconds_needed(cut, fewest), fewest)

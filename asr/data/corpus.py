@@ -154,6 +154,11 @@ class Corpus:
         return cls.open(folder)
 
 
+def phones_of(cut: Cut) -> list[str]:
+    """The phonemes that the corpus says were spoken in a cut; none where it does not tell."""
+    return list((cut.supervisions[0].custom or {}).get("phones") or ())
+
+
 class _Cuts(LazyManifestIterator):
     """Cuts read lazily from a file; DataError where it is damaged."""
 

@@ -15,6 +15,7 @@ from lhotse.augmentation.utils import FastRandomRIRGenerator
 
 from asr.cores import one_core
 from asr.data.audio import SUFFIXES, inspect_audio, resampled
+from asr.data.augment import coloured
 from asr.errors import AudioError, DataError
 from asr.models.ctc.settings import CtcSettings
 from asr.progress import track
@@ -48,7 +49,8 @@ class Surroundings:
     settings
         Shares and signal-to-noise ratios.
     noises
-        Recordings to take noise from; without any, noise is random.
+        Recordings to take noise from; without any, noise is random, its power falling with the frequency to
+        a random power from 0 to 2.
 
     Raises
     ------
@@ -78,7 +80,10 @@ class Surroundings:
             heard = ReverbWithImpulseResponse(rir_generator=lambda nsource: room)(heard, s.sample_rate)
         if rng.random() < s.noise_share and heard.any():  # silence has no ratio to noise
             mixer = AudioMixer(heard, s.sample_rate)
-            noise = self._recorded(heard.shape[1], rng) if self.noises else coloured(heard.shape[1], rng)
+            samples = heard.shape[1]
+            noise = (
+                self._recorded(samples, rng) if self.noises else coloured(samples, rng.uniform(0.0, 2.0), rng)
+            )
             mixer.add_to_mix(noise[None], snr=rng.uniform(*s.noise_snr))
             heard = mixer.mixed_mono_audio
         return torch.from_numpy(np.ascontiguousarray(heard[0], dtype=np.float32))
@@ -116,11 +121,3 @@ def _room(sample_rate: int, number: int) -> np.ndarray:
     with one_core(), torch.random.fork_rng():
         torch.manual_seed(number)
         return np.asarray(FastRandomRIRGenerator(sample_rate, room_seed=number, source_seed=number)(1))
-
-
-def coloured(samples: int, rng: np.random.Generator) -> np.ndarray:
-    """(samples,) float32 noise, its power falling with the frequency to a random power from 0 to 2."""
-    spectrum = np.fft.rfft(rng.standard_normal(samples))
-    spectrum *= np.maximum(np.arange(len(spectrum)), 1.0) ** -rng.uniform(0.0, 1.0)
-    noise = np.fft.irfft(spectrum, samples)
-    return (noise / max(float(np.abs(noise).max()), 1e-12)).astype(np.float32)

@@ -6,6 +6,7 @@ from typing import Literal
 
 from lhotse.cut import Cut
 
+from asr.data.corpus import phones_of
 from asr.errors import DataError
 from asr.text.lexicon import Lexicon
 from asr.text.units import BLANK, WORD_END, Units
@@ -45,16 +46,13 @@ class Targets:
             If the text is empty or holds a word without a pronunciation, or a character or phoneme that is
             no unit.
         """
-        supervision = cut.supervisions[0]
-        words = (supervision.text or "").split()
+        words = (cut.supervisions[0].text or "").split()
         if not words:
             raise DataError("has no transcript", utterance=cut.id)
         if self.kind == "characters":
             symbols = [c for word in words for c in (*word, WORD_END)]
-        elif supervision.custom and supervision.custom.get("phones"):
-            symbols = list(supervision.custom["phones"])
         else:
-            symbols = self.lexicon.pronounce(" ".join(words))
+            symbols = phones_of(cut) or self.lexicon.pronounce(" ".join(words))
         unknown = sorted({s for s in symbols if s not in self.units})
         if unknown:
             fix = "add words that use it to the lexicon, or correct the transcript"
