@@ -8,6 +8,8 @@ from torch import nn
 
 WINDOW_S = 0.025
 SHIFT_S = 0.010
+LOW_HZ = 60.0  # lower corner of the first filter; the upper one of the last is half the sample rate
+FLOOR = 1e-6  # added to energies before the logarithm
 
 
 def mel(hertz: np.ndarray | float) -> np.ndarray:
@@ -45,26 +47,15 @@ class LogMel(nn.Module):
         Number of mel filters.
     sample_rate
         Samples per second of the input.
-    low_hz, high_hz
-        Outer corners of the first and last filter; high_hz None: half the sample rate.
-    floor
-        Added to the energies before the logarithm.
     """
 
-    def __init__(
-        self,
-        channels: int = 64,
-        sample_rate: int = 16000,
-        low_hz: float = 60.0,
-        high_hz: float | None = None,
-        floor: float = 1e-6,
-    ) -> None:
+    def __init__(self, channels: int = 64, sample_rate: int = 16000) -> None:
         super().__init__()
-        self.channels, self.floor = channels, floor
+        self.channels = channels
         self.window_size = round(WINDOW_S * sample_rate)
         self.shift = round(SHIFT_S * sample_rate)
         self.fft_size = 1 << (self.window_size - 1).bit_length()
-        matrix = mel_matrix(channels, self.fft_size, sample_rate, low_hz, high_hz or sample_rate / 2)
+        matrix = mel_matrix(channels, self.fft_size, sample_rate, LOW_HZ, sample_rate / 2)
         self.register_buffer("matrix", torch.from_numpy(matrix), persistent=False)
         window = torch.hann_window(self.window_size)
         self.register_buffer("window", window / window.sum(), persistent=False)  # a tone keeps its amplitude
@@ -87,4 +78,4 @@ class LogMel(nn.Module):
         padded = nn.functional.pad(waveforms, (margin // 2, margin - margin // 2))
         frames = padded.unfold(1, self.window_size, self.shift) * self.window
         power = torch.fft.rfft(frames, self.fft_size).abs().square()
-        return torch.log(power @ self.matrix.T + self.floor).transpose(1, 2)
+        return torch.log(power @ self.matrix.T + FLOOR).transpose(1, 2)

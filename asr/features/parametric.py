@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from asr.errors import ConfigError
-from asr.features.logmel import SHIFT_S, mel_edges
+from asr.features.logmel import FLOOR, SHIFT_S, mel_edges
 from asr.features.waveform import LearnedFilterbank
 
 PCEN_FRAMES = 200  # that the smoother of PCEN looks back: it starts with 3e-4 of its weight beyond them
@@ -94,7 +94,7 @@ class LeafFilterbank(_Parametric):
         planes = padded[:, :, None].contiguous(memory_format=torch.channels_last)
         level = nn.functional.conv2d(planes, kernel[:, None, None], groups=self.channels)[:, :, 0]
         root = 1 / self.root.clamp(min=1.0)
-        gained = energies / (level + self.floor) ** self.alpha.clamp(max=1.0)
+        gained = energies / (level + FLOOR) ** self.alpha.clamp(max=1.0)
         return (gained + self.delta) ** root - self.delta**root
 
 

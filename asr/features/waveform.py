@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from asr.features.logmel import SHIFT_S, WINDOW_S, mel_edges
+from asr.features.logmel import FLOOR, LOW_HZ, SHIFT_S, WINDOW_S, mel_edges
 
 OVERSAMPLING = 2  # the envelope is sampled this many times per output frame, then low-passed
 POOL_FRAMES = 2.5  # length of the low-pass in output frames
@@ -49,10 +49,6 @@ class LearnedFilterbank(nn.Module):
         Number of complex filters.
     sample_rate
         Samples per second of the input.
-    low_hz, high_hz
-        Band covered at the start of training; high_hz None: half the sample rate.
-    floor
-        Added to the energies before the logarithm.
     start
         ``mel`` as said above, or ``random`` taps of the same energy.
 
@@ -66,14 +62,11 @@ class LearnedFilterbank(nn.Module):
         self,
         channels: int = 64,
         sample_rate: int = 16000,
-        low_hz: float = 60.0,
-        high_hz: float | None = None,
-        floor: float = 1e-6,
         start: Literal["mel", "random"] = "mel",
     ) -> None:
         super().__init__()
-        self.channels, self.sample_rate, self.floor, self.start = channels, sample_rate, floor, start
-        self.band = (low_hz, high_hz or sample_rate / 2)
+        self.channels, self.sample_rate, self.start = channels, sample_rate, start
+        self.band = (LOW_HZ, sample_rate / 2)
         self.shift = round(SHIFT_S * sample_rate)
         self.taps = round(WINDOW_S * sample_rate)
         self.step = self.shift // OVERSAMPLING
@@ -99,7 +92,7 @@ class LearnedFilterbank(nn.Module):
 
     def compress(self, energies: torch.Tensor) -> torch.Tensor:
         """Energies (batch, channels, frames) to features."""
-        return torch.log(energies + self.floor)
+        return torch.log(energies + FLOOR)
 
     def forward(self, waveforms: torch.Tensor) -> torch.Tensor:
         """Features of waveforms.

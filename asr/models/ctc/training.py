@@ -29,9 +29,9 @@ TIME_MASKS = 2.5  # times as many where each batch is masked twice
 QUIET = 1e-3  # frames 30 dB below the loudest of their utterance hold no speech, says the flat start
 
 
-def collapse(labels: np.ndarray, blank: int = 0) -> list[int]:
-    """Best path (frames,) without repeats and blanks."""
-    return [int(k) for k, _ in itertools.groupby(labels) if k != blank]
+def collapse(labels: np.ndarray) -> list[int]:
+    """Best path (frames,) without repeats and blanks, which are 0."""
+    return [int(k) for k, _ in itertools.groupby(labels) if k != 0]
 
 
 def spread_loss(log_probs: torch.Tensor, frames: torch.Tensor, batch: Batch, hop: int) -> torch.Tensor:
