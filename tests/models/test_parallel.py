@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 import torch
 from torch import distributed, multiprocessing
 
+from asr.errors import ModelError
 from asr.models.ctc.model import Ctc
 from asr.models.ctc.settings import CtcSettings
 from asr.models.networks.batches import Batch
@@ -105,3 +108,19 @@ def test_two_processes_have_the_losses_of_one(tmp_path: Path, share: float | Non
     np.testing.assert_allclose(two, one, atol=1e-3)
     # the gradient of a bias before a batch normalisation is rounding noise, which the running means follow
     np.testing.assert_allclose(scores[1], scores[0], atol=0.05)
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_is_named(tmp_path: Path) -> None:
+    def kill_one() -> None:
+        while not (tmp_path / "run" / "metrics.csv").exists():
+            time.sleep(0.1)
+        multiprocessing.active_children()[0].kill()
+
+    cuts = tone_cuts(tmp_path / "wav", 8)
+    model = Ctc(CtcSettings(epochs=500, processes=2, **SMALL), LEXICON, seed=1)
+    killer = threading.Thread(target=kill_one)
+    killer.start()
+    with pytest.raises(ModelError, match=r"process \d of 2 was killed.*run it again"):
+        model.fit(cuts, cuts, tmp_path / "run")
+    killer.join()

@@ -16,7 +16,7 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint, WeightAveragi
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities.exceptions import SIGTERMException
-from torch.multiprocessing.spawn import ProcessRaisedException
+from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
 from asr.errors import ModelError, UsageError
 from asr.models.networks.batches import Ahead, Batches
@@ -189,7 +189,7 @@ def fit(
     Raises
     ------
     ModelError
-        If the loss stops being a number, or the checkpoint is damaged.
+        If the loss stops being a number, the checkpoint is damaged, or one of several processes is killed.
     """
     module.network.train()  # Lightning keeps the mode it finds
     every = validated(epochs)
@@ -251,5 +251,8 @@ def fit(
             if not kind.startswith("asr.errors."):
                 raise
             raise ModelError(said) from e
+        except ProcessExitedException as e:
+            fix = "run it again, where memory ran out with fewer model.processes or less model.batch_s"
+            raise ModelError(f"process {e.error_index + 1} of {processes} was killed", fix=fix) from e
     if not resume.finished and going_on:  # it was killed after its last pass: nothing was left to train
         resume.finish_from_last()
