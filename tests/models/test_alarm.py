@@ -94,6 +94,15 @@ def test_the_end_of_the_flat_start_is_no_divergence(
     assert not said(capsys)
 
 
+def test_masks_that_begin_are_no_divergence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What was nearly known by heart is not when most of it is hidden: the loss is then another one."""
+    cuts = tone_cuts(tmp_path / "wav", 8)
+    hidden = {"calm_start": 0.5, "channel_masks": 8, "channel_mask": 0.9, "dropout": 0.5}
+    settings = CtcSettings(**SMALL | hidden, epochs=40, learning_rate=5e-3)
+    Ctc(settings, LEXICON, seed=1).fit(cuts, cuts, tmp_path / "work")
+    assert not said(capsys)
+
+
 def test_too_high_a_learning_rate_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A planted fault; with the usual rate nothing is said. At 0.5 this training may still recover."""
     cuts = tone_cuts(tmp_path / "wav", 8)

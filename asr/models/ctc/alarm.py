@@ -9,7 +9,8 @@ from asr.progress import console
 
 LONGEST = 300  # steps that a collapse lasts before it is named, or a tenth of a short training
 HARDLY_ANY = 0.05  # labels written for each that there is: below this, a network has collapsed to blank
-RISEN = 1.0  # nats per label, and at least as much as the best: masks and dropout alone cost less
+RISEN = 1.0  # nats per label, and at least as much as the best
+HIDDEN = 3.0  # nats per label that masks and dropout make of none: so much a network costs that hears nothing
 WORSE = 1.1  # dev loss beside its best that means learning by heart,
 KNOWN = 0.7  # where the training loss, masks and dropout and all, is below this part of it
 
@@ -29,7 +30,7 @@ class Alarm:
         self.learning_rate, self.begins = learning_rate, begins
         self.longest = max(1, min(LONGEST, steps // 10))
         self.silent, self.seen = 0, -1
-        self.lowest = math.inf
+        self.lowest, self.anew = math.inf, False
         self.best = math.inf
         self.best_at = 0
         self.said: set[str] = set()
@@ -39,7 +40,9 @@ class Alarm:
         if number == self.seen:  # a step of several batches
             return
         self.seen = number
-        if number >= self.begins:
+        if number >= self.begins and not math.isnan(loss):
+            if self.anew:
+                self.lowest, self.anew = max(self.lowest, min(loss, HIDDEN)), False
             self.lowest = min(self.lowest, loss)
             if loss > self.lowest + max(RISEN, self.lowest):
                 self._say(
@@ -53,6 +56,10 @@ class Alarm:
                 f"a lower learning_rate (it is {self.learning_rate:g}), a longer flat_start, and `asr check` "
                 "for texts that are not those of the audio",
             )
+
+    def begin_anew(self) -> None:
+        """Masks begin with the next step, or the flat start has ended: the loss is another one from there on."""
+        self.anew = True
 
     def validated(self, epoch: int, dev_loss: float, loss: float) -> None:
         """After every validation: the pass, counted from 1, the loss on dev, the smoothed training loss."""

@@ -173,6 +173,7 @@ class CtcTraining(Training):
         begins = math.ceil(flat_steps), math.ceil(self.settings.calm_start * self.cycles[0])
         if self.global_step in begins:
             self.running = math.nan  # nothing of the other loss stays in the smoothed one
+            self.alarm.begin_anew()
         whole, (number, of) = batch, world()
         if of > 1:
             batch = whole.part(number, of)
