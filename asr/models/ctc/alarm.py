@@ -58,7 +58,7 @@ class Alarm:
             )
 
     def begin_anew(self) -> None:
-        """Masks begin with the next step, or the flat start has ended: the loss is another one from there on."""
+        """Masks begin with the next step, or the flat start has ended: the loss is another one from here."""
         self.anew = True
 
     def validated(self, epoch: int, dev_loss: float, loss: float) -> None:
