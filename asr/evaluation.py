@@ -14,6 +14,7 @@ from lhotse.cut import Cut
 
 from asr.cores import one_core
 from asr.data.audio import load_cut
+from asr.data.corpus import text_of
 from asr.data.pool import speaker_batches
 from asr.decode.confidence import Calibration, normalised_cross_entropy
 from asr.decode.greedy import greedy, words_of
@@ -94,7 +95,7 @@ def evaluate(system: System, cuts: CutSet, folder: Path, phones: Mapping[str, st
         so that ``decode_rtf`` is CPU seconds for a second of audio, features, network and search
         together.
     """
-    references = {c.id: c.supervisions[0].text for c in cuts}
+    references = {c.id: text_of(c) for c in cuts}
     speakers = {c.id: c.supervisions[0].speaker for c in cuts}
     hypotheses: dict[str, Hypothesis] = {}
     tokens: dict[str, list[str]] = {}

@@ -17,7 +17,7 @@ from lhotse.cut import Cut
 from asr import record
 from asr.cell import Cell, LmSettings
 from asr.data.budget import Budget, some_text
-from asr.data.corpus import Corpus, phones_of
+from asr.data.corpus import Corpus, phones_of, text_of
 from asr.decode.tune import TUNING_ACTIVE, neighbours, tune
 from asr.evaluation import Emitted, calibrate, emissions_of, evaluate
 from asr.files import alone, cache_folder, content_hash, discard_partial, write_json, write_text
@@ -248,7 +248,7 @@ def full_lexicon(corpus: Corpus, *models: Path) -> Lexicon:
     lexicon = Lexicon.load(corpus.lexicon_path, corpus.language).phonemic(corpus.lexicon_path)
     words = {w for lm in dict.fromkeys(models) for w in NGram.read(lm).vocabulary} - {"<s>", "</s>", "<unk>"}
     for split in corpus.splits:
-        words.update(w for c in corpus.cuts(split) for w in c.supervisions[0].text.split())
+        words.update(w for c in corpus.cuts(split) for w in text_of(c).split())
     missing = sorted(w for w in words if w not in lexicon)
     if not missing:
         return lexicon
@@ -272,11 +272,6 @@ def search_lexicon(model: AcousticModel, lexicon: Lexicon, lm: Path) -> Lexicon:
     spelled = Lexicon.spelling(words)
     known = set(model.units)
     return spelled.restricted([w for w in words if known.issuperset(*spelled.entries[w])])
-
-
-def text_of(cut: Cut) -> str:
-    """What was said in a cut, words between blanks."""
-    return cut.supervisions[0].text or ""
 
 
 def tune_on(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from asr.data.corpus import Corpus, phones_of
+from asr.data.corpus import Corpus, phones_of, text_of
 from asr.decode.graph import Graph
 from asr.decode.linear import Linear, best_path, frames_needed
 from asr.decode.search import SearchSettings, beam_search, scaled
@@ -117,7 +117,7 @@ def attribute(run: Path, corpus: Corpus, split: str = "test") -> Losses:
     decoded = read_decoded(run, split)
     cuts = corpus.cuts(split).to_eager()
     references = decoded.references
-    if references != {c.id: c.supervisions[0].text for c in cuts}:
+    if references != {c.id: text_of(c) for c in cuts}:
         raise DataError(
             f"{split} was decoded on another corpus, or another state of it",
             path=run,

@@ -54,13 +54,14 @@ def evaluate(
 
 def _where(run: Path, split: str, corpus: Corpus, changed: bool) -> str:
     """The folder of a split's results, unless the search was changed: those of its record must stay."""
+    from asr.data.corpus import text_of
     from asr.record import RunRecord
     from asr.score import read_decoded
 
     row = RunRecord.load(run).row if (run / "record.json").exists() else None
     if (run / "decode" / split / "hyp.jsonl").exists():
         before = read_decoded(run, split).references
-        own = before == {c.id: c.supervisions[0].text for c in corpus.cuts(split)}
+        own = before == {c.id: text_of(c) for c in corpus.cuts(split)}
     else:
         own = row is None or row["corpus"] == corpus.name
     if not own:

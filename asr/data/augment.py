@@ -48,10 +48,13 @@ def reverberate(speech: Waveform, response: Waveform) -> Waveform:
 
 
 def coloured(size: int, slope: float, random: np.random.Generator) -> Waveform:
-    """Noise whose power falls with frequency to the power of `slope`: 0 white, 1 pink, 2 brown."""
+    """Noise whose power falls with frequency to the power of `slope`: 0 white, 1 pink, 2 brown.
+
+    It is flat below a 400th of the sample rate.
+    """
     padded = next_fast_len(size, real=True)
     spectrum = rfft(random.standard_normal(padded, dtype=np.float32))
-    k = np.maximum(np.arange(len(spectrum), dtype=np.float32), padded / 400)  # flat below 40 Hz at 16 kHz
+    k = np.maximum(np.arange(len(spectrum), dtype=np.float32), padded / 400)
     return irfft(spectrum * k ** (-slope / 2), n=padded)[:size].astype(np.float32)
 
 

@@ -17,7 +17,7 @@ from asr.data.corpora import kaldi
 from asr.data.corpora.assemble import ENGLISH, look_at, usable
 from asr.data.corpora.csv import read_table
 from asr.data.corpora.jsonl import read_manifest
-from asr.data.corpus import Corpus, phones_of
+from asr.data.corpus import Corpus, phones_of, text_of
 from asr.data.doubts import doubts, same_sound
 from asr.errors import AsrError, AudioError, DataError, LexiconError
 from asr.text.lexicon import Lexicon, unspaced
@@ -182,7 +182,7 @@ def _check_cut(cut: Cut, corpus: Corpus, split: str, lexicon: Lexicon | None, fo
         return bad(f"invalid for Lhotse ({e})", again)
     if len(cut.supervisions) != 1:
         return bad(f"{len(cut.supervisions)} supervisions instead of one", again)
-    words = (cut.supervisions[0].text or "").split()
+    words = text_of(cut).split()
     if not words:
         return bad("no words in its text")
     english = base_language(corpus.language) == "en"

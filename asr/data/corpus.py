@@ -154,6 +154,11 @@ class Corpus:
         return cls.open(folder)
 
 
+def text_of(cut: Cut) -> str:
+    """What was said in a cut, words between blanks."""
+    return cut.supervisions[0].text or ""
+
+
 def phones_of(cut: Cut) -> list[str]:
     """The phonemes that the corpus says were spoken in a cut; none where it does not tell."""
     return list((cut.supervisions[0].custom or {}).get("phones") or ())

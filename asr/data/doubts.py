@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from lhotse.cut import Cut
 
-from asr.data.corpus import Corpus
+from asr.data.corpus import Corpus, text_of
 from asr.data.overlap import Stretch, overlapping
 from asr.errors import DataError
 
@@ -66,7 +66,7 @@ def _sentences_known(corpus: Corpus, cuts: Mapping[str, Sequence[Cut]]) -> Itera
     """Sentences of dev and test that the language model learns from a text, not from what train says."""
     if corpus.lm_path is not None or not corpus.lm_text_path.exists():
         return
-    said = {split: [cut.supervisions[0].text or "" for cut in some] for split, some in cuts.items()}
+    said = {split: [text_of(cut) for cut in some] for split, some in cuts.items()}
     read = set(corpus.lm_text_path.read_text(encoding="utf-8").splitlines()) - set(said.pop("train", ()))
     for split, texts in said.items():
         long = [text for text in texts if text.count(" ") + 1 >= FEWEST_WORDS]
@@ -78,7 +78,7 @@ def _sentences_known(corpus: Corpus, cuts: Mapping[str, Sequence[Cut]]) -> Itera
 
 
 def _unspaced(corpus: Corpus, cuts: Mapping[str, Sequence[Cut]]) -> Iterator[DataError]:
-    texts = (cut.supervisions[0].text or "" for some in cuts.values() for cut in some)
+    texts = (text_of(cut) for some in cuts.values() for cut in some)
     words = Counter(word for text in texts for word in text.split())
     scripts: Counter[str] = Counter()
     for word, n in words.items():

@@ -9,7 +9,7 @@ from torch import nn
 WINDOW_S = 0.025
 SHIFT_S = 0.010
 LOW_HZ = 60.0  # lower corner of the first filter; the upper one of the last is half the sample rate
-FLOOR = 1e-6  # added to energies before the logarithm
+FLOOR = 1e-6  # added to energies, so that none is zero
 
 
 def mel(hertz: np.ndarray | float) -> np.ndarray:

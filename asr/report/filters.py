@@ -15,7 +15,7 @@ from torch import nn
 
 from asr.data.audio import load_cut
 from asr.errors import AudioError, UsageError
-from asr.features.logmel import LogMel, mel
+from asr.features.logmel import LOW_HZ, LogMel, mel
 from asr.features.waveform import LearnedFilterbank
 from asr.files import replacing
 from asr.models.networks.network import FRAME_SHIFT_S, Network
@@ -25,7 +25,6 @@ PIECES = 9
 REACH_S = 0.3  # audio shown each side of the frame that excites the unit
 RESPONSE = 1024  # points of the frequency responses
 FLOOR_DB = -40.0
-LOW_HZ = 60.0  # lowest corner of the mel energies that a piece is drawn by
 
 
 class Piece(NamedTuple):

@@ -10,7 +10,7 @@ from asr.progress import console
 LONGEST = 300  # steps that a collapse lasts before it is named, or a tenth of a short training
 HARDLY_ANY = 0.05  # labels written for each that there is: below this, a network has collapsed to blank
 RISEN = 1.0  # nats per label, and at least as much as the best
-HIDDEN = 3.0  # nats per label that masks and dropout make of none: so much a network costs that hears nothing
+SETTLING = 20  # steps after masks and dropout begin until the smoothed loss is one with them
 WORSE = 1.1  # dev loss beside its best that means learning by heart,
 KNOWN = 0.7  # where the training loss, masks and dropout and all, is below this part of it
 
@@ -24,25 +24,31 @@ class Alarm:
         For the message.
     begins, steps
         The step from which the network should write labels, and the number of all.
+    units
+        Labels there are, the blank too: a network that hears nothing costs about their logarithm a label.
     """
 
-    def __init__(self, learning_rate: float, begins: int, steps: int) -> None:
+    def __init__(self, learning_rate: float, begins: int, steps: int, units: int) -> None:
         self.learning_rate, self.begins = learning_rate, begins
+        self.deaf = math.log(units)
         self.longest = max(1, min(LONGEST, steps // 10))
         self.silent, self.seen = 0, -1
-        self.lowest, self.anew = math.inf, False
+        self.lowest, self.settled = math.inf, -1
         self.best = math.inf
         self.best_at = 0
         self.said: set[str] = set()
 
     def step(self, number: int, loss: float, blank_rate: float, coverage: float) -> None:
-        """After every batch: its step, smoothed loss per label, share of blanks, labels for each true one."""
+        """After every batch: its step, smoothed loss per label, share of blanks, labels for each true one.
+
+        A loss of NaN, where nothing is smoothed yet, is passed over.
+        """
         if number == self.seen:  # a step of several batches
             return
         self.seen = number
-        if number >= self.begins and not math.isnan(loss):
-            if self.anew:
-                self.lowest, self.anew = max(self.lowest, min(loss, HIDDEN)), False
+        if number >= max(self.begins, self.settled) and not math.isnan(loss):
+            if number == self.settled and loss <= self.deaf:  # masks cost no more than hearing nothing does
+                self.lowest = max(self.lowest, loss)
             self.lowest = min(self.lowest, loss)
             if loss > self.lowest + max(RISEN, self.lowest):
                 self._say(
@@ -57,9 +63,9 @@ class Alarm:
                 "for texts that are not those of the audio",
             )
 
-    def begin_anew(self) -> None:
-        """Masks begin with the next step, or the flat start has ended: the loss is another one from here."""
-        self.anew = True
+    def begin_anew(self, number: int) -> None:
+        """Masks and dropout begin with a step: the loss is soon another one, which has not risen yet."""
+        self.settled = number + SETTLING
 
     def validated(self, epoch: int, dev_loss: float, loss: float) -> None:
         """After every validation: the pass, counted from 1, the loss on dev, the smoothed training loss."""

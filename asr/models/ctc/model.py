@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 
 from asr.config import parse
 from asr.data.audio import load_cut
+from asr.data.corpus import text_of
 from asr.data.pool import speaker_batches
 from asr.decode.align import align
 from asr.decode.topology import Topology
@@ -160,13 +161,13 @@ class Ctc:
         several = {word for word, ways in lexicon.entries.items() if len(ways) > 1}
 
         def tells(cut: Cut) -> bool:
-            return not several.isdisjoint(cut.supervisions[0].text.split())
+            return not several.isdisjoint(text_of(cut).split())
 
         for cuts in track([pool for pool in pools if any(map(tells, pool))], "pronunciations"):
             for cut, emissions in zip(cuts, self._emitted(cuts), strict=True):
                 if not tells(cut):
                     continue
-                words = cut.supervisions[0].text.split()
+                words = text_of(cut).split()
                 with contextlib.suppress(AsrError):  # it tells nothing then
                     aligned = align(emissions, self.topology, lexicon, words)
                     for word, way in zip(words, aligned.pronunciations, strict=True):

@@ -6,7 +6,7 @@ from typing import Literal
 
 from lhotse.cut import Cut
 
-from asr.data.corpus import phones_of
+from asr.data.corpus import phones_of, text_of
 from asr.errors import DataError
 from asr.text.lexicon import Lexicon
 from asr.text.units import BLANK, WORD_END, Units
@@ -46,7 +46,7 @@ class Targets:
             If the text is empty or holds a word without a pronunciation, or a character or phoneme that is
             no unit.
         """
-        words = (cut.supervisions[0].text or "").split()
+        words = text_of(cut).split()
         if not words:
             raise DataError("has no transcript", utterance=cut.id)
         if self.kind == "characters":

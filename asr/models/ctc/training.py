@@ -152,8 +152,10 @@ class CtcTraining(Training):
         share = settings.phoneme_share or 1.0
         self.shares = (share, 1.0 - share) if len(network.heads) > 1 else (1.0,)
         self.hop = round(FRAME_SHIFT_S * settings.sample_rate)
-        flat_steps = round(settings.flat_start * cycles[0])
-        self.alarm = Alarm(settings.learning_rate, max(flat_steps, sum(cycles) // 10), sum(cycles))
+        # the steps at which the flat start has ended, and at which masks begin
+        self.begins = math.ceil(settings.flat_start * cycles[0]), math.ceil(settings.calm_start * cycles[0])
+        writes = max(self.begins[0], sum(cycles) // 10)
+        self.alarm = Alarm(settings.learning_rate, writes, sum(cycles), network.heads[0].out_features)
         self.errors, self.reference = [0] * len(self.shares), [0] * len(self.shares)
         self.dev_loss, self.dev_moments = 0.0, torch.zeros(0)
 
@@ -170,10 +172,10 @@ class CtcTraining(Training):
         """
         flat_steps = self.taught.flat_start * self.cycles[0]
         flat = 1.0 - self.global_step / flat_steps if flat_steps else 0.0
-        begins = math.ceil(flat_steps), math.ceil(self.settings.calm_start * self.cycles[0])
-        if self.global_step in begins:
+        if self.global_step in self.begins and self.global_step != self.alarm.seen:
             self.running = math.nan  # nothing of the other loss stays in the smoothed one
-            self.alarm.begin_anew()
+            if self.global_step == self.begins[1]:
+                self.alarm.begin_anew(self.global_step)
         whole, (number, of) = batch, world()
         if of > 1:
             batch = whole.part(number, of)

@@ -6,6 +6,7 @@ import contextlib
 import csv
 import functools
 import logging
+import signal
 import time
 import warnings
 from typing import Any, Literal
@@ -158,6 +159,12 @@ def _go_on(metrics: CSVLogger, resume: Resume) -> None:
     metrics.save()
 
 
+def _killed(trainer: L.Trainer) -> int | None:
+    """Which of several processes a SIGKILL ended, as of a system out of memory, counted from 1."""
+    started = getattr(trainer.strategy.launcher, "procs", ())
+    return next((k for k, p in enumerate(started, 1) if p.exitcode == -signal.SIGKILL), None)
+
+
 def fit(
     module: Training,
     train: Ahead,
@@ -246,13 +253,15 @@ def fit(
             if isinstance(e, SIGTERMException):
                 raise
             raise KeyboardInterrupt from e  # what Lightning made of Ctrl-C
-        except ProcessRaisedException as e:  # holds the traceback of a process as text
+        except (ProcessExitedException, ProcessRaisedException) as e:
+            # the text of one that raised ends with the last line of its traceback
             kind, _, said = str(e).strip().rpartition("\n")[2].partition(": ")
-            if not kind.startswith("asr.errors."):
-                raise
-            raise ModelError(said) from e
-        except ProcessExitedException as e:
-            fix = "run it again, where memory ran out with fewer model.processes or less model.batch_s"
-            raise ModelError(f"process {e.error_index + 1} of {processes} was killed", fix=fix) from e
+            if kind.startswith("asr.errors."):
+                raise ModelError(said) from e
+            # those that it leaves without an answer raise, and may be seen first
+            if killed := _killed(trainer):
+                fix = "run it again; if memory ran out, with less model.batch_s and more model.accumulate"
+                raise ModelError(f"process {killed} of {processes} was killed", fix=fix) from e
+            raise
     if not resume.finished and going_on:  # it was killed after its last pass: nothing was left to train
         resume.finish_from_last()
