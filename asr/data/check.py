@@ -23,7 +23,7 @@ from asr.errors import AsrError, AudioError, DataError, LexiconError
 from asr.text.lexicon import Lexicon, unspaced
 from asr.text.lexicon import doubts as lexicon_doubts
 from asr.text.ngram import NGram
-from asr.text.normalize import base_language, unknown_characters
+from asr.text.normalize import base_language, unknown_characters, uppercase
 
 # what the acoustic models ask for, which are a layer above: a test holds these against them
 FRAMES_PER_S = 25  # of the networks, one label a frame at most
@@ -182,9 +182,13 @@ def _check_cut(cut: Cut, corpus: Corpus, split: str, lexicon: Lexicon | None, fo
         return bad(f"invalid for Lhotse ({e})", again)
     if len(cut.supervisions) != 1:
         return bad(f"{len(cut.supervisions)} supervisions instead of one", again)
-    words = text_of(cut).split()
+    text = text_of(cut)
+    words = text.split()
     if not words:
         return bad("no words in its text")
+    if cased := unknown_characters(text, uppercase(text, corpus.language)):
+        fix = f"write it as the lexicon does, or {again}"
+        return bad(f"in the wrong case, texts are in capitals: {' '.join(cased)}", fix)
     english = base_language(corpus.language) == "en"
     outside = unknown_characters("".join(words), ENGLISH) if english else ()
     if outside:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import yaml
 from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
 
 from asr import bench as module
@@ -382,6 +383,14 @@ def test_train_names_unreadable_audio(run, trained, monkeypatch, tmp_path):
     monkeypatch.setattr(experiment, "run_cell", lambda *_: row)
     done = run(*arguments)
     assert done.code == 1 and "u003" not in done.err
+
+
+def test_train_begins_with_the_network_of_another_run(run, tmp_path):
+    toy(tmp_path)
+    done = run("train", "raw_ctc", "--data", tmp_path / "toy", "--init-from", tmp_path / "a b", "--dry-run")
+    assert done.code == 0 and yaml.safe_load(done.out)["model"]["init_from"] == str(tmp_path / "a b")
+    plain = run("train", "raw_ctc", "--data", tmp_path / "toy", "--dry-run")
+    assert plain.out.partition("\n")[0] != done.out.partition("\n")[0]  # the run folders
 
 
 def test_train_tells_what_an_older_run_knows(run, trained, tmp_path):

@@ -13,7 +13,7 @@ import torchaudio
 from lhotse import Recording
 from lhotse.supervision import SupervisionSegment
 
-from asr.data.audio import inspect_audio, load_cut, read_audio, resampled
+from asr.data.audio import change_speed, inspect_audio, load_cut, read_audio, resampled
 from asr.errors import AudioError
 
 RATE = 16000
@@ -56,6 +56,16 @@ def test_resampling_by_blocks_equals_resampling_at_once(
     whole = torchaudio.transforms.Resample(rate, RATE)(torch.from_numpy(noise)).numpy()
     np.testing.assert_allclose(read_audio(tmp_path / "a.wav", RATE), whole, atol=1e-5)
     np.testing.assert_array_equal(resampled(noise.astype(float), rate, RATE), whole)
+
+
+@pytest.mark.parametrize("factor", [0.75, 0.9, 1.0, 1.1, 1.3])
+def test_a_faster_tone_is_a_shorter_and_higher_one(factor: float) -> None:
+    """As sox's `speed` does: pitch and duration change together, the level stays."""
+    time_s = torch.arange(16000) / 16000
+    heard = change_speed(0.5 * torch.sin(2 * torch.pi * 1000 * time_s), factor)
+    assert len(heard) == pytest.approx(16000 / factor, abs=1)
+    again = 0.5 * torch.sin(2 * torch.pi * 1000 * factor * torch.arange(len(heard)) / 16000)
+    np.testing.assert_allclose(heard[500:-500], again[500:-500], atol=0.01)
 
 
 def test_a_rate_without_a_common_divisor_needs_no_table(

@@ -122,6 +122,21 @@ def test_every_planted_fault_is_found(corpus: Corpus, tmp_path: Path, record: Re
     ]
 
 
+@pytest.mark.parametrize(
+    ("language", "text", "cased"),
+    [("en", "the cat", "t h e c a"), ("en", "THE CaT", "a"), ("de", "DER Weiß", "e i ß"), ("tr", "BiR", "i")],
+)
+def test_texts_in_the_wrong_case(corpus: Corpus, language: str, text: str, cased: str) -> None:
+    """One line says so, in place of what follows from it: letters outside English, unknown words."""
+    first, *rest = corpus.cuts("train")
+    first.supervisions[0].text = text
+    CutSet.from_cuts([first, *rest]).to_file(corpus.cuts_path("train"))
+    written = json.loads((corpus.folder / "corpus.json").read_text())
+    (corpus.folder / "corpus.json").write_text(json.dumps(written | {"language": language}))
+    (problem,) = (str(p) for p in check_corpus(corpus.folder).problems if "train-a-0" in str(p))
+    assert f"utterance train-a-0: in the wrong case, texts are in capitals: {cased}; write it as" in problem
+
+
 def test_doubts(tmp_path: Path, record: Record) -> None:
     """What makes results wrong while every utterance is usable: it is told by `prepare` and `check` alike."""
     record(tmp_path / "long.wav", 4.0)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import csv
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from asr.models.ctc import training
 from asr.models.ctc.alarm import LONGEST, Alarm
 from asr.models.ctc.model import Ctc
 from asr.models.ctc.settings import CtcSettings
 from asr.models.ctc.training import collapse, written
-from asr.models.networks.batches import Batch
+from asr.models.networks.batches import Batch, Batches
 from tests.models.test_ctc import LEXICON, SMALL, tone_cuts
 
 
@@ -53,6 +56,25 @@ def test_a_worse_dev_loss_alone_is_not_learning_by_heart(capsys: pytest.CaptureF
     assert not said(capsys)
 
 
+def test_an_alarm_goes_on_where_it_was(capsys: pytest.CaptureFixture[str]) -> None:
+    """A resumed training says what an unbroken one says, and nothing twice."""
+    first, second = (Alarm(0.002, begins=0, steps=10_000, units=40) for _ in range(2))
+    first.begin_anew(0)
+    for number in range(LONGEST - 1):
+        first.step(number, 1.0, 1.0, 0.0)
+    first.validated(1, 1.0, 0.6)
+    second.state = json.loads(json.dumps(first.state))
+    second.step(LONGEST, 1.0, 1.0, 0.0)
+    second.validated(2, 1.2, 0.6)
+    second.step(LONGEST + 1, 2.1, 0.5, 1.0)
+    assert [line.split()[2] for line in said(capsys)] == ["collapsed", "learned", "diverges:"]
+    third = Alarm(0.002, begins=0, steps=10_000, units=40)
+    third.state = json.loads(json.dumps(second.state))
+    third.validated(3, 1.3, 0.6)
+    third.step(LONGEST + 2, 2.5, 0.5, 1.0)
+    assert not said(capsys)
+
+
 def test_what_is_written_equals_a_loop() -> None:
     generator = torch.Generator().manual_seed(0)
     log_probs = torch.randn(3, 20, 4, generator=generator)
@@ -71,7 +93,7 @@ def test_a_loss_that_rises_is_named(capsys: pytest.CaptureFixture[str]) -> None:
         alarm.step(number, loss, 0.5, 1.0)
     (line,) = said(capsys)
     what = "asr: training diverges: the loss was 1.50, in step 4 it is 3.10: "
-    assert line == what + "try a lower learning_rate (it is 0.1)"
+    assert line == what + "try a lower model.learning_rate (it is 0.1)"
 
 
 def test_batches_of_one_step_count_as_one(capsys: pytest.CaptureFixture[str]) -> None:
@@ -118,6 +140,39 @@ def test_masks_that_begin_are_no_divergence(tmp_path: Path, capsys: pytest.Captu
     settings = CtcSettings(**SMALL | hidden, epochs=40, learning_rate=5e-3)
     Ctc(settings, LEXICON, seed=1).fit(cuts, cuts, tmp_path / "work")
     assert not said(capsys)
+
+
+@pytest.mark.parametrize("deaf, when", [(0, 0), (1, 0), (1, 1)], ids=["first", "second", "denominator"])
+def test_a_task_that_collapses_is_named(
+    deaf: int, when: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of either task, and in the second cycle too; the log has the figures of both."""
+    cuts = tone_cuts(tmp_path / "wav", 4)
+    settings = CtcSettings(**SMALL | {"batch_s": 1.0}, epochs=30, phoneme_share=0.5)
+    a_pass = len(Batches(np.array([cut.duration for cut in cuts]), 1.0, (1.0,), None))
+    calls = 0
+
+    def planted(log_probs: torch.Tensor, frames: torch.Tensor, batch: Batch) -> tuple[float, float]:
+        nonlocal calls
+        calls += 1
+        task, step = (calls - 1) % 2, (calls - 1) // 2
+        collapsed = task == deaf and (step >= 30 * a_pass) == bool(when)
+        return (1.0, 0.0) if collapsed else (0.5, 0.75)
+
+    monkeypatch.setattr(training, "written", planted)
+    Ctc(settings, LEXICON, seed=1).fit(cuts, cuts, tmp_path / "work")
+    steps = json.loads((tmp_path / "work" / "training.json").read_text())["steps"]
+    assert calls == 2 * steps and steps > 30 * a_pass
+    (line,) = said(capsys)
+    assert "collapsed to blank" in line and "(100.0% of the frames)" in line
+    with open(tmp_path / "work" / "metrics.csv", newline="") as f:
+        rows = [row for row in csv.DictReader(f) if row["loss"]]
+    names = ("blank_rate", "blank_rate_characters")
+    found = [[float(row[name]) for name in names] for row in rows]
+    assert sorted({value for row in found for value in row}) == [0.5, 1.0]
+    assert all(row[1 - deaf] == 0.5 for row in found)
+    written_labels = {float(row[f"coverage{name}"]) for row in rows for name in training.SUFFIXES}
+    assert written_labels == {0.0, 0.75} and all(float(row["gradient_norm"]) > 0 for row in rows)
 
 
 def test_too_high_a_learning_rate_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import math
+import multiprocessing
+import os
+import signal
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,9 +29,18 @@ from asr.models.ctc.model import Ctc
 from asr.models.ctc.settings import CtcSettings
 from asr.models.ctc.targets import Targets
 from asr.models.ctc.training import CtcTraining, collapse, divergence, spread_loss, written
-from asr.models.networks.batches import AHEAD, Ahead, Batch, Batches, Take, Utterances, frames_needed
+from asr.models.networks.batches import (
+    AHEAD,
+    ROUND_S,
+    Ahead,
+    Batch,
+    Batches,
+    Take,
+    Utterances,
+    frames_needed,
+)
 from asr.models.networks.checkpoint import SafeCheckpointIO
-from asr.models.networks.fit import Final, device_of
+from asr.models.networks.fit import Final, device_of, precision_of
 from asr.models.networks.heard import Heard
 from asr.models.networks.network import FRAME_SHIFT_S, MINIMUM_FRAMES, Dropout, Encoded, Network
 from asr.models.networks.resume import Resume
@@ -416,6 +428,22 @@ def test_the_loss_leaves_no_tensor_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -
     assert log_probs.shape == (4, 30, 5) and loss.device.type == "meta"
 
 
+@pytest.mark.parametrize(
+    ("precision", "device", "native", "wanted"),
+    [
+        ("auto", "cpu", True, "bf16-mixed"), ("auto", "cpu", False, "32-true"),
+        ("auto", "cuda", True, "bf16-mixed"), ("auto", "cuda", False, "32-true"),
+        ("32-true", "cuda", True, "32-true"), ("bf16-mixed", "cpu", False, "bf16-mixed"),
+    ],
+)  # fmt: skip
+def test_bfloat16_is_used_where_the_device_has_it(
+    monkeypatch: pytest.MonkeyPatch, precision: str, device: str, native: bool, wanted: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda emulated: native and device == "cuda")
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: native and device == "cpu")
+    assert precision_of(CtcSettings(precision=precision), device) == wanted  # type: ignore[arg-type]
+
+
 def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert device_of(CtcSettings()) == "cpu"
@@ -464,6 +492,20 @@ class Killed(Exception):
     """Stands for kill -9."""
 
 
+def killed_fit(settings: CtcSettings, cuts: CutSet, folder: Path) -> None:
+    """A training in a process that ends by kill -9, in the middle of its fourth pass."""
+    torch.set_num_threads(1)
+    step = CtcTraining.training_step
+
+    def dies(self, batch, index):  # type: ignore[no-untyped-def]
+        if self.current_epoch == 3 and index == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return step(self, batch, index)
+
+    CtcTraining.training_step = dies  # type: ignore[method-assign]
+    Ctc(settings, LEXICON, seed=2).fit(cuts, cuts, folder)
+
+
 @pytest.mark.parametrize(
     ("settings", "factor"), [({}, 0.2), ({"consistency": 0.0}, 0.0), ({"consistency": 0.5}, 0.5)]
 )
@@ -502,19 +544,14 @@ def test_a_resumed_fit_equals_an_unbroken_one(
     batches = len(Batches(np.array([c.duration for c in cuts]), settings.batch_s, (1.0,), None))
     assert batches > 2 and done["steps"] == done["epochs"] * math.ceil(batches / accumulate)
 
-    step = CtcTraining.training_step
-
-    def dies(self, batch, index):  # type: ignore[no-untyped-def]
-        if self.current_epoch == 3 and index == 1:
-            raise Killed
-        return step(self, batch, index)
-
-    with monkeypatch.context() as m:
-        m.setattr(CtcTraining, "training_step", dies)
-        with pytest.raises(Killed):
-            Ctc(settings, LEXICON, seed=2).fit(cuts, cuts, tmp_path / "b")
+    process = multiprocessing.get_context("spawn").Process(
+        target=killed_fit, args=(settings, cuts, tmp_path / "b")
+    )
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
     assert (tmp_path / "b" / "checkpoints" / "last.ckpt").exists()
-    epochs = []
+    epochs, step = [], CtcTraining.training_step
     with monkeypatch.context() as m:
         m.setattr(
             CtcTraining, "training_step", lambda s, b, i: (epochs.append(s.current_epoch), step(s, b, i))[1]
@@ -767,6 +804,21 @@ def test_batches_cover_every_utterance_once_at_about_equal_duration() -> None:
     assert sum(durations) / padded > 0.85
     batches.set_epoch(1)
     assert list(batches) != first and len(list(batches)) == len(first)
+
+
+def test_batches_have_few_shapes(tmp_path: Path) -> None:
+    """Lengths of 64 utterances are nearly all different, those of their batches in five passes are not."""
+    rng = np.random.default_rng(0)
+    noise = [rng.standard_normal(rng.integers(6_000, 30_000)) * 0.1 for _ in range(64)]
+    cuts = CutSet.from_cuts(cut_of(tmp_path, f"n{i}", wave, "LOW") for i, wave in enumerate(noise))
+    data = Utterances(cuts, [lambda _: [1]], RATE, tmp_path / "audio", "train")
+    batches = Batches(data.seconds, 10.0, (0.9, 1.0, 1.1), 0)
+    lengths = []
+    for epoch in range(5):
+        batches.set_epoch(epoch)
+        lengths += [batch.waveforms.shape[1] for batch in Ahead(data, batches)]
+    assert len({len(wave) for wave in noise}) > 60 and len(lengths) > 50
+    assert len(set(lengths)) <= 7 and all(n % round(ROUND_S * RATE) == 0 for n in lengths)
 
 
 def test_batches_are_made_ahead_on_another_thread() -> None:

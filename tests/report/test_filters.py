@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
+from asr.cli.main import main
+from asr.data.corpus import Corpus
 from asr.errors import UsageError
 from asr.features.logmel import mel_edges
 from asr.features.waveform import LearnedFilterbank
+from asr.models.ctc.model import Ctc
 from asr.models.ctc.settings import CtcSettings
 from asr.models.networks.network import Network
 from asr.report.filters import FLOOR_DB, PIECES, draw_filters, exciting, layers_of, responses
-from tests.models.test_ctc import RATE, SMALL, tone_cuts
+from asr.system import System
+from tests.models.test_ctc import LEXICON, RATE, SMALL, tone_cuts
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +69,27 @@ def test_the_picture_is_written(network: Network, tmp_path: Path) -> None:
     assert text.startswith("<?xml") and len(text) > 10_000
     draw_filters(network, tmp_path / "b.png", [])
     assert (tmp_path / "b.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_command_draws_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`asr show RUN --filters PICTURE --unit LAYER:NUMBER --data DIR`, and no run of mixtures."""
+    Corpus.write(tmp_path / "toy", "toy", {"dev": tone_cuts(tmp_path / "wav", 4)}, "LOW L OW\n", "LOW\n")
+    system = SimpleNamespace(model=Ctc(CtcSettings(**SMALL), LEXICON))
+    monkeypatch.setattr(System, "load", lambda run: system)
+    arguments = ["--filters", "a.svg", "--unit", "block2:7", "--data", "toy"]
+    monkeypatch.setattr("sys.argv", ["asr", "show", "run", *arguments])
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert not stopped.value.code
+    labels = set(re.findall(r"<!-- (.*?) -->", (tmp_path / "a.svg").read_text()))
+    assert any("block2:7" in label for label in labels)
+    titles = [re.split("[:,] ", label) for label in labels if "tone" in label]
+    assert {title[1] for title in titles} == {f"tone{k}" for k in range(4)}
+    system.model = None
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 2
 
 
 def test_what_there_is_not_is_said(network: Network, tmp_path: Path) -> None:

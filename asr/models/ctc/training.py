@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import math
+import operator
 from collections.abc import Collection, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,6 +28,7 @@ from asr.models.networks.training import Training
 from asr.progress import console
 
 TIME_MASKS = 2.5  # times as many where each batch is masked twice
+SUFFIXES = ("", "_characters")  # of what is logged of a first and of a second task
 QUIET = 1e-3  # frames 30 dB below the loudest of their utterance hold no speech, says the flat start
 
 
@@ -118,8 +121,8 @@ class CtcTraining(Training):
     """CTC loss after a flat start, then a share of the denominator too; error rate of the best path on dev.
 
     With two tasks the losses are added up, each times its share; blanks, labels and dev errors are those of
-    the first, and ``dev_error_characters`` of the second. As the settings say, utterances are masked twice,
-    both views are drawn together, and the middle of the encoder is taught as well.
+    the first, and with ``_characters`` behind their names of the second. As the settings say, utterances are
+    masked twice, both views are drawn together, and the middle of the encoder is taught as well.
 
     Parameters
     ----------
@@ -159,6 +162,16 @@ class CtcTraining(Training):
         self.errors, self.reference = [0] * len(self.shares), [0] * len(self.shares)
         self.dev_loss, self.dev_moments = 0.0, torch.zeros(0)
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Write down what the alarm has seen and said, too."""
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["alarm"] = self.alarm.state
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on with it."""
+        super().on_load_checkpoint(checkpoint)
+        self.alarm.state = checkpoint["alarm"]
+
     def _loss(self, log_probs: torch.Tensor, frames: torch.Tensor, batch: Batch) -> torch.Tensor:
         sums = torch.nn.functional.ctc_loss(
             log_probs.transpose(0, 1), batch.targets, frames, batch.target_lengths, reduction="none"
@@ -190,6 +203,7 @@ class CtcTraining(Training):
         encoded = self.network.encode(heard, company, views=views)
         frames, batch, whole = encoded.frames, batch.repeated(views), whole.repeated(views)
         total = judged = torch.zeros((), device=frames.device)
+        writes = []
         tasks = zip(self.network.heads, batch.tasks, whole.tasks, strict=True)
         for k, (head, task, all_of_it) in enumerate(tasks):
             log_probs = self.network.read(encoded.last, head)
@@ -203,12 +217,7 @@ class CtcTraining(Training):
             if self.denominators and self.global_step >= self.cycles[0]:
                 competing = self.denominators[k](log_probs, frames).sum() / task.target_lengths.sum()
                 loss = loss + (1.0 - middle) * self.taught.crf * competing
-            if k == 0:
-                blank_rate, coverage = written(log_probs.detach(), frames, task)
-                if self.logged:
-                    self.log_dict({"blank_rate": blank_rate, "coverage": coverage})
-                if self.global_step < self.cycles[0]:
-                    self.alarm.step(self.global_step, self.running, blank_rate, coverage)
+            writes.append(written(log_probs.detach(), frames, task))
             loss = loss * (weight * task.target_lengths.sum() / all_of_it.target_lengths.sum())
             if flat > 0.0:
                 share = weight * frames.sum() / all_frames.sum()
@@ -217,6 +226,12 @@ class CtcTraining(Training):
                 loss = (1.0 - flat) * loss + flat * share * spread
             judged = plain.detach() if k == 0 else judged
             total = total + self.shares[k] * loss
+        if self.logged:
+            for name, (blank_rate, coverage) in zip(SUFFIXES, writes, strict=False):
+                self.log_dict({f"blank_rate{name}": blank_rate, f"coverage{name}": coverage})
+        # with the denominator the loss is another one, but a collapse is still one
+        running = self.running if self.global_step < self.cycles[0] else math.nan
+        self.alarm.step(self.global_step, running, *min(writes, key=operator.itemgetter(1)))
         return self.watched(total, judged)
 
     def on_validation_epoch_start(self) -> None:
@@ -256,9 +271,8 @@ class CtcTraining(Training):
 
     def on_validation_epoch_end(self) -> None:
         """Log the dev error in percent."""
-        names = ("dev_error", "dev_error_characters")[: len(self.shares)]
-        for name, errors, labels in zip(names, self.errors, self.reference, strict=True):
-            self.log(name, 100.0 * errors / max(1, labels))
+        for name, errors, labels in zip(SUFFIXES, self.errors, self.reference, strict=False):
+            self.log(f"dev_error{name}", 100.0 * errors / max(1, labels))
         # before masks and dropout the training loss is no match for that on dev, in the second cycle it is
         # another one
         if not self.calm and self.global_step <= self.cycles[0]:
