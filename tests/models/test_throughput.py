@@ -22,9 +22,17 @@ __all__ = ["one_thread"]
 UNITS, PASSES, BATCH_S = 40, 1, 60.0
 
 
+def now() -> np.ndarray:
+    """CPU seconds of this process, and those of the clock."""
+    return np.array([time.process_time(), time.monotonic()])
+
+
 @pytest.mark.slow
 def test_training_is_nearly_as_fast_as_a_bare_loop(tmp_path: Path) -> None:
-    """At least 0.95 of its audio per CPU second: half an hour of it, smaller batches than those of 2 h."""
+    """At least 0.95 of its audio per CPU second: half an hour of it, smaller batches than those of 2 h.
+
+    CPU seconds, since by the clock whatever else the machine does counts, too; `pytest -s` tells both ratios.
+    """
     rng = np.random.default_rng(0)
     cuts = CutSet.from_cuts(
         cut_of(tmp_path / "wav", f"noise{i}", rng.standard_normal(40_000) * 0.1, "X") for i in range(384)
@@ -35,11 +43,11 @@ def test_training_is_nearly_as_fast_as_a_bare_loop(tmp_path: Path) -> None:
     batches = Batches(utterances.seconds, BATCH_S, settings.speeds, 0)
     loader = Ahead(utterances, batches)
 
-    def bare() -> float:
+    def bare() -> np.ndarray:
         network = Network.seeded(0, settings, UNITS).train()
         network.drop(0.15)
         optimizer = torch.optim.AdamW(network.parameters(), 1e-3, fused=True)
-        began = time.process_time()
+        began = now()
         for epoch in range(PASSES):
             batches.set_epoch(epoch)
             for batch in loader:
@@ -51,17 +59,18 @@ def test_training_is_nearly_as_fast_as_a_bare_loop(tmp_path: Path) -> None:
                 loss.backward()
                 torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
                 optimizer.step()
-        return time.process_time() - began
+        return now() - began
 
-    def ours(number: int) -> float:
+    def ours(number: int) -> np.ndarray:
         network = Network.seeded(0, settings, UNITS)
         network.drop(0.15)
         steps = (PASSES * len(batches),)
         module = CtcTraining(network, settings, steps, 0, "key", speakers=utterances.voices)
-        began = time.process_time()
+        began = now()
         fit(module, loader, PASSES, Resume(tmp_path / f"run{number}", "key"))
-        return time.process_time() - began
+        return now() - began
 
     bare()  # kernels are compiled once
-    ratios = [bare() / ours(number) for number in range(3)]
-    assert sorted(ratios)[1] >= 0.95, ratios
+    cpu, clock = np.median([bare() / ours(number) for number in range(3)], axis=0)
+    print(f"\naudio per second, of a bare loop's: {cpu:.3f} by CPU seconds, {clock:.3f} by the clock")
+    assert cpu >= 0.95
