@@ -59,24 +59,25 @@ def runs_of(bench: Path) -> list[Run]:
     return sorted(found, key=lambda run: (run.row["hours"], run.row["seed"]))
 
 
-def sections(benches: Sequence[Sequence[Run]], recipe: str) -> dict[str, str]:
-    """Corpus, and dev if that was scored → the runs of a recipe and its variants: how to make them again."""
-    corpora: dict[str, list[list[Run]]] = {}
-    for bench in benches:
+def sections(benches: Mapping[str, Sequence[Run]], recipe: str) -> dict[str, str]:
+    """Corpus, and dev if that was scored → the runs of a recipe and its variants: how to make them again.
+
+    Of several benches on a corpus, all but the first are below the names that `benches` has for them.
+    """
+    found: dict[str, list[str]] = {}
+    for name, bench in benches.items():
         if some := [run for run in bench if _recipe(run) == recipe]:
             row = some[0].row
             heading = row["corpus"] if row["split"] == "test" else f"{row['corpus']}, {row['split']}"
-            corpora.setdefault(heading, []).append(some)
-    found = {}
-    for corpus, groups in corpora.items():
-        lines = []
-        # one head for all tables of a corpus: a setting that one of them has is a column of the others, too
-        head, rows = table([run for group in groups for run in group])
-        for group in groups:
-            own, rows = rows[: len(group)], rows[len(group) :]
-            lines += _group(group, head, own)
-        found[corpus] = "\n".join(lines)
-    return found
+            lines = found.setdefault(heading, [])
+            lines += ([f"### {name}", ""] if lines else []) + _group(some)
+    return {heading: "\n".join(lines) for heading, lines in found.items()}
+
+
+def _name(bench: Path) -> str:
+    """The name of its folder; of what lies in ``dev`` of the folder around it."""
+    path = bench.resolve()
+    return path.parent.name if path.name == "dev" else path.name
 
 
 def _recipe(run: Run) -> str:
@@ -96,14 +97,14 @@ def replaced(text: str, new: Mapping[str, str]) -> str:
     return head + "\n".join(f"## {name}\n\n{body.strip()}\n" for name, body in (below | new).items())
 
 
-def _group(runs: Sequence[Run], head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+def _group(runs: Sequence[Run]) -> list[str]:
     row = runs[0].row
     once = "scored once; dev tuned scales" if row["split"] == "test" else "some of which tuned scales"
     said = f"{row['split'].capitalize()} split: {row['utterances']} utterances, {row['words']} words, {once}."
     return [
         said,
         "",
-        *grid(head, rows),
+        *grid(*table(runs)),
         "",
         *origins(runs),
         "",
@@ -124,16 +125,19 @@ def main() -> None:
     folders = [Path(a) for a in sys.argv[1:]]
     if not folders:
         raise UsageError("no bench is named", fix="scripts/collect-results BENCH_FOLDER...")
-    benches = [runs_of(folder) for folder in folders]
+    benches = {_name(folder): runs_of(folder) for folder in folders}
+    if len(benches) < len(folders):
+        raise UsageError("two benches have folders of one name", fix="give them names of their own")
     # whatever is wrong with a run is said before anything is written
     by_recipe = {recipe: sections(benches, recipe) for recipe in recipe_names()}
     taken: set[Path] = set()
-    for folder, runs in zip(folders, benches, strict=True):
+    for folder in folders:
+        runs = benches[_name(folder)]
         if runs[0].row["split"] != "test":
             continue
         to = RECIPES / "results" / runs[0].row["corpus"]
         if to in taken:
-            to /= folder.resolve().name
+            to /= _name(folder)
         taken.add(to)
         for pattern in SAID:
             for old in to.glob(pattern):  # a plot that this bench has not drawn is of another one

@@ -186,7 +186,7 @@ def _check_cut(cut: Cut, corpus: Corpus, split: str, lexicon: Lexicon | None, fo
     words = text.split()
     if not words:
         return bad("no words in its text")
-    if cased := unknown_characters(text, uppercase(text, corpus.language)):
+    if cased := [c for c in unknown_characters(text, uppercase(text, corpus.language)) if c.upper() != c]:
         fix = f"write it as the lexicon does, or {again}"
         return bad(f"in the wrong case, texts are in capitals: {' '.join(cased)}", fix)
     english = base_language(corpus.language) == "en"

@@ -159,5 +159,5 @@ def _draw_piece(axes: Axes, piece: Piece, rate: int) -> None:
     low, high = mel(LOW_HZ), mel(rate / 2)
     axes.set_yticks((mel(ticks) - low) / (high - low) * len(energies), [f"{t / 1000:g}" for t in ticks])
     axes.axvline(0.0, color="white", linewidth=0.8, linestyle=":")
-    axes.set_title(f"{piece.value:.2g}: {piece.title}", fontsize=7, parse_math=False)
+    axes.set_title(f"{piece.value:.3g}: {piece.title}", fontsize=7, parse_math=False)
     axes.tick_params(labelsize=7)

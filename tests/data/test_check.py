@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
 from lhotse import CutSet
 from lhotse.utils import fastcopy
 
@@ -31,7 +33,7 @@ from asr.errors import AudioError, DataError
 from asr.features.mfcc import MfccSettings, mfcc
 from asr.models.gmmhmm.states import PHONE_STATES
 from asr.models.networks import network
-from asr.text.normalize import normalize
+from asr.text.normalize import normalize, unknown_characters, uppercase
 
 Record = Callable[..., Path]
 
@@ -135,6 +137,33 @@ def test_texts_in_the_wrong_case(corpus: Corpus, language: str, text: str, cased
     (corpus.folder / "corpus.json").write_text(json.dumps(written | {"language": language}))
     (problem,) = (str(p) for p in check_corpus(corpus.folder).problems if "train-a-0" in str(p))
     assert f"utterance train-a-0: in the wrong case, texts are in capitals: {cased}; write it as" in problem
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "DON’T",
+        "CAFE\N{COMBINING ACUTE ACCENT}",
+        "X²",
+        "½",
+        "A…B",
+        "WAIT, NO",
+        *map(normalize, ("ǆß", "straße")),
+    ],
+)
+def test_what_is_no_letter_has_no_case(corpus: Corpus, text: str) -> None:
+    """Signs that a normalised text has not are named as such."""
+    first, *rest = corpus.cuts("train")
+    first.supervisions[0].text = text
+    CutSet.from_cuts([first, *rest]).to_file(corpus.cuts_path("train"))
+    problems = [str(p) for p in check_corpus(corpus.folder).problems]
+    assert any("train-a-0: " in p for p in problems) and not any("case" in p for p in problems)
+
+
+@given(st.text(max_size=20), st.sampled_from(["en", "de", "tr", "el", "nv", "lt"]))
+def test_no_normalised_text_is_in_the_wrong_case(text: str, language: str) -> None:
+    done = normalize(text, language)
+    assert not [c for c in unknown_characters(done, uppercase(done, language)) if c.upper() != c]
 
 
 def test_doubts(tmp_path: Path, record: Record) -> None:

@@ -489,7 +489,7 @@ def test_seeds_repeat() -> None:
 
 
 class Killed(Exception):
-    """Stands for kill -9."""
+    """Stands for kill -9 where nothing is written after it."""
 
 
 def killed_fit(settings: CtcSettings, cuts: CutSet, folder: Path) -> None:
@@ -548,16 +548,21 @@ def test_a_resumed_fit_equals_an_unbroken_one(
         target=killed_fit, args=(settings, cuts, tmp_path / "b")
     )
     process.start()
-    process.join()
+    process.join(300)
     assert process.exitcode == -signal.SIGKILL
-    assert (tmp_path / "b" / "checkpoints" / "last.ckpt").exists()
-    epochs, step = [], CtcTraining.training_step
+    left = SafeCheckpointIO().load_checkpoint(tmp_path / "b" / "checkpoints" / "last.ckpt")
+    epochs, alarms, step = [], [], CtcTraining.training_step
+
+    def noted(self, batch, index):  # type: ignore[no-untyped-def]
+        epochs.append(self.current_epoch)
+        alarms.append(self.alarm.state)
+        return step(self, batch, index)
+
     with monkeypatch.context() as m:
-        m.setattr(
-            CtcTraining, "training_step", lambda s, b, i: (epochs.append(s.current_epoch), step(s, b, i))[1]
-        )
+        m.setattr(CtcTraining, "training_step", noted)
         resumed = Ctc(settings, LEXICON, seed=2)
         resumed.fit(cuts, cuts, tmp_path / "b")
+    assert alarms[0] == left["alarm"] and 0 < alarms[0]["best"] < math.inf and alarms[0]["seen"] > 0
     assert sorted(set(epochs)) == [3, 4, 5, 6]  # the last one is a cycle of its own
     logged = [list(csv.DictReader(open(tmp_path / k / "metrics.csv", newline=""))) for k in "ab"]
     assert logged[0] == logged[1] and [row["epoch"] for row in logged[0] if row["dev_error"]] == list(

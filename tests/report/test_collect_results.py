@@ -65,10 +65,11 @@ def test_a_result_without_its_run_is_named(tmp_path):
 
 
 def test_one_heading_a_corpus_and_a_table_a_bench(two, tmp_path, monkeypatch):
-    (text,) = collect.sections([collect.runs_of(b) for b in two], "raw_ctc").values()
+    (text,) = collect.sections({b.name: collect.runs_of(b) for b in two}, "raw_ctc").values()
     assert text.count("\n| recipe | hours |") == 2
     heads = [line for line in text.splitlines() if line.startswith("| recipe |")]
-    assert heads[0] == heads[1] and heads[0].endswith("| setting |")
+    assert heads[1] == f"{heads[0]} setting |"  # which only the second bench has
+    assert re.findall("^### .*", text, re.MULTILINE) == ["### other"]
     first, second = text.split("- All: `asr bench plain`; commit ")
     assert "tune_utterances=7" not in first and second.count("tune_utterances=7") == 2
     assert "- All: `asr bench other`" in second
@@ -98,13 +99,13 @@ def test_a_variant_stands_with_the_recipe_that_it_changes(tmp_path):
     cell = replace(stub.cells(hours=(0.5,))[0], recipe="raw_ctc")
     fast = replace(cell, overrides=("recipe=raw_ctc_fast", "model.effort=0.5"))
     run_bench(plan([cell, fast], to), to, run=stub.run, executor=stub.thread)
-    (text,) = collect.sections([collect.runs_of(to)], "raw_ctc").values()
+    (text,) = collect.sections({"b": collect.runs_of(to)}, "raw_ctc").values()
     rows = [line for line in text.splitlines() if line.startswith("| raw_ctc")]
     assert [(row.split(" | ")[0], row.rsplit(" | ")[-1]) for row in rows] == [
         ("| raw_ctc", " |"),
         ("| raw_ctc_fast", "model.effort=0.5 |"),
     ]
-    assert not collect.sections([collect.runs_of(to)], "phoneme_ctc")
+    assert not collect.sections({"b": collect.runs_of(to)}, "phoneme_ctc")
 
 
 def test_what_was_scored_on_dev_stands_apart(tmp_path, monkeypatch):
@@ -137,7 +138,7 @@ def test_cells_made_in_different_ways_are_told_apart(tmp_path):
     record["provenance"]["commit"] = "abc"
     (run / "record.json").write_text(json.dumps(record))
     (run / "note.txt").write_text("Ran alone.\n")
-    (text,) = collect.sections([collect.runs_of(to)], "raw_ctc").values()
+    (text,) = collect.sections({"b": collect.runs_of(to)}, "raw_ctc").values()
     how = [line for line in text.splitlines() if line.startswith("- ")]
     assert [line.split(":")[0] for line in how] == ["- raw_ctc, 0.5 h, seed 0", "- raw_ctc, 1 h, seed 0"]
     assert "commit abc" not in how[0] and "commit abc" in how[1] and how[1].endswith(". Ran alone.")

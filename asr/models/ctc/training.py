@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import operator
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -104,7 +103,9 @@ def written(log_probs: torch.Tensor, frames: torch.Tensor, batch: Batch) -> tupl
     inside = valid(frames, paths.shape[1])[:, 0].bool()
     spoken = (paths != 0) & inside
     begins = spoken & (paths != nn.functional.pad(paths, (1, 0))[:, :-1])
-    return 1.0 - float(spoken.sum() / inside.sum()), float(begins.sum() / batch.target_lengths.sum())
+    counts = torch.stack([spoken.sum(), inside.sum(), begins.sum(), batch.target_lengths.sum()])
+    labelled, frames_of_all, labels, true = counts.tolist()  # at once: a GPU waits each time
+    return 1.0 - labelled / frames_of_all, labels / true
 
 
 def heard_hours(hours: float, settings: CtcSettings) -> float:
@@ -158,7 +159,8 @@ class CtcTraining(Training):
         # the steps at which the flat start has ended, and at which masks begin
         self.begins = math.ceil(settings.flat_start * cycles[0]), math.ceil(settings.calm_start * cycles[0])
         writes = max(self.begins[0], sum(cycles) // 10)
-        self.alarm = Alarm(settings.learning_rate, writes, sum(cycles), network.heads[0].out_features)
+        units = network.heads[0].out_features
+        self.alarm = Alarm(settings.learning_rate, writes, cycles, units, settings.tasks)
         self.errors, self.reference = [0] * len(self.shares), [0] * len(self.shares)
         self.dev_loss, self.dev_moments = 0.0, torch.zeros(0)
 
@@ -170,7 +172,8 @@ class CtcTraining(Training):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on with it."""
         super().on_load_checkpoint(checkpoint)
-        self.alarm.state = checkpoint["alarm"]
+        if "alarm" in checkpoint:  # one from before it was kept has none
+            self.alarm.state = checkpoint["alarm"]
 
     def _loss(self, log_probs: torch.Tensor, frames: torch.Tensor, batch: Batch) -> torch.Tensor:
         sums = torch.nn.functional.ctc_loss(
@@ -229,9 +232,7 @@ class CtcTraining(Training):
         if self.logged:
             for name, (blank_rate, coverage) in zip(SUFFIXES, writes, strict=False):
                 self.log_dict({f"blank_rate{name}": blank_rate, f"coverage{name}": coverage})
-        # with the denominator the loss is another one, but a collapse is still one
-        running = self.running if self.global_step < self.cycles[0] else math.nan
-        self.alarm.step(self.global_step, running, *min(writes, key=operator.itemgetter(1)))
+        self.alarm.step(self.global_step, self.running, writes)
         return self.watched(total, judged)
 
     def on_validation_epoch_start(self) -> None:

@@ -109,7 +109,7 @@ class Training(L.LightningModule):
         value = loss.item()
         if not math.isfinite(value):
             what = f"the loss became {value} at step {self.global_step}"
-            raise ModelError(what, fix="lower model.learning_rate")
+            raise ModelError(what, fix="lower learning_rate")
         latest = value if judged is None else judged.item()
         self.running = latest if math.isnan(self.running) else 0.95 * self.running + 0.05 * latest
         if self.logged:
