@@ -417,7 +417,7 @@ def test_the_loss_leaves_no_tensor_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -
     network = Network(settings, 5).train().to("meta")
     network.drop(0.1)
     monkeypatch.setattr(torch.Tensor, "__int__", lambda _: 30)
-    monkeypatch.setattr(torch.Tensor, "__float__", lambda _: 0.5)
+    monkeypatch.setattr(torch.Tensor, "tolist", lambda _: [1.0] * 4)
     waveforms, samples = torch.zeros(2, RATE, device="meta"), torch.zeros(2, dtype=torch.int64, device="meta")
     batch = Batch(waveforms, samples, samples.repeat(3), samples)
     encoded = network.encode(network.hear(waveforms, samples), views=2)
