@@ -131,13 +131,12 @@ def main() -> None:
     # whatever is wrong with a run is said before anything is written
     by_recipe = {recipe: sections(benches, recipe) for recipe in recipe_names()}
     taken: set[Path] = set()
-    for folder in folders:
-        runs = benches[_name(folder)]
+    for folder, (name, runs) in zip(folders, benches.items(), strict=True):
         if runs[0].row["split"] != "test":
             continue
         to = RECIPES / "results" / runs[0].row["corpus"]
         if to in taken:
-            to /= _name(folder)
+            to /= name
         taken.add(to)
         for pattern in SAID:
             for old in to.glob(pattern):  # a plot that this bench has not drawn is of another one

@@ -186,7 +186,7 @@ def _check_cut(cut: Cut, corpus: Corpus, split: str, lexicon: Lexicon | None, fo
     words = text.split()
     if not words:
         return bad("no words in its text")
-    if cased := [c for c in unknown_characters(text, uppercase(text, corpus.language)) if c.upper() != c]:
+    if cased := wrong_case(text, corpus.language):
         fix = f"write it as the lexicon does, or {again}"
         return bad(f"in the wrong case, texts are in capitals: {' '.join(cased)}", fix)
     english = base_language(corpus.language) == "en"
@@ -212,6 +212,11 @@ def _check_cut(cut: Cut, corpus: Corpus, split: str, lexicon: Lexicon | None, fo
     if needed := _seconds_needed(cut, characters):
         what = _too_short(cut, f"{len(characters)} characters", needed)
         found.warnings.append(_error(cut, corpus, split, what, "systems that write characters pass over it"))
+
+
+def wrong_case(text: str, language: str) -> list[str]:
+    """The letters of a text that its language would write otherwise in capitals, in order of appearance."""
+    return [c for c in unknown_characters(text, uppercase(text, language)) if c.upper() != c]
 
 
 def _too_short(cut: Cut, labels: str, needed: float) -> str:
