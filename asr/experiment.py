@@ -58,6 +58,7 @@ def run_cell(cell: Cell, folder: Path, stage: Callable[[str], None] = lambda _: 
     discard_partial(folder, "**")
     if (folder / "record.json").exists():
         return record.RunRecord.load(folder).row
+    origin = record.provenance()  # of the code that runs, whatever is checked out meanwhile
     settings = cell.settings()
     corpus = Corpus.open(cell.corpus)
     budget = Budget(cell.hours, cell.seed)
@@ -149,7 +150,7 @@ def run_cell(cell: Cell, folder: Path, stage: Callable[[str], None] = lambda _: 
         tuning=done["tuning"],
         phoneme_tuning=done.get("phoneme_tuning", []),
         steps=done.get("steps", []),
-        provenance=record.provenance(),
+        provenance=origin,
         training=cell.training(),
     ).save(folder)
     return row

@@ -55,7 +55,7 @@ class RunRecord:
     steps
         Word errors on a part of dev after each step of the training, where there are several.
     provenance
-        Command line, git commit, package versions, hardware and date.
+        Command line, git commit, package versions, hardware and date, as the run began.
     training
         Hash of all that its acoustic training depends on, the same for cells that share one; empty in a run
         from before it was kept.

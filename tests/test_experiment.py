@@ -136,15 +136,21 @@ def test_a_finished_run_is_not_run_again(finished) -> None:
     assert run_cell(cell, folder, lambda stage: pytest.fail(stage)) == row
 
 
-def test_an_interrupted_run_scores_the_same(finished) -> None:
+def test_an_interrupted_run_scores_the_same(finished, monkeypatch) -> None:
     cell, folder, row = finished
     (folder / "record.json").unlink()
     left = [folder / part / ".partial-0" for part in (".", "system", "decode/test", "checkpoints")]
     for half in left:
         half.touch()
     stages: list[str] = []
-    again = run_cell(cell, folder, stages.append)
+
+    def checked_out_meanwhile(stage: str) -> None:
+        stages.append(stage)
+        monkeypatch.setattr("asr.record.git_commit", lambda: "later")
+
+    again = run_cell(cell, folder, checked_out_meanwhile)
     assert "training" not in stages
+    assert RunRecord.load(folder).provenance["commit"] != "later"
     assert not any(half.exists() for half in left)
     timed = {"decode_rtf", "peak_mb"}
     assert {k: v for k, v in again.items() if k not in timed} == {

@@ -811,6 +811,36 @@ def test_batches_cover_every_utterance_once_at_about_equal_duration() -> None:
     assert list(batches) != first and len(list(batches)) == len(first)
 
 
+def test_shortest_first_orders_the_first_pass_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = np.random.default_rng(0).uniform(1, 9, 200)
+    shuffled, ascending = (Batches(seconds, 40.0, (0.9, 1.0, 1.1), 0, 0.2, first) for first in (False, True))
+    both = [[[seconds[i] for i, *_ in takes] for takes in batches] for batches in (shuffled, ascending)]
+    means = [[np.mean(lengths) for lengths in batches] for batches in both]
+    assert sorted(means[0]) == sorted(means[1])
+    with_position = [np.corrcoef(mean, np.arange(len(mean)))[0, 1] for mean in means]
+    assert abs(with_position[0]) < 0.5 and with_position[1] > 0.95
+    for batches in (shuffled, ascending):
+        batches.set_epoch(1)
+    assert list(shuffled) == list(ascending)
+
+    heard, step = [], CtcTraining.training_step
+
+    def noted(self, batch, index):  # type: ignore[no-untyped-def]
+        heard.append(int(batch.samples.max()))
+        return step(self, batch, index)
+
+    monkeypatch.setattr(CtcTraining, "training_step", noted)
+    lengths = [0.1, 0.2, 0.4, 0.8, 1.6]
+    cuts = CutSet.from_cuts(c for s in lengths for c in tone_cuts(tmp_path / f"{s:g}", 1, shortest=s))
+    for first in (True, False):
+        heard.clear()
+        settings = CtcSettings(epochs=2, shortest_first=first, **SMALL)
+        Ctc(settings, LEXICON, seed=1).fit(cuts, cuts, tmp_path / str(first))
+        a_pass = len(heard) // (2 + 1)  # the third is the second cycle's
+        assert a_pass > 3 and (heard[:a_pass] == sorted(heard[:a_pass])) is first
+        assert heard[a_pass : 2 * a_pass] != sorted(heard[a_pass : 2 * a_pass])
+
+
 def test_batches_have_few_shapes(tmp_path: Path) -> None:
     """Lengths of 64 utterances are nearly all different, those of their batches in five passes are not."""
     rng = np.random.default_rng(0)

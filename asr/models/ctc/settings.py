@@ -51,6 +51,8 @@ class CtcSettings(NetworkSettings):
     """That share each batch (DistributedDataParallel); the figures are those of one."""
     speeds: tuple[Annotated[float, Field(ge=0.1)], ...] = Field((0.9, 1.0, 1.1), min_length=1)
     """Speed factors drawn for each utterance of a pass; (1.0,) for none."""
+    shortest_first: bool = False
+    """The first pass goes from short utterances to long ones (SortaGrad)."""
 
     @model_validator(mode="after")
     def _is_taught(self) -> Self:

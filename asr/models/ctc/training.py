@@ -306,7 +306,14 @@ def train(
             soft_wrap=True,
         )
     cycles = scheduled(total_s, settings, settings.again)
-    batches = Batches(train.seconds, batch_for(total_s, settings), settings.speeds, seed, settings.alone)
+    batches = Batches(
+        train.seconds,
+        batch_for(total_s, settings),
+        settings.speeds,
+        seed,
+        settings.alone,
+        settings.shortest_first,
+    )
     denominators = [
         Denominator((labels[k] for labels in train.labels), head.out_features, settings.crf_order)
         for k, head in enumerate(network.heads)

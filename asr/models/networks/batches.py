@@ -293,6 +293,12 @@ class Batches:
         None: sorted by length, unshuffled, for evaluation.
     alone
         Share of the utterances that are taken for some of unknown speakers, where there is a seed.
+    ascending
+        Of the first pass, the pieces are not shuffled: it goes from short to long.
+
+    Reference
+    ---------
+    Amodei et al. 2016, "Deep Speech 2", section 3.2 (SortaGrad), for `ascending`.
     """
 
     def __init__(
@@ -302,9 +308,11 @@ class Batches:
         speeds: Sequence[float],
         seed: int | None,
         alone: float = 0.0,
+        ascending: bool = False,
     ) -> None:
         self.seconds = np.maximum(seconds, MINIMUM_FRAMES * FRAME_SHIFT_S)
         self.batch_s, self.speeds, self.seed, self.alone = batch_s, tuple(speeds), seed, alone
+        self.ascending = ascending
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -333,7 +341,9 @@ class Batches:
         ends = np.minimum(np.maximum.accumulate(np.maximum(ends - ranks, 0)), count - len(self)) + ranks
         pieces = np.split(order, ends)
         if self.seed is not None:
-            pieces = [pieces[k] for k in rng.permutation(len(pieces))]
+            turns = rng.permutation(len(pieces))  # drawn in any case: what comes after stays the same
+            if self.epoch or not self.ascending:
+                pieces = [pieces[k] for k in turns]
             draws = rng.integers(2**62, size=count).tolist()
             alone = rng.random(count) < self.alone
         for piece in pieces:
