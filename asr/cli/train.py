@@ -63,7 +63,11 @@ def train(
         return
     console.print(f"run folder {folder}", markup=False)
     kept = (folder / "record.json").exists()
-    row = run_cell(cell, folder, lambda stage: console.print(f"{recipe}: {stage}", markup=False))
+    try:
+        row = run_cell(cell, folder, lambda stage: console.print(f"{recipe}: {stage}", markup=False))
+    except KeyboardInterrupt:
+        console.print("stopped: the same command goes on from here", soft_wrap=True)
+        raise typer.Exit(130) from None
     if as_json:
         typer.echo(json.dumps({"run": str(folder), **row}, indent=2))
     else:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from asr.models.ctc import training
-from asr.models.ctc.alarm import LONGEST, Alarm
+from asr.models.ctc.alarm import LONGEST, SETTLING, Alarm
 from asr.models.ctc.model import Ctc
 from asr.models.ctc.settings import CtcSettings
 from asr.models.ctc.training import collapse, written
@@ -58,6 +58,21 @@ def test_a_worse_dev_loss_alone_is_not_learning_by_heart(capsys: pytest.CaptureF
     for epoch, loss in enumerate((3.0, 2.0, 2.5, 2.4), 1):
         alarm.validated(epoch, loss, 2.2)
     assert not said(capsys)
+
+
+def test_what_masks_cost_on_dev_is_not_learning_by_heart(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nor is a loss that exploded, on dev more than in training."""
+    alarm = alarm_of(steps=1000)
+    alarm.validated(1, 2.9, 2.0)
+    alarm.begin_anew(10)
+    alarm.step(10, 2.0, [(0.5, 1.0)])
+    alarm.validated(2, 3.4, 2.3)
+    alarm.step(10 + SETTLING, 2.0, [(0.5, 1.0)])
+    alarm.validated(3, 170_000.0, 48_000.0)
+    assert not said(capsys)
+    alarm.validated(4, 3.4, 2.3)
+    (line,) = said(capsys)
+    assert line.startswith("asr: training learned by heart: dev loss 3.400 after pass 4, 2.900 after 1")
 
 
 def test_an_alarm_goes_on_where_it_was(capsys: pytest.CaptureFixture[str]) -> None:

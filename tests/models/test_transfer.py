@@ -82,6 +82,8 @@ def test_no_run_is_one_line(tmp_path):
     for broken in (lambda: take_over(model.network, [model.units], tmp_path), lambda: digest(tmp_path)):
         with pytest.raises(ModelError, match="no weights to begin from"):
             broken()
+    with pytest.raises(ModelError, match="nix: no such run to begin from"):
+        digest(tmp_path / "nix")
 
 
 def test_layers_before_the_last_stay_what_they_were(phonemes, tmp_path, capsys):

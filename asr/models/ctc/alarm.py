@@ -91,10 +91,15 @@ class Alarm:
         self.settled = number + SETTLING
 
     def validated(self, epoch: int, dev_loss: float, loss: float) -> None:
-        """After a validation: the pass, counted from 1, the first task's loss on dev and in training."""
+        """After a validation: the pass, counted from 1, the first task's loss on dev and in training.
+
+        What dev loses when masks begin is no learning by heart, nor is a loss above that of hearing nothing.
+        """
+        if self.seen < self.settled:
+            return
         if dev_loss < self.best:
             self.best, self.best_at = dev_loss, epoch
-        elif dev_loss > WORSE * self.best and loss < KNOWN * dev_loss:
+        elif dev_loss > WORSE * self.best and loss < min(self.deaf, KNOWN * dev_loss):
             best = f"{self.best:.3f} after {self.best_at}"
             self._say(
                 "learned by heart",

@@ -94,6 +94,11 @@ class GmmHmmSettings(Settings):
 
     mixture_share: float = Field(default=0.33, ge=0, le=1)
 
+    @property
+    def init_from(self) -> str | None:
+        """The run that its network begins from."""
+        return self.network.init_from
+
     def for_hours(self, hours: float) -> GmmHmmSettings:
         """Nothing here changes at some number of hours."""
         return self

@@ -30,6 +30,8 @@ def digest(run: str | Path) -> str:
 
 def weights_of(run: str | Path) -> Path:
     """The file of the weights of a run; ModelError if there is none."""
+    if not Path(run).is_dir():
+        raise ModelError("no such run to begin from", path=Path(run), fix="name a finished run")
     path = system_folder(Path(run)) / "model.safetensors"
     if not path.exists():
         raise ModelError("no weights to begin from", path=path, fix="name a finished run")
