@@ -129,14 +129,17 @@ def draw_filters(network: Network, path: Path, pieces: list[Piece], unit: str = 
         ylabel="frequency, kHz",
         title="Learned filters; dotted: the mel scale",
     )
-    left.plot(np.arange(1, len(centre) + 1), start / 1000, color="white", linestyle=":", linewidth=1.0)
+    # beside the ridge of the filters, which is as bright as white: blue is in no part of the colours
+    left.plot(np.arange(1, len(centre) + 1), start / 1000, color="#00BFFF", linestyle=":", linewidth=2.0)
     _draw_moves(right, centre, start)
     if pieces:
-        below.suptitle(f"Audio that excites {unit} most ({2 * REACH_S:g} s each)")
+        below.suptitle(f"Audio that excites {unit} most: how much, utterance, and where")
         for axes, piece in zip(below.subplots(rows, 3, squeeze=False).flat, pieces, strict=False):
             _draw_piece(axes, piece, rate)
         for axes in below.axes[len(pieces) :]:
             axes.set_axis_off()
+        below.supxlabel("s around the peak", fontsize=8)
+        below.supylabel("frequency, kHz", fontsize=8)
     with replacing(path) as temporary:
         figure.savefig(temporary, format=path.suffix[1:], dpi=130)
 

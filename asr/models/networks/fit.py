@@ -93,14 +93,17 @@ class Report(Callback):
         done = trainer.current_epoch + 1
         if "dev_error" not in trainer.callback_metrics and done % (trainer.check_val_every_n_epoch or 1) == 0:
             console.print(
-                f"epoch {done}/{trainer.max_epochs}: train loss {module.running:.3f}, {minutes:.1f} min"
+                f"epoch {done}/{trainer.max_epochs}: train loss {module.running:.3f}, {minutes:.1f} min",
+                soft_wrap=True,
             )
         # their clocks differ: where several processes train, the first to be late stops all
         if self.max_minutes is not None and trainer.strategy.reduce_boolean_decision(
             minutes >= self.max_minutes, all=False
         ):
             if trainer.is_global_zero:
-                console.print(f"training stops: {minutes:.1f} of {self.max_minutes} minutes used")
+                console.print(
+                    f"training stops: {minutes:.1f} of {self.max_minutes} minutes used", soft_wrap=True
+                )
             trainer.should_stop = True
 
     def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
@@ -113,7 +116,8 @@ class Report(Callback):
         console.print(
             f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}: "
             f"train loss {module.running:.3f}, dev loss {float(m['dev_loss']):.3f}, "
-            f"dev error {float(m['dev_error']):.2f}%, {minutes:.1f} min"
+            f"dev error {float(m['dev_error']):.2f}%, {minutes:.1f} min",
+            soft_wrap=True,
         )
 
     def teardown(self, trainer: L.Trainer, module: L.LightningModule, stage: str) -> None:
