@@ -129,7 +129,7 @@ def draw_filters(network: Network, path: Path, pieces: list[Piece], unit: str = 
         ylabel="frequency, kHz",
         title="Learned filters; dotted: the mel scale",
     )
-    # beside the ridge of the filters, which is as bright as white: blue is in no part of the colours
+    # light blue, which magma lacks: white is lost on the bright ridge of the filters
     left.plot(np.arange(1, len(centre) + 1), start / 1000, color="#00BFFF", linestyle=":", linewidth=2.0)
     _draw_moves(right, centre, start)
     if pieces:

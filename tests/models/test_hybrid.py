@@ -225,3 +225,9 @@ def test_one_setting_of_the_network_leaves_the_others():
     settings = parse(GmmHmmSettings, {"acoustic": "network", "network": {"width": 320}})
     assert settings.network == GmmHmmSettings().network.model_copy(update={"width": 320})
     assert settings.network.frontend == "logmel"
+
+
+def test_only_a_network_begins_from_a_run() -> None:
+    network = {"init_from": "runs/other"}
+    assert GmmHmmSettings(acoustic="network", network=network).init_from == "runs/other"
+    assert GmmHmmSettings(network=network).init_from is None

@@ -96,8 +96,8 @@ class GmmHmmSettings(Settings):
 
     @property
     def init_from(self) -> str | None:
-        """The run that its network begins from."""
-        return self.network.init_from
+        """The run that its network begins from, where it has one."""
+        return self.network.init_from if self.acoustic == "network" else None
 
     def for_hours(self, hours: float) -> GmmHmmSettings:
         """Nothing here changes at some number of hours."""
