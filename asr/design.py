@@ -62,6 +62,8 @@ class CorpusSettings(Settings):
             If it does not take one of the options.
         UsageError
             If no such corpus is known, it needs raw data and none are named, or an option names no file.
+        DataError
+            If its raw data are not there.
         """
         if self.folder is not None and (self.folder / "corpus.json").exists():
             return
@@ -74,9 +76,14 @@ class CorpusSettings(Settings):
                 f"corpus.options: language is {language!r}, no text", fix="write its code in quotes"
             )
         self._files()
-        prepared = (self.where() / "corpus.json").exists()
-        if self.source is None and not entry.embedded and not prepared:
+        if (self.where() / "corpus.json").exists():
+            return
+        if self.source is None and not entry.embedded:
             raise UsageError(f"corpora: no source of {self.name} named", fix="add `source:`, its raw data")
+        if self.source is not None and not self.source.exists():
+            raise DataError(
+                f"corpora: no such source of {self.name}", path=self.source, fix="correct `source:`"
+            )
 
     def prepared(self) -> Path:
         """The prepared folder, made now if need be."""

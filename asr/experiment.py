@@ -23,7 +23,6 @@ from asr.evaluation import Emitted, calibrate, emissions_of, evaluate
 from asr.files import alone, cache_folder, content_hash, discard_partial, write_json, write_text
 from asr.models import factory
 from asr.models.base import AcousticModel
-from asr.models.networks.transfer import weights_of
 from asr.progress import console, track
 from asr.score import Scores, score_texts
 from asr.segment import piece_s
@@ -67,8 +66,8 @@ def run_cell(cell: Cell, folder: Path, stage: Callable[[str], None] = lambda _: 
     train_s = sum(c.duration for c in train)
     # of a corpus that does not tell its hours
     settings = settings.model_copy(update={"model": settings.model.for_hours(train_s / 3600)})
-    if settings.model.init_from is not None and not (folder / "system" / "system.json").exists():
-        weights_of(settings.model.init_from)  # what is missing is told before anything is done
+    if not (folder / "system" / "system.json").exists():  # what is missing is told before anything is done
+        settings.model.require(trained=(folder / TRAINED).exists())
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "config.yaml", yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False))
 

@@ -86,7 +86,10 @@ def bench(
         typer.Option("--stages", help="Also find which stage lost the words: three more searches a cell."),
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="List the cells with the time they will take, and stop.")
+        bool,
+        typer.Option(
+            "--dry-run", help="List the cells with the time they will take, name what is missing, stop."
+        ),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print rows and answer as JSON.")] = False,
 ) -> None:
@@ -101,7 +104,7 @@ def bench(
     from asr.cluster import connect
     from asr.data.corpus import Corpus
     from asr.design import CorpusSettings, load_bench
-    from asr.errors import AsrError, UsageError
+    from asr.errors import AsrError, DataError, UsageError
     from asr.progress import console
     from asr.report.live import BenchDisplay
 
@@ -127,9 +130,17 @@ def bench(
     alone = len(corpora) == 1
     folder = to or Path("runs") / (data[0].resolve().name if data and alone and not conf else Path(name).stem)
     places: list[tuple[Path | CorpusSettings, Path, Hours | None, Path]] = []
+    missing = False
     for one in corpora:
         if isinstance(one, CorpusSettings):
-            one.check()  # of all of them, before the first is trained on
+            try:
+                one.check()  # of all of them, before the first is trained on
+            except DataError as e:  # of several corpora the others are not stopped
+                if alone:
+                    raise
+                if dry_run:
+                    console.print(str(e), style="red", markup=False, soft_wrap=True)
+                    missing = True
         corpus, budgets = (one, None) if isinstance(one, Path) else (one.where(), one.hours)
         results = folder if alone else folder / corpus.resolve().name
         if any(results == other for *_, other in places):
@@ -139,8 +150,12 @@ def bench(
         there = f"{folder} holds cells of a bench of one corpus; with several each has a folder there"
         console.print(f"{there}: to go on from them move them to its own", soft_wrap=True)
     if dry_run:
-        for _, corpus, budgets, results in places:
-            _foretell(plan(wanted.cells(corpus, budgets), results, stages=wanted.stages), wanted.jobs)
+        plans = [
+            plan(wanted.cells(corpus, budgets), results, stages=wanted.stages)
+            for _, corpus, budgets, results in places
+        ]
+        if not all([_foretell(states, wanted.jobs) for states in plans]) or missing:
+            raise typer.Exit(1)
         return
     where: dict[str, Any] = {"jobs": wanted.jobs}
     run = run_staged if wanted.stages else run_cell
@@ -197,20 +212,30 @@ def bench(
         raise typer.Exit(code)
 
 
-def _foretell(states: Sequence[CellState], jobs: int) -> None:
-    """Cells, and what the unfinished ones will probably take, to stdout."""
+def _foretell(states: Sequence[CellState], jobs: int) -> bool:
+    """Cells, and what the unfinished ones will probably take, to stdout; whether none is to fail."""
     from asr.data.budget import TOLERANCE
     from asr.data.corpus import Corpus
+    from asr.errors import AsrError, DataError
     from asr.estimate import estimates
+    from asr.experiment import TRAINED
 
-    costs = estimates(states)
+    costs, sound = estimates(states), True
+    labels = {s.folder: s.label for s in states}
     most = math.inf
     if states and (states[0].cell.corpus / "corpus.json").exists():
         most = Corpus.open(states[0].cell.corpus).splits.get("train", {}).get("hours", math.inf)
     for state, cost in zip(states, costs, strict=True):
         about = f", about {cost.minutes:.1f} min and {cost.megabytes:.0f} MB" if cost else ""
-        if state.state == "waiting" and (state.cell.hours or 0.0) > most * (1 + TOLERANCE):
-            about = f", will fail: there are {most:.3g} h of training audio"
+        if state.state == "waiting":
+            if state.trained_in != state.folder:
+                about += f", with the training of {labels.get(state.trained_in, state.trained_in)}"
+            try:
+                if (state.cell.hours or 0.0) > most * (1 + TOLERANCE):
+                    raise DataError(f"there are {most:.3g} h of training audio")
+                state.cell.settings().model.require(trained=(state.trained_in / TRAINED).exists())
+            except AsrError as e:
+                about, sound = f", will fail: {e}", False
         typer.echo(f"{state.label}: {state.state}{about}, {state.folder}")
     waiting = sum(s.state == "waiting" for s in states)
     minutes = sum(c.minutes for c in costs if c) / min(jobs, max(1, waiting))
@@ -222,6 +247,7 @@ def _foretell(states: Sequence[CellState], jobs: int) -> None:
         )
     elif waiting:
         typer.echo("no estimate: no cell of these recipes is finished in this folder yet")
+    return sound
 
 
 def _report(states: Sequence[CellState], folder: Path, corpus: Path, stopped: bool) -> list[str] | None:

@@ -171,7 +171,7 @@ def _check_settings(path: Path) -> Findings:
     from asr.data.check import Findings
     from asr.data.corpora.assemble import own_lexicon
     from asr.design import BenchSettings, load_bench
-    from asr.errors import AsrError, DataError
+    from asr.errors import AsrError
 
     found = Findings()
     try:
@@ -184,9 +184,6 @@ def _check_settings(path: Path) -> Findings:
                 try:
                     corpus.check()
                     prepared = (corpus.where() / "corpus.json").exists()
-                    if corpus.source is not None and not prepared and not corpus.source.exists():
-                        what = f"corpora: no such source of {corpus.name}"
-                        raise DataError(what, path=corpus.source, fix="correct `source:`")
                     if not prepared and "language" in corpus.options:
                         words = corpus.options.get("lexicon")
                         own_lexicon(None if words is None else Path(words), corpus.options["language"])

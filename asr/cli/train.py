@@ -39,7 +39,10 @@ def train(
         ),
     ] = None,
     to: Annotated[Path, typer.Option("--to", help="Folder that run folders are made in.")] = Path("runs"),
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved settings and stop.")] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Print the resolved settings, look for what they name, and stop."),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Train a recipe, tune its scales on dev, score test once, or dev.
@@ -49,6 +52,7 @@ def train(
     then 1.
     """
     from asr.cell import Cell
+    from asr.data.corpus import Corpus
     from asr.experiment import run_cell
     from asr.progress import console
 
@@ -59,8 +63,11 @@ def train(
     folder = to / cell.folder_name()
     if dry_run:
         typer.echo(f"# {folder}")
-        typer.echo(yaml.safe_dump(cell.settings().model_dump(mode="json"), sort_keys=False), nl=False)
+        resolved = cell.settings()
+        typer.echo(yaml.safe_dump(resolved.model_dump(mode="json"), sort_keys=False), nl=False)
+        resolved.model.require()
         return
+    Corpus.open(data)  # before a folder is spoken of
     console.print(f"run folder {folder}", markup=False)
     kept = (folder / "record.json").exists()
     try:

@@ -236,7 +236,23 @@ def test_dry_run_tells_of_hours_that_are_not_there(bench, tmp_path):
     corpus.write_text(json.dumps(told | {"splits": told["splits"] | {"train": {"hours": 0.75}}}))
     done = bench("--dry-run", "--hours", "0.5,2", "--recipes", "raw_ctc", "--seeds", "7")
     assert "raw_ctc, 2 h, seed 7: waiting, will fail: there are 0.75 h of training audio" in done.out
-    assert "raw_ctc, 0.5 h, seed 7: waiting, will" not in done.out
+    assert "raw_ctc, 0.5 h, seed 7: waiting, will" not in done.out and done.code == 1
+
+
+def test_dry_run_tells_which_cells_share_a_training(bench):
+    shared = ("--set", "model.phoneme_share=0.5", "--recipes", "phoneme_ctc,raw_ctc", "--hours", "0.5,1")
+    done = bench("--dry-run", *shared)
+    assert "raw_ctc, 1 h, seed 0: waiting, with the training of phoneme_ctc, 1 h, seed 0, " in done.out
+    assert done.out.count("with the training of") == 2
+
+
+def test_a_source_that_is_not_there_is_told_before_anything_is_run(run, tmp_path):
+    conf = tmp_path / "mine.yaml"
+    conf.write_text("corpora: [{name: csv, source: gone.csv, folder: new}]\nrecipes: [raw_ctc]\nhours: [1]\n")
+    for more in ((), ("--dry-run",)):
+        done = run("bench", conf, "--to", tmp_path / "out", *more)
+        assert done.code == 1 and "gone.csv: corpora: no such source of csv; correct `source:`" in done.err
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_corpus_of_the_user_is_no_quick_bench(bench, run, monkeypatch, tmp_path):
@@ -287,6 +303,8 @@ def test_a_corpus_that_cannot_be_prepared_does_not_stop_the_others(bench, run, m
     Path("own.yaml").write_text(json.dumps(fields))
     done = run("bench", "own.yaml")
     assert done.code == 1 and done.err.count("none.csv") == 1 and "0.5 h: raw_ctc reaches " in done.out
+    done = run("bench", "own.yaml", "--dry-run")
+    assert done.code == 1 and done.err.count("none.csv") == 1 and "raw_ctc, 0.5 h, seed 0: kept" in done.out
 
 
 @pytest.mark.parametrize(
@@ -387,6 +405,8 @@ def test_train_names_unreadable_audio(run, trained, monkeypatch, tmp_path):
 
 def test_train_begins_with_the_network_of_another_run(run, tmp_path):
     toy(tmp_path)
+    (tmp_path / "a b").mkdir()
+    (tmp_path / "a b" / "model.safetensors").touch()
     done = run("train", "raw_ctc", "--data", tmp_path / "toy", "--init-from", tmp_path / "a b", "--dry-run")
     assert done.code == 0 and yaml.safe_load(done.out)["model"]["init_from"] == str(tmp_path / "a b")
     plain = run("train", "raw_ctc", "--data", tmp_path / "toy", "--dry-run")

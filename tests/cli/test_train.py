@@ -35,3 +35,43 @@ def test_a_run_to_begin_from_that_is_not_there_is_told_first(run, corpus, tmp_pa
     assert done.code == 1 and "lexicon and language model" not in done.err
     assert f"asr: error: {tmp_path / 'nix'}: no such run to begin from; name a finished run" in done.err
     assert not list((tmp_path / "runs").glob("*"))
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ("noise_from=NIX", "nix: holds no audio; set model.noise_from to a folder of noises"),
+        ("init_from=NIX", "nix: no such run to begin from; name a finished run"),
+        ("device=cuda", "model.device: torch sees 0 GPUs for 1 processes; set model.device=cpu"),
+    ],
+)
+def test_what_settings_name_is_told_before_anything_is_done_and_by_a_dry_run(
+    run, corpus, monkeypatch, tmp_path, setting, says
+):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    given = f"model.{setting}".replace("NIX", str(tmp_path / "nix"))
+    arguments = (
+        "--data",
+        corpus,
+        "--to",
+        tmp_path / "runs",
+        "--set",
+        "model.noise_share=0.5",
+        "--set",
+        given,
+    )
+    done = run("train", "raw_ctc", *arguments)
+    assert done.code and says in done.err and "lexicon and language model" not in done.err
+    done = run("train", "raw_ctc", *arguments, "--dry-run")
+    assert done.code and says in done.err and "recipe: raw_ctc" in done.out
+    done = run("bench", *arguments, "--recipes", "raw_ctc", "--hours", "all", "--dry-run")
+    assert (
+        done.code == 1 and f"seed 0: waiting, will fail: {says}".replace("nix", f"{tmp_path}/nix") in done.out
+    )
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_folder_that_is_not_prepared_is_told_at_once(run, tmp_path):
+    done = run("train", "raw_ctc", "--data", tmp_path / "nix", "--to", tmp_path / "runs")
+    assert done.code == 1 and done.err.startswith(f"asr: error: {tmp_path / 'nix'}: ")

@@ -40,8 +40,9 @@ from asr.models.networks.batches import (
     frames_needed,
 )
 from asr.models.networks.checkpoint import SafeCheckpointIO
-from asr.models.networks.fit import Final, device_of, precision_of
+from asr.models.networks.fit import Final
 from asr.models.networks.heard import Heard
+from asr.models.networks.machine import device_of, precision_of
 from asr.models.networks.network import FRAME_SHIFT_S, MINIMUM_FRAMES, Dropout, Encoded, Network
 from asr.models.networks.resume import Resume
 from asr.models.networks.schedule import (
@@ -454,7 +455,8 @@ def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
     assert device_of(CtcSettings()) == "cuda" and device_of(CtcSettings(device="cpu")) == "cpu"
     assert device_of(CtcSettings(), 2) == "cpu"
     with pytest.raises(UsageError, match="torch sees 1 GPUs for 2 processes"):
-        device_of(CtcSettings(device="cuda"), 2)
+        CtcSettings(device="cuda", processes=2).require()
+    CtcSettings(device="cuda", processes=2).require(trained=True)  # elsewhere
 
 
 def test_silence_and_other_rates_give_finite_emissions() -> None:

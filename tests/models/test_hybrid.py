@@ -10,7 +10,7 @@ import torch
 
 from asr.config import parse
 from asr.data.audio import load_cut
-from asr.errors import ConfigError
+from asr.errors import ConfigError, ModelError
 from asr.models.gmmhmm import hybrid
 from asr.models.gmmhmm.denominator import StateDenominator
 from asr.models.gmmhmm.hybrid import NOWHERE, Aligned, StateTraining
@@ -227,7 +227,8 @@ def test_one_setting_of_the_network_leaves_the_others():
     assert settings.network.frontend == "logmel"
 
 
-def test_only_a_network_begins_from_a_run() -> None:
-    network = {"init_from": "runs/other"}
-    assert GmmHmmSettings(acoustic="network", network=network).init_from == "runs/other"
-    assert GmmHmmSettings(network=network).init_from is None
+def test_only_a_network_begins_from_a_run(tmp_path: Path) -> None:
+    network = {"init_from": str(tmp_path / "gone")}
+    GmmHmmSettings(network=network).require()
+    with pytest.raises(ModelError, match="gone: no such run to begin from"):
+        GmmHmmSettings(acoustic="network", network=network).require()

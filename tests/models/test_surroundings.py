@@ -10,7 +10,7 @@ import torch
 from asr.errors import DataError
 from asr.models.ctc import surroundings
 from asr.models.ctc.settings import CtcSettings
-from asr.models.ctc.surroundings import Surroundings, noise_files
+from asr.models.ctc.surroundings import Surroundings
 
 RATE = 16000
 
@@ -63,7 +63,7 @@ def test_recorded_noise_is_repeated_where_it_is_short(tmp_path: Path, speech: to
     tone = np.sin(2 * np.pi * 1000 * np.arange(4000) / 8000)  # half a second, at another rate
     soundfile.write(tmp_path / "tone.wav", tone, 8000)
     settings = CtcSettings(noise_share=1.0, noise_snr=(0.0, 0.0), noise_from=str(tmp_path))
-    around = Surroundings(settings, noise_files(settings))
+    around = Surroundings(settings, settings.noises())
     noise = (around(speech, 1) - speech).numpy()
     for half in np.split(noise, 2):
         assert np.abs(np.fft.rfft(half)).argmax() == pytest.approx(1000, abs=5)
@@ -73,15 +73,15 @@ def test_silence_between_noises_is_passed_over(tmp_path: Path, speech: torch.Ten
     soundfile.write(tmp_path / "a.wav", np.zeros(4 * RATE), RATE)
     soundfile.write(tmp_path / "b.wav", np.random.default_rng(0).uniform(-0.1, 0.1, 4 * RATE), RATE)
     settings = CtcSettings(noise_share=1.0, noise_from=str(tmp_path))
-    around = Surroundings(settings, noise_files(settings))
+    around = Surroundings(settings, settings.noises())
     assert not any(torch.equal(around(speech, draw), speech) for draw in range(20))
 
 
 def test_a_folder_without_audio_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="holds no audio") as e:
-        noise_files(CtcSettings(noise_share=0.1, noise_from=str(tmp_path)))
+        CtcSettings(noise_share=0.1, noise_from=str(tmp_path)).noises()
     assert str(tmp_path) in str(e.value)
-    assert noise_files(CtcSettings(noise_share=0.1)) == noise_files(CtcSettings()) == []
+    assert CtcSettings(noise_share=0.1).noises() == CtcSettings().noises() == []
 
 
 def test_silence_stays_silence() -> None:

@@ -31,7 +31,7 @@ from asr.models.ctc.targets import Targets
 from asr.models.networks.batches import Utterances
 from asr.models.networks.network import FRAME_SHIFT_S, Network
 from asr.models.networks.posteriors import posteriors
-from asr.models.networks.transfer import begin, weights_of
+from asr.models.networks.transfer import begin
 from asr.progress import track
 from asr.text.lexicon import Lexicon, Pronunciation, Spoken
 from asr.text.units import Units
@@ -89,16 +89,11 @@ class Ctc:
             )
         # Lightning is slow to import, and `transcribe` never needs it
         from asr.models.ctc import training
-        from asr.models.ctc.surroundings import Surroundings, noise_files
-        from asr.models.networks.fit import device_of
+        from asr.models.ctc.surroundings import Surroundings
         from asr.models.networks.resume import SUMMARY, Resume, key_of
 
-        # what settings name must be there before any audio is read
-        noises = noise_files(self.settings)
-        if not (workdir / SUMMARY).exists():
-            device_of(self.settings, self.settings.processes)
-        if self.settings.init_from is not None:
-            weights_of(self.settings.init_from)
+        # before any audio is read
+        self.settings.require(trained=(workdir / SUMMARY).exists())
         self.settings = self.settings.for_hours(sum(cut.duration for cut in train) / 3600)
         tasks = [Targets(kind, self.targets.lexicon) for kind in self.settings.tasks]
         cache = workdir / "audio"
@@ -121,7 +116,7 @@ class Ctc:
             network = Network.seeded(self.seed, settings, first, second=second)
         key = key_of(settings, tasks[0].units, self.seed, *sets.values())
         taken, key = begin(network, [task.units for task in tasks], settings.init_from, key)
-        if noises:
+        if noises := settings.noises():
             key = content_hash(key, *(f"{f.name} {f.stat().st_size}" for f in noises))
         resume = Resume(workdir, key)
         if not resume.finished:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from asr.data.audio import SUFFIXES
 from asr.data.budget import TOLERANCE
+from asr.errors import DataError
+from asr.models.networks.machine import require
 from asr.models.networks.settings import NetworkSettings
 
 MANY_H = 2.0 * (1.0 - TOLERANCE)  # a budget comes no closer than that to its two hours
@@ -68,6 +72,27 @@ class CtcSettings(NetworkSettings):
         if self.noise_snr[0] > self.noise_snr[1]:
             raise ValueError("noise_snr: the lower ratio comes first")
         return self
+
+    def noises(self) -> list[Path]:
+        """The recordings that noise is taken from; none where noise is random or not added.
+
+        Raises
+        ------
+        DataError
+            If their folder holds no audio.
+        """
+        if not self.noise_share or self.noise_from is None:
+            return []
+        folder = Path(self.noise_from)
+        files = sorted(f for f in folder.rglob("*") if f.suffix.lower() in SUFFIXES)
+        if not files:
+            raise DataError("holds no audio", path=folder, fix="set model.noise_from to a folder of noises")
+        return files
+
+    def require(self, trained: bool = False) -> None:
+        """Raise what is wanting on this machine; of a network that is `trained` no GPU is asked."""
+        require(self, self.processes, trained)
+        self.noises()
 
     @property
     def again(self) -> float:

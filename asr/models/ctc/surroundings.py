@@ -14,31 +14,14 @@ from lhotse.augmentation import ReverbWithImpulseResponse
 from lhotse.augmentation.utils import FastRandomRIRGenerator
 
 from asr.cores import one_core
-from asr.data.audio import SUFFIXES, inspect_audio, resampled
+from asr.data.audio import inspect_audio, resampled
 from asr.data.augment import coloured
-from asr.errors import AudioError, DataError
+from asr.errors import AudioError
 from asr.models.ctc.settings import CtcSettings
 from asr.progress import track
 
 DRAWS = 10  # of a piece of noise that is not silent
 ROOMS = 100  # made once: one takes as long as ten seconds of training
-
-
-def noise_files(settings: CtcSettings) -> list[Path]:
-    """The recordings that noise is taken from; none where noise is random or not added.
-
-    Raises
-    ------
-    DataError
-        If their folder holds no audio.
-    """
-    if not settings.noise_share or settings.noise_from is None:
-        return []
-    folder = Path(settings.noise_from)
-    files = sorted(f for f in folder.rglob("*") if f.suffix.lower() in SUFFIXES)
-    if not files:
-        raise DataError("holds no audio", path=folder, fix="set model.noise_from to a folder of noises")
-    return files
 
 
 class Surroundings:

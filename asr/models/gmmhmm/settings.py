@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from asr.config import Settings
 from asr.features.mfcc import MfccSettings
+from asr.models.networks.machine import require
 from asr.models.networks.settings import NetworkSettings
 
 STEPS = ("mono", "tri", "lda", "sat")
@@ -94,10 +95,10 @@ class GmmHmmSettings(Settings):
 
     mixture_share: float = Field(default=0.33, ge=0, le=1)
 
-    @property
-    def init_from(self) -> str | None:
-        """The run that its network begins from, where it has one."""
-        return self.network.init_from if self.acoustic == "network" else None
+    def require(self, trained: bool = False) -> None:
+        """Raise what a network among them needs and is wanting; of one that is `trained` no GPU is asked."""
+        if self.acoustic == "network":
+            require(self.network, trained=trained)
 
     def for_hours(self, hours: float) -> GmmHmmSettings:
         """Nothing here changes at some number of hours."""

@@ -9,7 +9,7 @@ import logging
 import signal
 import time
 import warnings
-from typing import Any, Literal
+from typing import Any
 
 import lightning as L
 import torch
@@ -19,38 +19,14 @@ from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
-from asr.errors import ModelError, UsageError
+from asr.errors import ModelError
 from asr.models.networks.batches import Ahead, Batches
 from asr.models.networks.checkpoint import SafeCheckpointIO
+from asr.models.networks.machine import device_of, precision_of
 from asr.models.networks.resume import Resume
 from asr.models.networks.schedule import validated
-from asr.models.networks.settings import NetworkSettings
 from asr.models.networks.training import LOG_EVERY, Training
 from asr.progress import bar, console
-
-
-def device_of(settings: NetworkSettings, processes: int = 1) -> Literal["cpu", "cuda"]:
-    """What `auto` means on this machine: GPUs where there is one a process.
-
-    Raises
-    ------
-    UsageError
-        If GPUs are wanted that torch does not see.
-    """
-    enough = torch.cuda.is_available() and torch.cuda.device_count() >= processes
-    if settings.device == "cuda" and not enough:
-        what = f"model.device: torch sees {torch.cuda.device_count()} GPUs for {processes} processes"
-        raise UsageError(what, fix="set model.device=cpu")
-    return "cuda" if settings.device != "cpu" and enough else "cpu"
-
-
-def precision_of(settings: NetworkSettings, device: str) -> Literal["32-true", "bf16-mixed"]:
-    """What `auto` means on a device."""
-    if settings.precision != "auto":
-        return settings.precision
-    cuda = device == "cuda"
-    native = torch.cuda.is_bf16_supported(False) if cuda else torch.cpu._is_avx512_bf16_supported()
-    return "bf16-mixed" if native else "32-true"
 
 
 def averaged(average: torch.Tensor, weight: torch.Tensor, _: object, decay: float) -> torch.Tensor:
