@@ -152,6 +152,7 @@ def run_cell(cell: Cell, folder: Path, stage: Callable[[str], None] = lambda _: 
         tuning=done["tuning"],
         phoneme_tuning=done.get("phoneme_tuning", []),
         steps=done.get("steps", []),
+        alarms=done.get("alarms", []),
         provenance=origin,
         training=cell.training(),
     ).save(folder)
@@ -178,7 +179,7 @@ def _trained(
         weights = _weights(workdir)
         if not finished or weights != before:  # or else `fit` took what it found
             told = took | {"peak_mb": record.peak_megabytes()}
-        told["weights"] = weights
+        told |= {"weights": weights, "alarms": model.alarms}
         write_json(spent, told)
         clock.unlink(missing_ok=True)  # one that is found was at a training that was killed
     return told

@@ -54,6 +54,8 @@ class RunRecord:
         The same for phonemes, where the system is searched for them; `errors` and `wer` are of those.
     steps
         Word errors on a part of dev after each step of the training, where there are several.
+    alarms
+        What went wrong in the training, each a line that follows "training".
     provenance
         Command line, git commit, package versions, hardware and date, as the run began.
     training
@@ -70,6 +72,7 @@ class RunRecord:
     provenance: dict[str, Any] = field(default_factory=dict)
     training: str = ""
     phoneme_tuning: list[dict[str, Any]] = field(default_factory=list)
+    alarms: list[str] = field(default_factory=list)
 
     def save(self, folder: Path) -> None:
         """Write record.json; its presence means the run is finished."""

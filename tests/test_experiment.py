@@ -238,7 +238,7 @@ def test_what_the_training_of_others_took_is_not_taken_for_its_own(
 def test_a_training_that_is_killed_while_it_replaces_another_keeps_its_clock(tmp_path: Path) -> None:
     class Fake:
         def __init__(self, weights: str, dies: str = "") -> None:
-            self.weights, self.dies = weights, dies
+            self.weights, self.dies, self.alarms = weights, dies, [f"diverges, {weights}"]
 
         def fit(self, train: object, dev: object, workdir: Path) -> None:
             file = workdir / "last.ckpt"
@@ -267,6 +267,8 @@ def test_a_training_that_is_killed_while_it_replaces_another_keeps_its_clock(tmp
 
 def test_a_training_that_does_not_tell_its_weights_is_taken_at_its_word(tmp_path: Path) -> None:
     class Finished:
+        alarms: list[str] = []
+
         def fit(self, train: object, dev: object, workdir: Path) -> None:
             assert (workdir / "last.ckpt").exists()
 

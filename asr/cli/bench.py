@@ -325,6 +325,7 @@ def _tell(states: Sequence[CellState], answer: Sequence[str], folder: Path) -> N
     from rich.console import Console
     from rich.table import Table
 
+    from asr.record import RunRecord
     from asr.report.figures import hours_text, unreadable_text, words_text
 
     texts = len({s.row["text_words"] for s in states if s.row is not None}) > 1
@@ -356,6 +357,8 @@ def _tell(states: Sequence[CellState], answer: Sequence[str], folder: Path) -> N
     for state in states:
         if state.row is not None and (lost := unreadable_text(state.row)):
             typer.echo(f"{state.label}: {lost}")
+        for alarm in RunRecord.load(state.folder).alarms if state.row is not None else ():
+            typer.echo(f"{state.label}: training {alarm}")
         if state.error is not None:
             typer.echo(f"failed: {state.label}: {state.error}")
     typer.echo("Intervals of the table are of single cells, over utterances; those below hold more.")

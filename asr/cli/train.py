@@ -55,6 +55,7 @@ def train(
     from asr.data.corpus import Corpus
     from asr.experiment import run_cell
     from asr.progress import console
+    from asr.record import RunRecord
 
     begun = (
         () if init_from is None else (f"model.init_from={json.dumps(str(init_from), ensure_ascii=False)}",)
@@ -75,8 +76,11 @@ def train(
     except KeyboardInterrupt:
         console.print("stopped: the same command goes on from here", soft_wrap=True)
         raise typer.Exit(130) from None
+    alarms = RunRecord.load(folder).alarms
+    for alarm in alarms:  # hours ago, perhaps
+        console.print(f"asr: training {alarm}", style="yellow", markup=False, soft_wrap=True)
     if as_json:
-        typer.echo(json.dumps({"run": str(folder), **row}, indent=2))
+        typer.echo(json.dumps({"run": str(folder), **row, "alarms": alarms}, indent=2))
     else:
         typer.echo(result_line(row))
         typer.echo(f"listen: asr transcribe AUDIO --model {folder}")

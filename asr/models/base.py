@@ -31,6 +31,8 @@ class AcousticModel(Protocol):
     spoken
         How often the words of the training set were said in each of their ways, as `fit` aligned them; empty
         where one way is all there is, and after `load`.
+    alarms
+        What went wrong in the training, each a line that follows "training"; empty after `load`.
     adapts
         Whether `adapt` does better than `emit`, once a first search has told what was said.
     """
@@ -40,6 +42,7 @@ class AcousticModel(Protocol):
     sample_rate: int
     log_prior: np.ndarray | None
     spoken: Spoken
+    alarms: list[str]
     adapts: bool
 
     def fit(self, train: CutSet, dev: CutSet, workdir: Path) -> None:

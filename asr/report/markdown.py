@@ -127,6 +127,8 @@ def results_markdown(
         lines += ["", "Failed:", "", *(f"- {cell}: {why}" for cell, why in failed.items())]
     if lost := unreadable(runs):
         lines += ["", "Unreadable audio:", "", *(f"- {line}" for line in lost)]
+    if wrong := alarms(runs):
+        lines += ["", "Trainings to look at:", "", *(f"- {line}" for line in wrong)]
     versions = ", ".join(f"{k} {v}" for k, v in provenance["packages"].items())
     if runs:
         lines += ["", "How the cells were made:", "", *origins(runs), "", "And this report:"]
@@ -159,13 +161,20 @@ def _texts(findings: Findings) -> list[str]:
 
 def unreadable(runs: Sequence[Run]) -> list[str]:
     """A line for each run that could not read all of its test audio."""
+    found = ((r, unreadable_text(r.row)) for r in runs)
+    return [f"{_cell(r, runs)}: {text}" for r, text in found if text is not None]
+
+
+def alarms(runs: Sequence[Run]) -> list[str]:
+    """A line for each thing that was said to go wrong in a training."""
+    return [f"{_cell(r, runs)}: training {alarm}" for r in runs for alarm in r.record.alarms]
+
+
+def _cell(run: Run, runs: Sequence[Run]) -> str:
+    """Which of several cells one is."""
     several = len({r.row["text_words"] for r in runs}) > 1
-    return [
-        f"{r.row['recipe']}, {hours_text(r.row['hours'])} h, seed {r.row['seed']}"
-        f"{', ' + words_text(r.row['text_words']) if several else ''}: {text}"
-        for r in runs
-        if (text := unreadable_text(r.row)) is not None
-    ]
+    text = f", {words_text(run.row['text_words'])}" if several else ""
+    return f"{run.row['recipe']}, {hours_text(run.row['hours'])} h, seed {run.row['seed']}{text}"
 
 
 def origins(runs: Sequence[Run]) -> list[str]:

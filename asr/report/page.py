@@ -19,6 +19,7 @@ from asr.report.markdown import (
     CONTESTS_NOTE,
     LAWS_NOTE,
     LOSSES_NOTE,
+    alarms,
     contests,
     laws,
     losses,
@@ -70,6 +71,8 @@ def page(
         body.append("<h2>Failed</h2>" + _list("failed", [f"{cell}: {why}" for cell, why in failed.items()]))
     if lost := unreadable(runs):
         body.append("<h2>Unreadable audio</h2>" + _list("failed", lost))
+    if wrong := alarms(runs):
+        body.append("<h2>Trainings to look at</h2>" + _list("failed", wrong))
     subtitle = provenance["date"]
     title = "No finished cell"
     if runs:

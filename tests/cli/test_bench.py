@@ -396,11 +396,32 @@ def test_train_names_unreadable_audio(run, trained, monkeypatch, tmp_path):
     done = run(*arguments, "--json")
     assert done.code == 1 and json.loads(done.out)["unreadable"] == 1
     # the first time the scoring has named it
-    row = json.loads((trained / "record.json").read_text())["row"]
+    record = (trained / "record.json").read_text()
     (trained / "record.json").unlink()
-    monkeypatch.setattr(experiment, "run_cell", lambda *_: row)
+
+    def scored(*_):
+        (trained / "record.json").write_text(record)
+        return json.loads(record)["row"]
+
+    monkeypatch.setattr(experiment, "run_cell", scored)
     done = run(*arguments)
     assert done.code == 1 and "u003" not in done.err
+
+
+def test_what_went_wrong_in_a_training_is_said_again_at_the_end(run, bench, trained, tmp_path):
+    """Of a finished run too, in the table of a bench and in its pages."""
+    record = json.loads((trained / "record.json").read_text())
+    alarm = "diverges: the loss was 0.71, in step 520 it is 9.10: try a lower model.learning_rate (it is 1)"
+    (trained / "record.json").write_text(json.dumps(record | {"alarms": [alarm]}))
+    arguments = ("train", "raw_ctc", "--data", tmp_path / "toy", "--hours", "0.5", "--to", tmp_path / "out")
+    assert f"asr: training {alarm}\n" in run(*arguments).err
+    assert json.loads(run(*arguments, "--json").out)["alarms"] == [alarm]
+    done = bench("--recipes", "raw_ctc", "--hours", "0.5")
+    line = f"raw_ctc, 0.5 h, seed 0: training {alarm}"
+    assert done.out.count(line) == 1
+    for name in ("RESULTS.md", "report.html"):
+        text = (tmp_path / "out" / name).read_text()
+        assert "Trainings to look at" in text and line in text
 
 
 def test_train_begins_with_the_network_of_another_run(run, tmp_path):

@@ -226,5 +226,28 @@ def test_too_high_a_learning_rate_is_named(tmp_path: Path, capsys: pytest.Captur
     cuts = tone_cuts(tmp_path / "wav", 8)
     for rate, wanted in ((5e-3, 0), (1.0, 1)):
         settings = CtcSettings(epochs=12, learning_rate=rate, **SMALL)
-        Ctc(settings, LEXICON, seed=1).fit(cuts, cuts, tmp_path / f"{rate}")
-        assert sum("training diverges" in line for line in said(capsys)) == wanted, rate
+        model = Ctc(settings, LEXICON, seed=1)
+        model.fit(cuts, cuts, tmp_path / f"{rate}")
+        lines = said(capsys)
+        assert [line.split()[2] for line in lines] == ["diverges:"] * wanted, rate
+        assert [f"asr: training {alarm}" for alarm in model.alarms] == lines
+        # a finished training still knows
+        again = Ctc(settings, LEXICON, seed=1)
+        again.fit(cuts, cuts, tmp_path / f"{rate}")
+        assert again.alarms == model.alarms and not said(capsys)
+
+
+def test_a_loss_that_explodes_at_once_is_named_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """Before the losses of a training are one; that it moves from frames to labels is no explosion."""
+    alarm = alarm_of(begins=100, rate=0.5)
+    for number, loss in enumerate((3.7, 3.5, 80.0, 300.0, 380.0, 400.0)):
+        alarm.step(number, loss, [(0.5, 1.0)])
+    (line,) = said(capsys)
+    assert line.startswith(
+        "asr: training diverges: the loss was 3.70 at first, in step 4 it is 380.00: try a"
+    )
+    again = alarm_of(begins=100)
+    again.state = json.loads(json.dumps(alarm.state))
+    again.step(101, 3.7, [(0.5, 1.0)])
+    again.step(102, 380.0, [(0.5, 1.0)])
+    assert not said(capsys)

@@ -15,11 +15,13 @@ RISEN = 1.0  # nats per label, and at least as much as the best
 SETTLING = 20  # steps after masks and dropout begin until the smoothed loss is one with them
 WORSE = 1.1  # dev loss beside its best that means learning by heart,
 KNOWN = 0.7  # where the training loss, masks and dropout and all, is below this part of it
-STATE = ("silent", "seen", "lowest", "settled", "best", "best_at", "said")  # what changes in a training
+EXPLODED = 100.0  # times the first loss, which is one of frames: before there is another to hold it against
+# what changes in a training
+STATE = ("silent", "seen", "first", "lowest", "settled", "best", "best_at", "said")
 
 
 class Alarm:
-    """Says each thing once, with what to try.
+    """Says each thing once, with what to try; `said` holds what was.
 
     Parameters
     ----------
@@ -44,6 +46,7 @@ class Alarm:
         self.deaf = math.log(units)
         self.longest = [max(1, min(LONGEST, steps // 10)) for steps in cycles]
         self.silent, self.seen = [0] * len(self.tasks), -1
+        self.first: float | None = None
         self.lowest, self.settled = math.inf, -1
         self.best, self.best_at = math.inf, 0
         self.said: list[str] = []
@@ -56,7 +59,7 @@ class Alarm:
     @state.setter
     def state(self, state: Mapping[str, Any]) -> None:
         for name in STATE:
-            setattr(self, name, state[name])
+            setattr(self, name, state.get(name, getattr(self, name)))
 
     def step(self, number: int, loss: float, written: Sequence[tuple[float, float]]) -> None:
         """After every batch: its step, smoothed loss per label, and of each task what it has written.
@@ -68,20 +71,24 @@ class Alarm:
             return
         self.seen = number
         cycle = int(number >= self.first_cycle)
-        if number >= max(self.begins, self.settled) and not cycle and not math.isnan(loss):
+        watched = not cycle and not math.isnan(loss)
+        if watched and number < self.begins:  # it is still moving from one loss to another
+            self.first = loss if self.first is None else self.first
+            if loss > EXPLODED * self.first:
+                self._diverges("at first", self.first, number, loss)
+        elif watched and number >= self.settled:
             if number == self.settled and loss <= self.deaf:  # masks cost no more than hearing nothing does
                 self.lowest = max(self.lowest, loss)
             self.lowest = min(self.lowest, loss)
             if loss > self.lowest + max(RISEN, self.lowest):
-                what = f"diverges: the loss was {self.lowest:.2f}, in step {number} it is {loss:.2f}"
-                self._say("divergence", what, self.lower_rate)
+                self._diverges("", self.lowest, number, loss)
         for k, (task, (blank_rate, coverage)) in enumerate(zip(self.tasks, written, strict=True)):
             self.silent[k] = self.silent[k] + 1 if number >= self.begins and coverage < HARDLY_ANY else 0
             if self.silent[k] >= self.longest[cycle]:
                 which = f" ({task})" if len(self.tasks) > 1 else ""
                 self._say(
-                    f"collapse of {task}",
-                    f"collapsed to blank{which} for {self.silent[k]} steps ({blank_rate:.1%} of the frames)",
+                    f"collapsed to blank{which}",
+                    f" for {self.silent[k]} steps ({blank_rate:.1%} of the frames)",
                     f"{self.lower_rate}, a longer model.flat_start, and `asr check` for texts that are not "
                     "those of the audio",
                 )
@@ -103,11 +110,17 @@ class Alarm:
             best = f"{self.best:.3f} after {self.best_at}"
             self._say(
                 "learned by heart",
-                f"learned by heart: dev loss {dev_loss:.3f} after pass {epoch}, {best}",
+                f": dev loss {dev_loss:.3f} after pass {epoch}, {best}",
                 "more hours, more model.dropout, or fewer passes (model.effort)",
             )
 
+    def _diverges(self, when: str, was: float, number: int, loss: float) -> None:
+        what = f": the loss was {was:.2f}{when and ' ' + when}, in step {number} it is {loss:.2f}"
+        self._say("diverges", what, self.lower_rate)
+
     def _say(self, kind: str, what: str, fix: str) -> None:
-        if kind not in self.said and world()[0] == 0:  # of several processes each sees its part of a batch
-            self.said.append(kind)
-            console.print(f"asr: training {what}: try {fix}", style="yellow", markup=False, soft_wrap=True)
+        known = any(line.startswith(kind) for line in self.said)
+        if not known and world()[0] == 0:  # of several processes each sees its part of a batch
+            self.said.append(f"{kind}{what}: try {fix}")
+            line = f"asr: training {self.said[-1]}"
+            console.print(line, style="yellow", markup=False, soft_wrap=True)

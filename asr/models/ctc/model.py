@@ -65,6 +65,7 @@ class Ctc:
         self.settings, self.units, self.seed = settings, units, seed
         self.topology = Topology.ctc(units)
         self.spoken: Spoken = {}
+        self.alarms: list[str] = []
         self.sample_rate = settings.sample_rate
         self.log_prior = np.full(len(units), -np.log(len(units)), dtype=np.float32)
         self.network = Network.seeded(seed, settings, len(units))
@@ -124,6 +125,7 @@ class Ctc:
                 sets["train"].surroundings = Surroundings(settings, noises)
             training.train(network, sets["train"], sets["dev"], settings, self.seed, resume, taken)
         resume.load_final(network)
+        self.alarms = resume.alarms
         if network.second is not None:
             network.output = network.heads[self.settings.tasks.index(self.settings.targets)]
             network.second = None

@@ -164,6 +164,11 @@ class CtcTraining(Training):
         self.errors, self.reference = [0] * len(self.shares), [0] * len(self.shares)
         self.dev_loss, self.dev_moments = 0.0, torch.zeros(0)
 
+    @property
+    def alarms(self) -> list[str]:
+        """What the alarm has said so far."""
+        return self.alarm.said
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Write down what the alarm has seen and said, too."""
         super().on_save_checkpoint(checkpoint)

@@ -63,6 +63,7 @@ class GmmHmm:
         self.phones = lexicon.phones()
         self.native_rate = SAMPLE_RATE
         self.spoken: Spoken = {}
+        self.alarms: list[str] = []
         self._parameters: Parameters | None = None
         self.network: Network | None = None
         self.state_prior: np.ndarray | None = None
@@ -261,7 +262,7 @@ class GmmHmm:
             model.settings = parse(GmmHmmSettings, head["settings"], folder / "model.json")
             model.phones = tuple(head["phones"])
             model.native_rate, model.seed, model.lexicon = head["native_rate"], head["seed"], None
-            model.spoken = {}
+            model.spoken, model.alarms = {}, []
             model._parameters = Parameters.of(tensors, model.phones)
             model.network = model.state_prior = None
             if model.settings.acoustic == "network":

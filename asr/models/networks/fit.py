@@ -110,9 +110,10 @@ class Final(Callback):
 
     def on_train_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """After the last pass, while all processes are there."""
+        assert isinstance(module, Training)
         trainer.save_checkpoint(self.resume.final, weights_only=True)
         if trainer.is_global_zero:
-            self.resume.finish(trainer.current_epoch, trainer.global_step)
+            self.resume.finish(trainer.current_epoch, trainer.global_step, module.alarms)
 
 
 class EpochOf(Callback):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from torch import nn
@@ -71,6 +72,12 @@ class Resume:
         """How many steps were taken before `last`."""
         return int(SafeCheckpointIO().load_field(self.last, "global_step"))
 
+    @property
+    def alarms(self) -> list[str]:
+        """What was said to go wrong in the finished training."""
+        told: list[str] = json.loads(self.summary.read_text()).get("alarms", [])
+        return told
+
     def load_final(self, network: nn.Module) -> None:
         """Give `network` the weights that training ended with."""
         state = SafeCheckpointIO().load_checkpoint(self.final)["state_dict"]
@@ -83,8 +90,9 @@ class Resume:
         """Take the weights of the last checkpoint for those that training ended with."""
         checkpoint = SafeCheckpointIO().load_checkpoint(self.last)
         SafeCheckpointIO().save_checkpoint({k: checkpoint[k] for k in ("key", "state_dict")}, self.final)
-        self.finish(checkpoint["epoch"] + 1, checkpoint["global_step"])
+        self.finish(checkpoint["epoch"] + 1, checkpoint["global_step"], checkpoint.get("alarms", []))
 
-    def finish(self, epochs: int, steps: int) -> None:
+    def finish(self, epochs: int, steps: int, alarms: Sequence[str] = ()) -> None:
         """Write ``training.json``."""
-        write_json(self.summary, {"epochs": epochs, "steps": steps, "key": self.key})
+        done = {"epochs": epochs, "steps": steps, "alarms": list(alarms), "key": self.key}
+        write_json(self.summary, done)

@@ -63,13 +63,18 @@ class Training(L.LightningModule):
         self.running = math.nan
 
     @property
+    def alarms(self) -> list[str]:
+        """What went wrong so far, each a line; nothing, where that is not watched."""
+        return []
+
+    @property
     def calm(self) -> bool:
         """Whether masks and dropout are still to begin."""
         return self.global_step < self.settings.calm_start * self.cycles[0]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Write down which training this is, for `Resume`, and what the next line of progress needs."""
-        checkpoint |= {"key": self.key, "running": self.running}
+        """Write down which training this is, for `Resume`, what was said, what the next line needs."""
+        checkpoint |= {"key": self.key, "running": self.running, "alarms": self.alarms}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on with the smoothed loss."""
