@@ -15,6 +15,8 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.status import Status
+from rich.text import Text
 
 console = Console(stderr=True, highlight=False)
 T = TypeVar("T")
@@ -34,6 +36,11 @@ def bar() -> Progress:
         redirect_stdout=sys.stdout.isatty(),
         disable=not console.is_terminal,
     )
+
+
+def waiting(what: str) -> Status:
+    """A context manager that shows `what` while it lasts, where stderr is a terminal."""
+    return console.status(Text(what))
 
 
 def track(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:

@@ -9,7 +9,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -267,7 +267,7 @@ def test_a_training_that_is_killed_while_it_replaces_another_keeps_its_clock(tmp
 
 def test_a_training_that_does_not_tell_its_weights_is_taken_at_its_word(tmp_path: Path) -> None:
     class Finished:
-        alarms: list[str] = []
+        alarms: ClassVar[list[str]] = []
 
         def fit(self, train: object, dev: object, workdir: Path) -> None:
             assert (workdir / "last.ckpt").exists()

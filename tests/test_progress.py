@@ -31,3 +31,18 @@ def test_results_reach_a_redirected_stdout_while_a_bar_is_on_the_terminal():
 def test_no_bar_where_there_is_no_terminal():
     done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("result 0\nresult 1\nresult 2\n", "")
+
+
+def test_what_is_waited_for_is_shown_on_a_terminal_alone():
+    code = "from asr.progress import waiting\nwith waiting('loading [b]'): pass\nprint('done')"
+    terminal, end = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "100"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=end, text=True, env=environment
+    )
+    os.close(end)
+    shown = os.read(terminal, 100000).decode()
+    os.close(terminal)
+    assert done.stdout == "done\n" and "loading [b]" in shown
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("done\n", "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,8 +12,9 @@ import typer
 
 if TYPE_CHECKING:
     from asr.data.check import Findings
+    from asr.errors import AsrError
 
-SHOWN = 50
+SHOWN = 5  # of each kind
 
 
 def check(
@@ -59,11 +61,15 @@ def check(
         typer.echo(json.dumps(report, indent=2, ensure_ascii=False))
     else:
         for name, errors in (("problem", found.problems), ("warning", found.warnings)):
-            shown = len(errors) if everything else SHOWN
-            for e in errors[:shown]:
-                typer.echo(f"{name}: {e}")
-            if len(errors) > shown:
-                typer.echo(f"... and {len(errors) - shown:,} more {name}s (--all shows them)")
+            kinds: dict[str, list[AsrError]] = {}
+            for e in errors:
+                kinds.setdefault(_kind(e), []).append(e)
+            for some in kinds.values():
+                shown = some if everything or len(some) <= SHOWN + 1 else some[:SHOWN]
+                for e in shown:
+                    typer.echo(f"{name}: {e}")
+                if more := len(some) - len(shown):
+                    typer.echo(f"... and {more:,} more {name}s of this kind (--all shows them)")
         for name, fact in found.facts.items():
             typer.echo(f"{name}: {fact}")
         verdict = "sound" if not found.problems else f"{_count(len(found.problems), 'problem')}"
@@ -162,6 +168,11 @@ def _learn_by_heart(folder: Path, kind: str, recipe: str, overrides: Sequence[st
                 + ", ".join(u.id for u in worst),
             )
         )
+
+
+def _kind(error: AsrError) -> str:
+    """What is wrong, whatever it is wrong with: no numbers, no paths, nothing that is listed."""
+    return " ".join(word for word in error.what.split() if not re.search(r"[\d/]", word)).partition(":")[0]
 
 
 def _check_settings(path: Path) -> Findings:

@@ -112,6 +112,9 @@ def prepare(
     if absent := [split for split in SPLITS if split not in corpus.splits]:
         few = f"asr: too few utterances for {' and '.join(absent)}, and a recipe needs train, dev and test"
         console.print(few, style="yellow", soft_wrap=True, markup=False)
+    if not as_json:
+        finds = "which finds silence, doubles and audio that is too short for its text"
+        console.print(f"next: `asr check {corpus.folder}`, {finds}", soft_wrap=True, markup=False)
     if corpus.problems:
         raise typer.Exit(1)
 

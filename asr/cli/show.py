@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from asr.errors import DataError, LanguageModelError, ModelError, UsageError
+from asr.progress import waiting
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -69,11 +70,6 @@ def show(
 
 
 def _draw_filters(run: str, picture: Path, unit: str | None, data: Path | None) -> None:
-    from asr.data.corpus import Corpus
-    from asr.models.ctc.model import Ctc
-    from asr.report.filters import draw_filters, exciting
-    from asr.system import System
-
     if picture.suffix not in (".png", ".svg"):
         raise UsageError(
             f"cannot draw a {picture.suffix or 'file without an ending'}", fix="name a .png or .svg"
@@ -83,13 +79,20 @@ def _draw_filters(run: str, picture: Path, unit: str | None, data: Path | None) 
         raise UsageError(f"--unit {unit} is not LAYER:NUMBER", fix="as in block2:17")
     if bool(unit) != (data is not None):
         raise UsageError("--unit and --data go together", fix="give both, or none")
-    model = System.load(run).model
+    with waiting(f"loading {run}"):
+        from asr.data.corpus import Corpus
+        from asr.models.ctc.model import Ctc
+        from asr.report.filters import draw_filters, exciting
+        from asr.system import System
+
+        model = System.load(run).model
     if not isinstance(model, Ctc):
         raise UsageError(f"{run} has no network on the waveform", fix="name a run of raw_ctc or phoneme_ctc")
     pieces = []
     if data is not None:
         pieces = exciting(model.network, layer, int(number), Corpus.open(data).cuts("dev"))
-    draw_filters(model.network, picture, pieces, unit or "")
+    with waiting(f"drawing {picture}"):
+        draw_filters(model.network, picture, pieces, unit or "")
 
 
 def describe(thing: str) -> Facts:

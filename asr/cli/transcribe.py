@@ -16,7 +16,7 @@ import typer
 from asr.cli.search import OnePass, SearchChanges
 from asr.errors import AsrError, AudioError, SearchError, UsageError
 from asr.files import write_text
-from asr.progress import bar, console
+from asr.progress import bar, console, waiting
 
 if TYPE_CHECKING:
     from asr.decode.hypothesis import Word
@@ -227,16 +227,17 @@ class Job:
 
 def load_system(folder: Path, device: Device, threads: int) -> System:
     """Open a trained system for use on `device` with so many cores (0: all)."""
-    import torch
+    with waiting(f"loading {folder}"):
+        import torch
 
-    from asr.models.ctc.model import Ctc
-    from asr.system import System
+        from asr.models.ctc.model import Ctc
+        from asr.system import System
 
-    if device is Device.cuda and not torch.cuda.is_available():
-        raise UsageError("--device cuda: torch sees no GPU here", fix="use --device cpu")
-    if threads:
-        torch.set_num_threads(threads)
-    system = System.load(folder)
+        if device is Device.cuda and not torch.cuda.is_available():
+            raise UsageError("--device cuda: torch sees no GPU here", fix="use --device cpu")
+        if threads:
+            torch.set_num_threads(threads)
+        system = System.load(folder)
     if isinstance(system.model, Ctc):
         if device is not Device.cpu and torch.cuda.is_available():
             system.model.to("cuda")

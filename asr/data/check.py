@@ -31,6 +31,7 @@ MINIMUM_FRAMES = 20  # that shorter utterances are padded to
 HMM_FRAMES_PER_S = 100
 HMM_FRAMES_PER_PHONEME = 3
 SHORTEST_S, LONGEST_S = 0.1, 40.0
+SOME_WORDS = 5  # of a text that is named
 
 
 @dataclass
@@ -107,17 +108,20 @@ def check_manifest(path: Path, language: str = "en") -> Findings:
         reader = read_table if path.suffix.lower() in (".csv", ".tsv") else read_manifest
         utterances = list(reader(path, found.problems))
     heard, facts = usable(utterances, language, found.problems)
+    audible = []
     for u in heard:
         if facts[u.audio].is_silent(u.channel):
             found.problems.append(u.error("silent", "leave it out"))
+        else:
+            audible.append(u)
     oov = Lexicon.cmudict().oov(u.text for u in heard) if base_language(language) == "en" else None
     if oov:
         some = ", ".join(f"{word} {n}" for word, n in oov.most_common(10))
         what = f"{len(oov)} words are not in CMUdict, their pronunciations will be guesses: {some}"
         found.warnings.append(DataError(what, path=path))
     found.facts |= {
-        "usable utterances": f"{len(heard):,}",
-        "hours": f"{sum(u.duration or 0 for u in heard) / 3600:.2f}",
+        "usable utterances": f"{len(audible):,}",
+        "hours": f"{sum(u.duration or 0 for u in audible) / 3600:.2f}",
     }
     return found
 
@@ -187,8 +191,9 @@ def _check_cut(cut: Cut, corpus: Corpus, split: str, lexicon: Lexicon | None, fo
     if not words:
         return bad("no words in its text")
     if cased := wrong_case(text, corpus.language):
+        some = " ".join(cased[:SOME_WORDS]) + (" ..." if len(cased) > SOME_WORDS else "")
         fix = f"write it as the lexicon does, or {again}"
-        return bad(f"in the wrong case, texts are in capitals: {' '.join(cased)}", fix)
+        return bad(f"in the wrong case, texts are in capitals: {some}", fix)
     english = base_language(corpus.language) == "en"
     outside = unknown_characters("".join(words), ENGLISH) if english else ()
     if outside:
@@ -215,8 +220,9 @@ def _check_cut(cut: Cut, corpus: Corpus, split: str, lexicon: Lexicon | None, fo
 
 
 def wrong_case(text: str, language: str) -> list[str]:
-    """The letters of a text that its language would write otherwise in capitals, in order of appearance."""
-    return [c for c in unknown_characters(text, uppercase(text, language)) if c.upper() != c]
+    """The words of a text with letters that its language would write otherwise in capitals."""
+    cased = {c for c in unknown_characters(text, uppercase(text, language)) if c.upper() != c}
+    return [word for word in text.split() if not cased.isdisjoint(word)]
 
 
 def _too_short(cut: Cut, labels: str, needed: float) -> str:

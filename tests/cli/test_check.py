@@ -31,6 +31,21 @@ def test_lexicon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest
     assert value["kind"] == "lexicon" and "lexicon.txt:2:" in value["problems"][0]
 
 
+def test_of_many_problems_of_one_kind_some_are_shown(run, tmp_path: Path) -> None:
+    """Whatever words or numbers they name; those of another kind are not lost behind them."""
+    table = tmp_path / "table.csv"
+    rows = [f"{name}.wav,hello" for name in "abcdefghi"]
+    table.write_text("\n".join(["path,text", *rows, "j.wav,"]))
+    lines = run("check", table).out.splitlines()
+    named = [line for line in lines if line.startswith("problem: ")]
+    assert sum("no such audio file; check the path" in line for line in named) == 5
+    assert sum("no text; give it as 'text'" in line for line in named) == 1 and len(named) == 6
+    assert "... and 4 more problems of this kind (--all shows them)" in lines
+    assert lines[-1] == f"manifest {table}: 10 problems"
+    done = run("check", table, "--all")
+    assert done.out.count("problem: ") == 10 and "of this kind" not in done.out
+
+
 def test_audio_of_a_type_that_cannot_be_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

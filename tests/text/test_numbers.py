@@ -43,6 +43,8 @@ from asr.text.numbers import spell_numbers
         ("60'S", "SIXTIES"),
         ("6S", "SIXES"),
         ("5%", "FIVE PERCENT"),
+        ("FIFTY %, 5 % & %", "FIFTY PERCENT , FIVE PERCENT AND PERCENT"),
+        ("ME@HOME.ORG", "ME AT HOME.ORG"),
         ("$1", "ONE DOLLAR"),
         ("-$20", "MINUS TWENTY DOLLARS"),
         ("-$1", "MINUS ONE DOLLAR"),
