@@ -19,6 +19,7 @@ from asr.cell import Cell, LmSettings
 from asr.data.budget import Budget, some_text
 from asr.data.corpus import Corpus, phones_of, text_of
 from asr.decode.tune import TUNING_ACTIVE, neighbours, tune
+from asr.errors import DataError
 from asr.evaluation import Emitted, calibrate, emissions_of, evaluate
 from asr.files import alone, cache_folder, content_hash, discard_partial, write_json, write_text
 from asr.models import factory
@@ -30,6 +31,7 @@ from asr.system import PhonemeSearch, System
 from asr.text.g2p import complete
 from asr.text.lexicon import Lexicon
 from asr.text.ngram import NGram
+from asr.text.normalize import wrong_case
 from asr.text.units import WORD_END
 
 CHECKPOINTS = "checkpoints"  # of a run folder: what its training, or that of another run, left
@@ -248,11 +250,20 @@ def text_words(corpus: Corpus, settings: LmSettings) -> int | None:
 
 
 def full_lexicon(corpus: Corpus, *models: Path) -> Lexicon:
-    """The corpus' lexicon, completed by grapheme-to-phoneme for words of its texts and language models."""
+    """The corpus' lexicon, completed by grapheme-to-phoneme for words of its texts and language models.
+
+    Raises
+    ------
+    DataError
+        If texts are in the wrong case: their words would be others than those of lexicon and language model.
+    """
     lexicon = Lexicon.load(corpus.lexicon_path, corpus.language).phonemic(corpus.lexicon_path)
     words = {w for lm in dict.fromkeys(models) for w in NGram.read(lm).vocabulary} - {"<s>", "</s>", "<unk>"}
-    for split in corpus.splits:
-        words.update(w for c in corpus.cuts(split) for w in text_of(c).split())
+    said = {w for split in corpus.splits for c in corpus.cuts(split) for w in text_of(c).split()}
+    if cased := wrong_case(" ".join(sorted(w for w in said if w not in lexicon)), corpus.language):
+        what = f"texts in the wrong case, they are to be in capitals: {cased}"
+        raise DataError(what, path=corpus.folder, fix=f"`asr check {corpus.folder}` names their utterances")
+    words |= said
     missing = sorted(w for w in words if w not in lexicon)
     if not missing:
         return lexicon

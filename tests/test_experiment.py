@@ -97,6 +97,17 @@ def test_the_lexicon_is_read_in_the_language_of_the_corpus(corpus: Corpus, tmp_p
     assert set(full_lexicon(other).entries) == {"BA\u02bcA", "K\u02bcU"}
 
 
+def test_texts_in_the_wrong_case_are_refused(corpus: Corpus, tmp_path: Path) -> None:
+    """They would be learned as letters of their own, and never be found."""
+    shutil.copytree(corpus.folder, tmp_path / "other")
+    other = Corpus.open(tmp_path / "other")
+    *cuts, last = other.cuts("test")
+    last.supervisions[0].text = "turn the LIGHTS on"
+    CutSet.from_cuts([*cuts, last]).to_file(other.cuts_path("test"))
+    with pytest.raises(DataError, match="wrong case, they are to be in capitals: on the turn; `asr check "):
+        full_lexicon(other)
+
+
 def test_fewer_words_of_text_make_a_smaller_language_model(corpus: Corpus) -> None:
     every, some = LmSettings(), LmSettings(words=40)
     assert text_words(corpus, every) == len(corpus.lm_text_path.read_text().split())

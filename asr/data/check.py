@@ -23,7 +23,7 @@ from asr.errors import AsrError, AudioError, DataError, LexiconError
 from asr.text.lexicon import Lexicon, unspaced
 from asr.text.lexicon import doubts as lexicon_doubts
 from asr.text.ngram import NGram
-from asr.text.normalize import base_language, unknown_characters, uppercase
+from asr.text.normalize import base_language, unknown_characters, wrong_case
 
 # what the acoustic models ask for, which are a layer above: a test holds these against them
 FRAMES_PER_S = 25  # of the networks, one label a frame at most
@@ -31,7 +31,6 @@ MINIMUM_FRAMES = 20  # that shorter utterances are padded to
 HMM_FRAMES_PER_S = 100
 HMM_FRAMES_PER_PHONEME = 3
 SHORTEST_S, LONGEST_S = 0.1, 40.0
-SOME_WORDS = 5  # of a text that is named
 
 
 @dataclass
@@ -191,9 +190,8 @@ def _check_cut(cut: Cut, corpus: Corpus, split: str, lexicon: Lexicon | None, fo
     if not words:
         return bad("no words in its text")
     if cased := wrong_case(text, corpus.language):
-        some = " ".join(cased[:SOME_WORDS]) + (" ..." if len(cased) > SOME_WORDS else "")
         fix = f"write it as the lexicon does, or {again}"
-        return bad(f"in the wrong case, texts are in capitals: {some}", fix)
+        return bad(f"in the wrong case, texts are in capitals: {cased}", fix)
     english = base_language(corpus.language) == "en"
     outside = unknown_characters("".join(words), ENGLISH) if english else ()
     if outside:
@@ -217,12 +215,6 @@ def _check_cut(cut: Cut, corpus: Corpus, split: str, lexicon: Lexicon | None, fo
     if needed := _seconds_needed(cut, characters):
         what = _too_short(cut, f"{len(characters)} characters", needed)
         found.warnings.append(_error(cut, corpus, split, what, "systems that write characters pass over it"))
-
-
-def wrong_case(text: str, language: str) -> list[str]:
-    """The words of a text with letters that its language would write otherwise in capitals."""
-    cased = {c for c in unknown_characters(text, uppercase(text, language)) if c.upper() != c}
-    return [word for word in text.split() if not cased.isdisjoint(word)]
 
 
 def _too_short(cut: Cut, labels: str, needed: float) -> str:

@@ -32,6 +32,7 @@ _FRACTIONS = {"½": "A HALF", "¼": "A QUARTER", "¾": "THREE QUARTERS", "⅓": 
 _FRACTION = re.compile(rf"(\d\s?)?([{''.join(_FRACTIONS)}])")
 # Between letters they are part of a word: Catalan's l·l, Hebrew's geresh and gershayim.
 _OUTER_DOT = re.compile(r"(?<!L)·|·(?!L)|(?<![^\W\d_])[׳״]|[׳״](?![^\W\d_])")
+SOME_WORDS = 5  # that are named of many
 _OUTSIDE_ASCII = re.compile(r"[^A-Z0-9']+")
 
 
@@ -128,6 +129,13 @@ def unknown_characters(text: str, alphabet: Iterable[str]) -> tuple[str, ...]:
     """The characters of `text` that `alphabet` lacks, in order of appearance, white space aside."""
     known = frozenset(alphabet)
     return tuple(dict.fromkeys(c for c in text if c not in known and not c.isspace()))
+
+
+def wrong_case(text: str, language: str = "en") -> str:
+    """The first words of a text with letters that its language would write otherwise in capitals."""
+    cased = {c for c in unknown_characters(text, uppercase(text, language)) if c.upper() != c}
+    words = [word for word in text.split() if not cased.isdisjoint(word)]
+    return " ".join(words[:SOME_WORDS]) + (" ..." if len(words) > SOME_WORDS else "")
 
 
 def _words(text: str) -> str:

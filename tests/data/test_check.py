@@ -26,7 +26,6 @@ from asr.data.check import (
     frames_needed,
     frames_of,
     hmm_frames_of,
-    wrong_case,
 )
 from asr.data.corpora import preparer
 from asr.data.corpus import Corpus
@@ -34,7 +33,7 @@ from asr.errors import AudioError, DataError
 from asr.features.mfcc import MfccSettings, mfcc
 from asr.models.gmmhmm.states import PHONE_STATES
 from asr.models.networks import network
-from asr.text.normalize import normalize
+from asr.text.normalize import normalize, wrong_case
 
 Record = Callable[..., Path]
 
