@@ -15,15 +15,16 @@ from lhotse import CutSet
 from lhotse.cut import Cut
 
 from asr import record
-from asr.cell import Cell, LmSettings
+from asr.cell import Cell, ExperimentSettings, LmSettings
 from asr.data.budget import Budget, some_text
 from asr.data.corpus import Corpus, phones_of, text_of
 from asr.decode.tune import TUNING_ACTIVE, neighbours, tune
 from asr.errors import DataError
 from asr.evaluation import Emitted, calibrate, emissions_of, evaluate
-from asr.files import alone, cache_folder, content_hash, discard_partial, write_json, write_text
+from asr.files import alone, cache_folder, content_hash, discard_partial, has_system, write_json, write_text
 from asr.models import factory
 from asr.models.base import AcousticModel
+from asr.models.networks.resume import SUMMARY
 from asr.progress import console, track
 from asr.score import Scores, score_texts
 from asr.segment import piece_s
@@ -68,8 +69,7 @@ def run_cell(cell: Cell, folder: Path, stage: Callable[[str], None] = lambda _: 
     train_s = sum(c.duration for c in train)
     # of a corpus that does not tell its hours
     settings = settings.model_copy(update={"model": settings.model.for_hours(train_s / 3600)})
-    if not (folder / "system" / "system.json").exists():  # what is missing is told before anything is done
-        settings.model.require(trained=(folder / TRAINED).exists())
+    require(settings, folder, folder / CHECKPOINTS)  # what is missing is told before anything is done
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "config.yaml", yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False))
 
@@ -159,6 +159,22 @@ def run_cell(cell: Cell, folder: Path, stage: Callable[[str], None] = lambda _: 
         training=cell.training(),
     ).save(folder)
     return row
+
+
+def require(settings: ExperimentSettings, folder: Path, checkpoints: Path, elsewhere: bool = False) -> None:
+    """Raise what a run needs of this machine and what is missing; once it has its system, nothing is.
+
+    Parameters
+    ----------
+    settings
+        Of the run.
+    folder, checkpoints
+        The run folder, and where its training is or will be.
+    elsewhere
+        Whether another machine will train it, whose GPUs are not seen from here.
+    """
+    if not has_system(folder):
+        settings.model.require(trained=elsewhere or any(checkpoints.rglob(SUMMARY)))
 
 
 def _trained(

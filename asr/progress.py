@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 from rich.console import Console
+from rich.live import Live
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -15,7 +16,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.status import Status
+from rich.spinner import Spinner
 from rich.text import Text
 
 console = Console(stderr=True, highlight=False)
@@ -38,9 +39,10 @@ def bar() -> Progress:
     )
 
 
-def waiting(what: str) -> Status:
+def waiting(what: str) -> Live:
     """A context manager that shows `what` while it lasts, where stderr is a terminal."""
-    return console.status(Text(what))
+    spinner = Spinner("dots", Text(what))
+    return Live(spinner, console=console, transient=True, redirect_stdout=sys.stdout.isatty())
 
 
 def track(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:

@@ -34,7 +34,7 @@ def test_no_bar_where_there_is_no_terminal():
 
 
 def test_what_is_waited_for_is_shown_on_a_terminal_alone():
-    code = "from asr.progress import waiting\nwith waiting('loading [b]'): pass\nprint('done')"
+    code = "from asr.progress import waiting\nwith waiting('loading [b]'): print('done')"
     terminal, end = pty.openpty()
     environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "100"}
     done = subprocess.run(

@@ -130,17 +130,17 @@ def bench(
     alone = len(corpora) == 1
     folder = to or Path("runs") / (data[0].resolve().name if data and alone and not conf else Path(name).stem)
     places: list[tuple[Path | CorpusSettings, Path, Hours | None, Path]] = []
-    missing = False
+    code = 0
     for one in corpora:
         if isinstance(one, CorpusSettings):
             try:
                 one.check()  # of all of them, before the first is trained on
-            except DataError as e:  # of several corpora the others are not stopped
+            except DataError as e:
                 if alone:
                     raise
-                if dry_run:
-                    console.print(str(e), style="red", markup=False, soft_wrap=True)
-                    missing = True
+                console.print(str(e), style="red", markup=False, soft_wrap=True)
+                code = 1
+                continue
         corpus, budgets = (one, None) if isinstance(one, Path) else (one.where(), one.hours)
         results = folder if alone else folder / corpus.resolve().name
         if any(results == other for *_, other in places):
@@ -154,9 +154,9 @@ def bench(
             plan(wanted.cells(corpus, budgets), results, stages=wanted.stages)
             for _, corpus, budgets, results in places
         ]
-        if not all([_foretell(states, wanted.jobs) for states in plans]) or missing:
-            raise typer.Exit(1)
-        return
+        if not all([_foretell(states, wanted.jobs, cluster is not None) for states in plans]):
+            code = 1
+        raise typer.Exit(code)
     where: dict[str, Any] = {"jobs": wanted.jobs}
     run = run_staged if wanted.stages else run_cell
     if cluster is not None:
@@ -165,7 +165,7 @@ def bench(
         run = functools.partial(apart, run, Path.cwd())
     # what stops a container or a job of a cluster: as Ctrl-C does, it leaves a table and a page
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    said, code = {}, 0
+    said = {}
     for one, corpus, budgets, results in places:
         states: list[CellState] | None = None
         stopped = False
@@ -212,13 +212,13 @@ def bench(
         raise typer.Exit(code)
 
 
-def _foretell(states: Sequence[CellState], jobs: int) -> bool:
-    """Cells, and what the unfinished ones will probably take, to stdout; whether none is to fail."""
-    from asr.data.budget import TOLERANCE
+def _foretell(states: Sequence[CellState], jobs: int, elsewhere: bool) -> bool:
+    """Cells, and what the unfinished ones will probably take, to stdout; whether none is to fail.
+
+    `elsewhere`: whether other machines will run them.
+    """
     from asr.data.corpus import Corpus
-    from asr.errors import AsrError, DataError
     from asr.estimate import estimates
-    from asr.experiment import TRAINED
 
     costs, sound = estimates(states), True
     labels = {s.folder: s.label for s in states}
@@ -227,15 +227,10 @@ def _foretell(states: Sequence[CellState], jobs: int) -> bool:
         most = Corpus.open(states[0].cell.corpus).splits.get("train", {}).get("hours", math.inf)
     for state, cost in zip(states, costs, strict=True):
         about = f", about {cost.minutes:.1f} min and {cost.megabytes:.0f} MB" if cost else ""
-        if state.state == "waiting":
-            if state.trained_in != state.folder:
-                about += f", with the training of {labels.get(state.trained_in, state.trained_in)}"
-            try:
-                if (state.cell.hours or 0.0) > most * (1 + TOLERANCE):
-                    raise DataError(f"there are {most:.3g} h of training audio")
-                state.cell.settings().model.require(trained=(state.trained_in / TRAINED).exists())
-            except AsrError as e:
-                about, sound = f", will fail: {e}", False
+        if state.row is None and state.error is None and state.trained_in != state.folder:
+            about += f", with the training of {labels.get(state.trained_in, state.trained_in)}"
+        if (why := _missing(state, most, elsewhere)) is not None:
+            about, sound = why, False
         typer.echo(f"{state.label}: {state.state}{about}, {state.folder}")
     waiting = sum(s.state == "waiting" for s in states)
     minutes = sum(c.minutes for c in costs if c) / min(jobs, max(1, waiting))
@@ -248,6 +243,25 @@ def _foretell(states: Sequence[CellState], jobs: int) -> bool:
     elif waiting:
         typer.echo("no estimate: no cell of these recipes is finished in this folder yet")
     return sound
+
+
+def _missing(state: CellState, most: float, elsewhere: bool) -> str | None:
+    """Why a cell has failed or will fail, as far as can be told; `most` hours of training audio are there."""
+    from asr.data.budget import TOLERANCE
+    from asr.errors import AsrError
+    from asr.experiment import CHECKPOINTS, require
+
+    if state.error is not None:
+        return f": {state.error}"
+    if state.row is not None:
+        return None
+    if (state.cell.hours or 0.0) > most * (1 + TOLERANCE):
+        return f", will fail: there are {most:.3g} h of training audio"
+    try:
+        require(state.cell.settings(), state.folder, state.trained_in / CHECKPOINTS, elsewhere)
+    except AsrError as e:
+        return f", will fail: {e}"
+    return None
 
 
 def _report(states: Sequence[CellState], folder: Path, corpus: Path, stopped: bool) -> list[str] | None:
@@ -317,7 +331,22 @@ def _found(states: Sequence[CellState], answer: Sequence[str] | None) -> dict[st
     rows = [s.row for s in states if s.row is not None]
     failed = {s.label: s.error for s in states if s.error is not None}
     best = _best(states)
-    return {"rows": rows, "failed": failed, "answer": answer, "best": best and str(best)}
+    found = {"rows": rows, "failed": failed, "alarms": _alarms(states)}
+    return found | {"answer": answer, "best": best and str(best)}
+
+
+def _alarms(states: Sequence[CellState]) -> dict[str, list[str]]:
+    """What went wrong in each training, by the first cell that has it."""
+    from asr.record import RunRecord
+
+    found, seen = {}, set()
+    for state in (s for s in states if s.row is not None):
+        record = RunRecord.load(state.folder)
+        training = record.training or str(state.folder)
+        if record.alarms and training not in seen:
+            found[state.label] = record.alarms
+        seen.add(training)
+    return found
 
 
 def _tell(states: Sequence[CellState], answer: Sequence[str], folder: Path) -> None:
@@ -325,7 +354,6 @@ def _tell(states: Sequence[CellState], answer: Sequence[str], folder: Path) -> N
     from rich.console import Console
     from rich.table import Table
 
-    from asr.record import RunRecord
     from asr.report.figures import hours_text, unreadable_text, words_text
 
     texts = len({s.row["text_words"] for s in states if s.row is not None}) > 1
@@ -357,10 +385,11 @@ def _tell(states: Sequence[CellState], answer: Sequence[str], folder: Path) -> N
     for state in states:
         if state.row is not None and (lost := unreadable_text(state.row)):
             typer.echo(f"{state.label}: {lost}")
-        for alarm in RunRecord.load(state.folder).alarms if state.row is not None else ():
-            typer.echo(f"{state.label}: training {alarm}")
         if state.error is not None:
             typer.echo(f"failed: {state.label}: {state.error}")
+    for label, alarms in _alarms(states).items():
+        for alarm in alarms:
+            typer.echo(f"{label}: training {alarm}")
     typer.echo("Intervals of the table are of single cells, over utterances; those below hold more.")
     typer.echo(f"\ntable {folder / 'results.csv'}, page {folder / 'report.html'}\n")
     for line in answer:

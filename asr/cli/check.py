@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from asr.data.check import Findings
     from asr.errors import AsrError
 
-SHOWN = 5  # of each kind
+SHOWN, SHOWN_OF_KIND = 50, 5
 
 
 def check(
@@ -61,15 +62,15 @@ def check(
         typer.echo(json.dumps(report, indent=2, ensure_ascii=False))
     else:
         for name, errors in (("problem", found.problems), ("warning", found.warnings)):
-            kinds: dict[str, list[AsrError]] = {}
+            of_kind: Counter[str] = Counter()
+            shown = 0
             for e in errors:
-                kinds.setdefault(_kind(e), []).append(e)
-            for some in kinds.values():
-                shown = some if everything or len(some) <= SHOWN + 1 else some[:SHOWN]
-                for e in shown:
+                of_kind[what := _kind(e)] += 1
+                if everything or (of_kind[what] <= SHOWN_OF_KIND and shown < SHOWN):
                     typer.echo(f"{name}: {e}")
-                if more := len(some) - len(shown):
-                    typer.echo(f"... and {more:,} more {name}s of this kind (--all shows them)")
+                    shown += 1
+            if more := len(errors) - shown:
+                typer.echo(f"... and {more:,} more {name}{'s' if more > 1 else ''} (--all shows them)")
         for name, fact in found.facts.items():
             typer.echo(f"{name}: {fact}")
         verdict = "sound" if not found.problems else f"{_count(len(found.problems), 'problem')}"
@@ -171,8 +172,9 @@ def _learn_by_heart(folder: Path, kind: str, recipe: str, overrides: Sequence[st
 
 
 def _kind(error: AsrError) -> str:
-    """What is wrong, whatever it is wrong with: no numbers, no paths, nothing that is listed."""
-    return " ".join(word for word in error.what.split() if not re.search(r"[\d/]", word)).partition(":")[0]
+    """What is wrong, whatever it is wrong with: no numbers, paths, quoted things, nothing that is listed."""
+    said = re.sub(r"'[^']*'", "", error.what)
+    return " ".join(word for word in said.split() if not re.search(r"[\d/]|\.\w", word)).partition(":")[0]
 
 
 def _check_settings(path: Path) -> Findings:

@@ -53,7 +53,7 @@ def train(
     """
     from asr.cell import Cell
     from asr.data.corpus import Corpus
-    from asr.experiment import run_cell
+    from asr.experiment import CHECKPOINTS, require, run_cell
     from asr.progress import console
     from asr.record import RunRecord
 
@@ -66,7 +66,8 @@ def train(
         typer.echo(f"# {folder}")
         resolved = cell.settings()
         typer.echo(yaml.safe_dump(resolved.model_dump(mode="json"), sort_keys=False), nl=False)
-        resolved.model.require()
+        if not (folder / "record.json").exists():
+            require(resolved, folder, folder / CHECKPOINTS)
         return
     Corpus.open(data)  # before a folder is spoken of
     console.print(f"run folder {folder}", markup=False)

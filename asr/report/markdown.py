@@ -166,8 +166,12 @@ def unreadable(runs: Sequence[Run]) -> list[str]:
 
 
 def alarms(runs: Sequence[Run]) -> list[str]:
-    """A line for each thing that was said to go wrong in a training."""
-    return [f"{_cell(r, runs)}: training {alarm}" for r in runs for alarm in r.record.alarms]
+    """A line for each thing that was said to go wrong in a training, by the first cell that has it."""
+    found: dict[tuple[str, str], str] = {}
+    for r in runs:
+        for alarm in r.record.alarms:
+            found.setdefault((r.record.training or str(r.folder), alarm), _cell(r, runs))
+    return [f"{cell}: training {alarm}" for (_, alarm), cell in found.items()]
 
 
 def _cell(run: Run, runs: Sequence[Run]) -> str:

@@ -19,7 +19,9 @@ _ORDINALS = {
     "NINE": "NINTH",
     "TWELVE": "TWELFTH",
 }
-_SIGNS = {"&": " AND ", "@": " AT ", "%": " PERCENT "}
+# not those that mark a word (%UH, @NAME)
+_AT = re.compile(r"(?<=\S)@|@(?!\S)")
+_PERCENT = re.compile(r"%(?![^\W\d_])")
 _CURRENCIES = {"$": "DOLLAR", "£": "POUND", "€": "EURO"}
 _NUMERAL = re.compile(
     r"""(?:(?<!\S)(?P<minus>[-−])(?=[$£€]?\.?\d))?     # only where a word starts: 3-5 is none
@@ -38,16 +40,16 @@ def spell_numbers(text: str) -> str:
     """Upper-case English text with its numerals as words.
 
     Cardinals up to 10^15 (``1,234``), negatives, decimals digit by digit, ordinals (``21ST``), decades and
-    plurals (``1990S``), per cent, ``$`` ``£`` ``€`` before or behind (``$5 MILLION``); and the signs that are
-    read as a word wherever they stand: ``&`` ``@`` ``%``. Four digits from 1100 to 1999 and 2010 to 2099 read
-    as years (``1984`` NINETEEN EIGHTY FOUR), for that is what they mostly are. A leading zero or more than 15
-    digits read digit by digit. Dates, times and fractions are read as the numbers they are made of.
+    plurals (``1990S``), per cent, ``$`` ``£`` ``€`` before or behind (``$5 MILLION``), ``&``; and ``@`` and
+    ``%`` that mark no word (``%UH``). Four digits from 1100 to 1999 and 2010 to 2099 read as years (``1984``
+    NINETEEN EIGHTY FOUR), for that is what they mostly are. A leading zero or more than 15 digits read digit
+    by digit. Dates, times and fractions are read as the numbers they are made of.
     """
+    if "&" in text:
+        text = text.replace("&", " AND ")
     if any(map(str.isdigit, text)):
         text = _NUMERAL.sub(_spell, text)  # with their own per cent
-    for sign, word in _SIGNS.items():
-        text = text.replace(sign, word)
-    return text
+    return _PERCENT.sub(" PERCENT ", _AT.sub(" AT ", text))
 
 
 def _spell(match: re.Match[str]) -> str:

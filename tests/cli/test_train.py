@@ -1,5 +1,7 @@
 """asr train: what it says when it is stopped, and of a run that is not there."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import soundfile
@@ -66,10 +68,29 @@ def test_what_settings_name_is_told_before_anything_is_done_and_by_a_dry_run(
     done = run("train", "raw_ctc", *arguments, "--dry-run")
     assert done.code and says in done.err and "recipe: raw_ctc" in done.out
     done = run("bench", *arguments, "--recipes", "raw_ctc", "--hours", "all", "--dry-run")
-    assert (
-        done.code == 1 and f"seed 0: waiting, will fail: {says}".replace("nix", f"{tmp_path}/nix") in done.out
-    )
+    will = f"seed 0: waiting, will fail: {says}".replace("nix", f"{tmp_path}/nix")
+    assert done.code == 1 and will in done.out
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("left", ["checkpoints/training.json", "system/system.json", "record.json"])
+def test_a_network_that_is_trained_needs_no_gpu(run, corpus, monkeypatch, tmp_path, left):
+    """Whatever has been done with it since."""
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    arguments = ("--data", corpus, "--to", tmp_path, "--set", "model.device=cuda", "--dry-run")
+    bench = ("bench", *arguments, "--recipes", "raw_ctc", "--hours", "all")
+    done = run("train", "raw_ctc", *arguments)
+    assert done.code == 2 and "torch sees" in done.err and run(*bench).code == 1
+    assert run(*bench, "--cluster", "tcp://elsewhere:8786").code == 0
+    file = Path(done.out.splitlines()[0].removeprefix("# ")) / left
+    file.parent.mkdir(parents=True)
+    file.write_text("{}")
+    assert run("train", "raw_ctc", *arguments).code == 0
+    if left == "record.json":  # of a run that is damaged a bench says so
+        done = run(*bench)
+        assert done.code == 1 and "seed 0: failed: " in done.out and "damaged" in done.out
+    else:
+        assert run(*bench).code == 0
 
 
 def test_a_folder_that_is_not_prepared_is_told_at_once(run, tmp_path):

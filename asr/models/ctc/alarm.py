@@ -15,9 +15,9 @@ RISEN = 1.0  # nats per label, and at least as much as the best
 SETTLING = 20  # steps after masks and dropout begin until the smoothed loss is one with them
 WORSE = 1.1  # dev loss beside its best that means learning by heart,
 KNOWN = 0.7  # where the training loss, masks and dropout and all, is below this part of it
-EXPLODED = 100.0  # times the first loss, which is one of frames: before there is another to hold it against
+HOPELESS = 50.0  # times what hearing nothing costs, from the first step on
 # what changes in a training
-STATE = ("silent", "seen", "first", "lowest", "settled", "best", "best_at", "said")
+STATE = ("silent", "seen", "lowest", "settled", "best", "best_at", "said")
 
 
 class Alarm:
@@ -46,7 +46,6 @@ class Alarm:
         self.deaf = math.log(units)
         self.longest = [max(1, min(LONGEST, steps // 10)) for steps in cycles]
         self.silent, self.seen = [0] * len(self.tasks), -1
-        self.first: float | None = None
         self.lowest, self.settled = math.inf, -1
         self.best, self.best_at = math.inf, 0
         self.said: list[str] = []
@@ -59,7 +58,8 @@ class Alarm:
     @state.setter
     def state(self, state: Mapping[str, Any]) -> None:
         for name in STATE:
-            setattr(self, name, state.get(name, getattr(self, name)))
+            setattr(self, name, state[name])
+        self.said = [line for line in self.said if ": try " in line]  # an older one kept single words
 
     def step(self, number: int, loss: float, written: Sequence[tuple[float, float]]) -> None:
         """After every batch: its step, smoothed loss per label, and of each task what it has written.
@@ -72,16 +72,16 @@ class Alarm:
         self.seen = number
         cycle = int(number >= self.first_cycle)
         watched = not cycle and not math.isnan(loss)
-        if watched and number < self.begins:  # it is still moving from one loss to another
-            self.first = loss if self.first is None else self.first
-            if loss > EXPLODED * self.first:
-                self._diverges("at first", self.first, number, loss)
-        elif watched and number >= self.settled:
+        if watched and loss > HOPELESS * self.deaf:  # whatever it was before
+            what = f": in step {number} the loss is {loss:.2f}, hearing nothing costs about {self.deaf:.2f}"
+            self._say("diverges", what, self.lower_rate)
+        if watched and number >= max(self.begins, self.settled):
             if number == self.settled and loss <= self.deaf:  # masks cost no more than hearing nothing does
                 self.lowest = max(self.lowest, loss)
             self.lowest = min(self.lowest, loss)
             if loss > self.lowest + max(RISEN, self.lowest):
-                self._diverges("", self.lowest, number, loss)
+                what = f": the loss was {self.lowest:.2f}, in step {number} it is {loss:.2f}"
+                self._say("diverges", what, self.lower_rate)
         for k, (task, (blank_rate, coverage)) in enumerate(zip(self.tasks, written, strict=True)):
             self.silent[k] = self.silent[k] + 1 if number >= self.begins and coverage < HARDLY_ANY else 0
             if self.silent[k] >= self.longest[cycle]:
@@ -113,10 +113,6 @@ class Alarm:
                 f": dev loss {dev_loss:.3f} after pass {epoch}, {best}",
                 "more hours, more model.dropout, or fewer passes (model.effort)",
             )
-
-    def _diverges(self, when: str, was: float, number: int, loss: float) -> None:
-        what = f": the loss was {was:.2f}{when and ' ' + when}, in step {number} it is {loss:.2f}"
-        self._say("diverges", what, self.lower_rate)
 
     def _say(self, kind: str, what: str, fix: str) -> None:
         known = any(line.startswith(kind) for line in self.said)

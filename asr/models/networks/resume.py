@@ -90,7 +90,8 @@ class Resume:
         """Take the weights of the last checkpoint for those that training ended with."""
         checkpoint = SafeCheckpointIO().load_checkpoint(self.last)
         SafeCheckpointIO().save_checkpoint({k: checkpoint[k] for k in ("key", "state_dict")}, self.final)
-        self.finish(checkpoint["epoch"] + 1, checkpoint["global_step"], checkpoint.get("alarms", []))
+        said = checkpoint.get("alarm", {}).get("said", [])
+        self.finish(checkpoint["epoch"] + 1, checkpoint["global_step"], said)
 
     def finish(self, epochs: int, steps: int, alarms: Sequence[str] = ()) -> None:
         """Write ``training.json``."""

@@ -73,8 +73,8 @@ class Training(L.LightningModule):
         return self.global_step < self.settings.calm_start * self.cycles[0]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Write down which training this is, for `Resume`, what was said, what the next line needs."""
-        checkpoint |= {"key": self.key, "running": self.running, "alarms": self.alarms}
+        """Write down which training this is, for `Resume`, and what the next line of progress needs."""
+        checkpoint |= {"key": self.key, "running": self.running}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on with the smoothed loss."""
