@@ -14,6 +14,7 @@ import pydantic
 from asr.cell import NAME, NAME_FIX, Cell, recipe_settings
 from asr.config import Settings, load_yaml, parse, resource
 from asr.data.corpora import FILES, preparer
+from asr.data.corpora.assemble import own_lexicon
 from asr.data.corpus import Corpus
 from asr.errors import ConfigError, DataError, UsageError
 from asr.files import content_hash
@@ -63,7 +64,7 @@ class CorpusSettings(Settings):
         UsageError
             If no such corpus is known, it needs raw data and none are named, or an option names no file.
         DataError
-            If its raw data are not there.
+            If its raw data are not there, or nothing is known to pronounce its language.
         """
         if self.folder is not None and (self.folder / "corpus.json").exists():
             return
@@ -78,6 +79,8 @@ class CorpusSettings(Settings):
         self._files()
         if (self.where() / "corpus.json").exists():
             return
+        if "language" in self.options and "lexicon" not in self.options:
+            own_lexicon(None, language)
         if self.source is None and not entry.embedded:
             raise UsageError(f"corpora: no source of {self.name} named", fix="add `source:`, its raw data")
         if self.source is not None and not self.source.exists():
@@ -125,6 +128,15 @@ class BenchSettings(Settings):
     stages: bool = False
     # `a.b=c` overrides under the name of a recipe, or under `all`
     set: dict[str, tuple[str, ...]] = pydantic.Field(default_factory=dict)
+
+    @pydantic.field_validator("set", mode="before")
+    @classmethod
+    def _names_recipes(cls, value: Any) -> Any:
+        lists = isinstance(value, dict) and all(isinstance(some, list | tuple) for some in value.values())
+        if not lists or not all(isinstance(one, str) for some in value.values() for one in some):
+            what = "settings are lists under a recipe's name or all, as in {all: [model.width=64]}"
+            raise ValueError(what)
+        return value
 
     def cells(self, corpus: Path, hours: Hours | None = None) -> list[Cell]:
         """The cells on a prepared corpus: the cheap budgets first, so that a curve shows early.

@@ -197,9 +197,9 @@ def _check_settings(path: Path) -> Findings:
                 try:
                     corpus.check()
                     prepared = (corpus.where() / "corpus.json").exists()
-                    if not prepared and "language" in corpus.options:
-                        words = corpus.options.get("lexicon")
-                        own_lexicon(None if words is None else Path(words), corpus.options["language"])
+                    if not prepared and "lexicon" in corpus.options:
+                        words = Path(corpus.options["lexicon"])
+                        own_lexicon(words, corpus.options.get("language", "en"))
                 except AsrError as e:
                     found.problems.append(e)
             found.facts["corpora"] = ", ".join(c.name for c in bench.corpora) or "none, give --data DIR"
@@ -218,7 +218,7 @@ def _check_settings(path: Path) -> Findings:
 def _check_run(folder: Path) -> Findings:
     """A run folder, or the system folder of one."""
     from asr.data.check import Findings
-    from asr.errors import AsrError
+    from asr.errors import AsrError, ModelError
     from asr.files import has_system
     from asr.record import RunRecord
     from asr.system import System
@@ -229,7 +229,10 @@ def _check_run(folder: Path) -> Findings:
         found.problems.extend(_check_settings(config).problems)
     if config.exists() or (folder / "record.json").exists():
         try:
-            row = RunRecord.load(folder).row
+            record = RunRecord.load(folder)
+            row = record.row
+            said = (f"training {alarm}" for alarm in record.alarms)
+            found.warnings.extend(ModelError(line, path=folder) for line in said)
             found.facts["result"] = f"{row.get('split')} WER {row.get('wer')}%"
         except AsrError as e:
             found.problems.append(e)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from asr.errors import DataError, LanguageModelError, ModelError, UsageError
-from asr.progress import waiting
+from asr.progress import console, waiting
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -93,6 +93,7 @@ def _draw_filters(run: str, picture: Path, unit: str | None, data: Path | None) 
         pieces = exciting(model.network, layer, int(number), Corpus.open(data).cuts("dev"))
     with waiting(f"drawing {picture}"):
         draw_filters(model.network, picture, pieces, unit or "")
+    console.print(f"drawn into {picture}", markup=False, soft_wrap=True)
 
 
 def describe(thing: str) -> Facts:
@@ -161,6 +162,8 @@ def _run(folder: Path) -> Facts:
         facts |= {"seconds": record.seconds, "tuning": _best_first(record.tuning)}
         if record.phoneme_tuning:
             facts["phoneme tuning"] = _best_first(record.phoneme_tuning)
+        if record.alarms:
+            facts["alarms"] = [{"training": alarm} for alarm in record.alarms]
         facts["provenance"] = record.provenance
         facts["settings"] = record.config
         if record.steps:

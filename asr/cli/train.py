@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -52,26 +53,30 @@ def train(
     then 1.
     """
     from asr.cell import Cell
+    from asr.data.budget import Budget
     from asr.data.corpus import Corpus
     from asr.experiment import CHECKPOINTS, require, run_cell
     from asr.progress import console
     from asr.record import RunRecord
 
-    begun = (
-        () if init_from is None else (f"model.init_from={json.dumps(str(init_from), ensure_ascii=False)}",)
-    )
-    cell = Cell(data, recipe, hours, seed, (*(settings or ()), *begun), split=split)
+    given = tuple(settings or ())
+    if init_from is not None:
+        given += (f"{_network(recipe, given)}.init_from={json.dumps(str(init_from), ensure_ascii=False)}",)
+    cell = Cell(data, recipe, hours, seed, given, split=split)
     folder = to / cell.folder_name()
     if dry_run:
         typer.echo(f"# {folder}")
         resolved = cell.settings()
         typer.echo(yaml.safe_dump(resolved.model_dump(mode="json"), sort_keys=False), nl=False)
+        if (data / "corpus.json").exists():  # a dry run may come before the preparation
+            Budget(hours, seed).select(Corpus.open(data).cuts("train"))
         if not (folder / "record.json").exists():
             require(resolved, folder, folder / CHECKPOINTS)
         return
     Corpus.open(data)  # before a folder is spoken of
     console.print(f"run folder {folder}", markup=False)
     kept = (folder / "record.json").exists()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what a scheduler stops it with
     try:
         row = run_cell(cell, folder, lambda stage: console.print(f"{recipe}: {stage}", markup=False))
     except KeyboardInterrupt:
@@ -89,6 +94,20 @@ def train(
         # the scoring names it as it goes; a finished run is not scored again
         name_unreadable(data, row["split"], [folder] if kept else [])
         raise typer.Exit(1)
+
+
+def _network(recipe: str, settings: Sequence[str]) -> str:
+    """Where a recipe's settings of its network are; UsageError if it has none."""
+    from asr.cell import recipe_settings
+    from asr.errors import UsageError
+    from asr.models.gmmhmm.settings import GmmHmmSettings
+
+    model = recipe_settings(recipe, settings).model
+    if not isinstance(model, GmmHmmSettings):
+        return "model"
+    if model.acoustic != "network":
+        raise UsageError(f"--init-from: {recipe} has no network", fix="leave it out")
+    return "model.network"
 
 
 def name_unreadable(corpus: Path, split: str, runs: Sequence[Path]) -> None:

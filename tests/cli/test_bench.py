@@ -246,6 +246,24 @@ def test_dry_run_tells_which_cells_share_a_training(bench):
     assert done.out.count("with the training of") == 2
 
 
+@pytest.mark.parametrize("given", ["[a=1]", "{model.width: 64}", "{all: 64}", "{all: [64]}", "{all: a=1}"])
+def test_settings_of_a_bench_are_lists_under_names(run, tmp_path, given):
+    conf = tmp_path / "mine.yaml"
+    conf.write_text(f"corpora: [{{name: fsdd}}]\nrecipes: [raw_ctc]\nset: {given}\n")
+    done = run("bench", conf, "--dry-run")
+    says = "set: settings are lists under a recipe's name or all, as in {all: [model.width=64]}"
+    assert done.code == 2 and says in done.err
+
+
+def test_a_language_that_nobody_can_pronounce_is_told_before_anything_is_run(run, tmp_path):
+    conf = tmp_path / "mine.yaml"
+    (tmp_path / "t.csv").write_text("path,text\n")
+    corpus = f"{{name: csv, source: {tmp_path / 't.csv'}, options: {{language: xx-nope}}}}"
+    conf.write_text(f"corpora: [{corpus}]\nrecipes: [raw_ctc]\nhours: [1]\n")
+    done = run("bench", conf, "--dry-run")
+    assert done.code == 1 and "espeak-ng does not speak the language 'xx-nope'" in done.err
+
+
 def test_a_source_that_is_not_there_is_told_before_anything_is_run(run, tmp_path):
     conf = tmp_path / "mine.yaml"
     conf.write_text("corpora: [{name: csv, source: gone.csv, folder: new}]\nrecipes: [raw_ctc]\nhours: [1]\n")
@@ -416,6 +434,9 @@ def test_what_went_wrong_in_a_training_is_said_again_at_the_end(run, bench, trai
     arguments = ("train", "raw_ctc", "--data", tmp_path / "toy", "--hours", "0.5", "--to", tmp_path / "out")
     assert f"asr: training {alarm}\n" in run(*arguments).err
     assert json.loads(run(*arguments, "--json").out)["alarms"] == [alarm]
+    assert f"warning: {trained}: training {alarm}" in run("check", trained).out
+    assert alarm.split(":")[0] in run("show", trained).out
+    assert json.loads(run("show", trained, "--json").out)["alarms"] == [{"training": alarm}]
     done = bench("--recipes", "raw_ctc", "--hours", "0.5")
     line = f"raw_ctc, 0.5 h, seed 0: training {alarm}"
     assert done.out.count(line) == 1
@@ -425,12 +446,11 @@ def test_what_went_wrong_in_a_training_is_said_again_at_the_end(run, bench, trai
 
 
 def test_train_begins_with_the_network_of_another_run(run, tmp_path):
-    toy(tmp_path)
     (tmp_path / "a b").mkdir()
     (tmp_path / "a b" / "model.safetensors").touch()
-    done = run("train", "raw_ctc", "--data", tmp_path / "toy", "--init-from", tmp_path / "a b", "--dry-run")
+    done = run("train", "raw_ctc", "--data", tmp_path / "new", "--init-from", tmp_path / "a b", "--dry-run")
     assert done.code == 0 and yaml.safe_load(done.out)["model"]["init_from"] == str(tmp_path / "a b")
-    plain = run("train", "raw_ctc", "--data", tmp_path / "toy", "--dry-run")
+    plain = run("train", "raw_ctc", "--data", tmp_path / "new", "--dry-run")
     assert plain.out.partition("\n")[0] != done.out.partition("\n")[0]  # the run folders
 
 

@@ -1,5 +1,8 @@
 """asr train: what it says when it is stopped, and of a run that is not there."""
 
+import os
+import signal
+import time
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +23,20 @@ def corpus(run, tmp_path):
     return tmp_path / "data"
 
 
-def test_ctrl_c_says_how_to_go_on(run, corpus, monkeypatch, tmp_path):
+@pytest.fixture
+def terminable():
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_one_that_is_stopped_says_how_to_go_on(run, corpus, monkeypatch, tmp_path, terminable, number):
+    """By Ctrl-C, or by a scheduler."""
+
     def interrupted(*_):
-        raise KeyboardInterrupt
+        os.kill(os.getpid(), number)
+        time.sleep(5)
 
     monkeypatch.setattr("asr.models.ctc.model.Ctc.fit", interrupted)
     done = run("train", "raw_ctc", "--data", corpus, "--to", tmp_path / "runs")
@@ -42,7 +56,7 @@ def test_a_run_to_begin_from_that_is_not_there_is_told_first(run, corpus, tmp_pa
 @pytest.mark.parametrize(
     ("setting", "says"),
     [
-        ("noise_from=NIX", "nix: holds no audio; set model.noise_from to a folder of noises"),
+        ("noise_from=NIX", "nix: no such folder of noises; correct model.noise_from"),
         ("init_from=NIX", "nix: no such run to begin from; name a finished run"),
         ("device=cuda", "model.device: torch sees 0 GPUs for 1 processes; set model.device=cpu"),
     ],
@@ -91,6 +105,20 @@ def test_a_network_that_is_trained_needs_no_gpu(run, corpus, monkeypatch, tmp_pa
         assert done.code == 1 and "seed 0: failed: " in done.out and "damaged" in done.out
     else:
         assert run(*bench).code == 0
+
+
+@pytest.mark.parametrize("hours", [0, 100])
+def test_hours_that_are_not_there_are_told_by_a_dry_run(run, corpus, hours):
+    done = run("train", "raw_ctc", "--data", corpus, "--hours", hours, "--dry-run")
+    assert done.code == 2 and f"asr: error: {hours} hours are " in done.err.replace("is no", "are no")
+
+
+def test_a_run_to_begin_from_belongs_to_a_network(run, corpus, tmp_path):
+    arguments = ("--data", corpus, "--init-from", tmp_path / "nix", "--dry-run")
+    done = run("train", "mfcc_hmm", *arguments)
+    assert done.code == 2 and "--init-from: mfcc_hmm has no network; leave it out" in done.err
+    done = run("train", "mfcc_hybrid", *arguments)
+    assert done.code == 1 and "nix: no such run to begin from" in done.err
 
 
 def test_a_folder_that_is_not_prepared_is_told_at_once(run, tmp_path):

@@ -10,6 +10,7 @@ from asr.models.networks.parallel import world
 from asr.progress import console
 
 LONGEST = 300  # steps that a collapse lasts before it is named, or a tenth of a cycle that is short
+SHORTEST = 5  # but no less: a few batches may be of few words
 HARDLY_ANY = 0.05  # labels written for each that there is: below this, a network has collapsed to blank
 RISEN = 1.0  # nats per label, and at least as much as the best
 SETTLING = 20  # steps after masks and dropout begin until the smoothed loss is one with them
@@ -44,7 +45,7 @@ class Alarm:
         self.lower_rate = f"a lower model.learning_rate (it is {learning_rate:g})"
         self.begins, self.first_cycle, self.tasks = begins, cycles[0], tuple(tasks)
         self.deaf = math.log(units)
-        self.longest = [max(1, min(LONGEST, steps // 10)) for steps in cycles]
+        self.longest = [max(SHORTEST, min(LONGEST, steps // 10)) for steps in cycles]
         self.silent, self.seen = [0] * len(self.tasks), -1
         self.lowest, self.settled = math.inf, -1
         self.best, self.best_at = math.inf, 0
@@ -73,14 +74,14 @@ class Alarm:
         cycle = int(number >= self.first_cycle)
         watched = not cycle and not math.isnan(loss)
         if watched and loss > HOPELESS * self.deaf:  # whatever it was before
-            what = f": in step {number} the loss is {loss:.2f}, hearing nothing costs about {self.deaf:.2f}"
-            self._say("diverges", what, self.lower_rate)
+            what = f": in step {number} the smoothed loss is {loss:.2f}"
+            self._say("diverges", f"{what}, hearing nothing costs about {self.deaf:.2f}", self.lower_rate)
         if watched and number >= max(self.begins, self.settled):
             if number == self.settled and loss <= self.deaf:  # masks cost no more than hearing nothing does
                 self.lowest = max(self.lowest, loss)
             self.lowest = min(self.lowest, loss)
             if loss > self.lowest + max(RISEN, self.lowest):
-                what = f": the loss was {self.lowest:.2f}, in step {number} it is {loss:.2f}"
+                what = f": the smoothed loss was {self.lowest:.2f}, in step {number} it is {loss:.2f}"
                 self._say("diverges", what, self.lower_rate)
         for k, (task, (blank_rate, coverage)) in enumerate(zip(self.tasks, written, strict=True)):
             self.silent[k] = self.silent[k] + 1 if number >= self.begins and coverage < HARDLY_ANY else 0

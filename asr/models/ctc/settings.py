@@ -79,11 +79,13 @@ class CtcSettings(NetworkSettings):
         Raises
         ------
         DataError
-            If their folder holds no audio.
+            If their folder is not there or holds no audio.
         """
         if not self.noise_share or self.noise_from is None:
             return []
         folder = Path(self.noise_from)
+        if not folder.is_dir():
+            raise DataError("no such folder of noises", path=folder, fix="correct model.noise_from")
         files = sorted(f for f in folder.rglob("*") if f.suffix.lower() in SUFFIXES)
         if not files:
             raise DataError("holds no audio", path=folder, fix="set model.noise_from to a folder of noises")
