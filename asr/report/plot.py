@@ -204,7 +204,7 @@ def draw_cost(
         axes.xaxis.set_major_locator(LogLocator(subs=ticks))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda s, _: f"{s:g}"))
         axes.xaxis.set_minor_locator(NullLocator())
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, max(1.0, 1.08 * max(p.wer for line in lines.values() for p in line)))
         gpu = any(column == "train_gpu_s" for column, _ in known)
         kind = "CPU seconds, GPU seconds where it used one," if gpu else "CPU seconds"
         axes.set_xlabel(f"{kind} of training (log scale)")
