@@ -79,7 +79,8 @@ class CorpusSettings(Settings):
         self._files()
         if (self.where() / "corpus.json").exists():
             return
-        if "language" in self.options and "lexicon" not in self.options:
+        # a Kaldi folder may hold the lexicon
+        if self.name != "kaldi" and "language" in self.options and self.options.get("lexicon") is None:
             own_lexicon(None, language)
         if self.source is None and not entry.embedded:
             raise UsageError(f"corpora: no source of {self.name} named", fix="add `source:`, its raw data")

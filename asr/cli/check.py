@@ -197,9 +197,9 @@ def _check_settings(path: Path) -> Findings:
                 try:
                     corpus.check()
                     prepared = (corpus.where() / "corpus.json").exists()
-                    if not prepared and "lexicon" in corpus.options:
-                        words = Path(corpus.options["lexicon"])
-                        own_lexicon(words, corpus.options.get("language", "en"))
+                    words = corpus.options.get("lexicon")
+                    if not prepared and words is not None:
+                        own_lexicon(Path(words), corpus.options.get("language", "en"))
                 except AsrError as e:
                     found.problems.append(e)
             found.facts["corpora"] = ", ".join(c.name for c in bench.corpora) or "none, give --data DIR"
