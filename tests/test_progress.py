@@ -15,16 +15,22 @@ for i in track(range(3), "counting"):
 """
 
 
-def test_results_reach_a_redirected_stdout_while_a_bar_is_on_the_terminal():
+def on_a_terminal(code):
+    """What code writes to a redirected stdout, and what a terminal shows of its stderr."""
     terminal, end = pty.openpty()
     environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "100"}
     done = subprocess.run(
-        [sys.executable, "-c", CODE], stdout=subprocess.PIPE, stderr=end, text=True, env=environment
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=end, text=True, env=environment
     )
     os.close(end)
     shown = os.read(terminal, 100000).decode()
     os.close(terminal)
-    assert done.stdout == "result 0\nresult 1\nresult 2\n"
+    return done.stdout, shown
+
+
+def test_results_reach_a_redirected_stdout_while_a_bar_is_on_the_terminal():
+    written, shown = on_a_terminal(CODE)
+    assert written == "result 0\nresult 1\nresult 2\n"
     assert "counting" in shown and "result" not in shown
 
 
@@ -35,14 +41,7 @@ def test_no_bar_where_there_is_no_terminal():
 
 def test_what_is_waited_for_is_shown_on_a_terminal_alone():
     code = "from asr.progress import waiting\nwith waiting('loading [b]'): print('done')"
-    terminal, end = pty.openpty()
-    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "100"}
-    done = subprocess.run(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=end, text=True, env=environment
-    )
-    os.close(end)
-    shown = os.read(terminal, 100000).decode()
-    os.close(terminal)
-    assert done.stdout == "done\n" and "loading [b]" in shown
+    written, shown = on_a_terminal(code)
+    assert written == "done\n" and "loading [b]" in shown
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("done\n", "")
