@@ -137,6 +137,8 @@ def process(threads: int = 0) -> Executor:
     Its peak memory is then the cell's own and its death the cell's alone. The fork server has imported the
     heavy packages once, so a cell starts in milliseconds.
     """
+    # or else the fork server takes modules from the directory that it is started in, whatever lies there
+    os.environ["PYTHONSAFEPATH"] = "1"
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["asr.experiment"])
     return ProcessPoolExecutor(1, mp_context=context, initializer=_begin, initargs=(threads,))

@@ -17,6 +17,7 @@ import torch
 import yaml
 from threadpoolctl import threadpool_info
 
+import asr
 from asr.bench import COLUMNS, plan, process, run_bench, write_results
 from asr.cell import Cell, recipe_settings
 from asr.data.corpora import Preparer
@@ -715,3 +716,25 @@ def test_a_cell_takes_no_more_than_its_share_of_the_cores():
         assert pool.submit(torch.get_num_threads).result() == 1
         pools = pool.submit(threadpool_info).result()
     assert {p["num_threads"] for p in pools if p["user_api"] == "blas"} == {1}
+
+
+def test_cells_take_no_modules_from_the_working_directory(tmp_path):
+    """As of a user whose own project has a folder of that name."""
+    (tmp_path / "here" / "asr").mkdir(parents=True)
+    (tmp_path / "here" / "asr" / "__init__.py").write_text("raise SystemExit('not this one')")
+    script = tmp_path / "script.py"
+    script.write_text(
+        "def where():\n"
+        "    import asr.experiment\n"
+        "    return asr.__file__\n"
+        "if __name__ == '__main__':\n"
+        "    from asr.bench import process\n"
+        "    with process() as pool:\n"
+        "        print(pool.submit(where).result(timeout=100))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(asr.__file__).parents[1])}
+    environment.pop("PYTHONSAFEPATH", None)
+    done = subprocess.run(
+        [sys.executable, script], cwd=tmp_path / "here", env=environment, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == asr.__file__, done.stderr
