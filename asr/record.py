@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -95,6 +96,17 @@ class RunRecord:
 def scored_split(run: Path) -> str:
     """The split that a run's own results are of; test for a folder without a record."""
     return RunRecord.load(run).row["split"] if (run / "record.json").exists() else "test"
+
+
+def alarms_of(runs: Iterable[tuple[str, RunRecord]]) -> list[tuple[str, str]]:
+    """What went wrong in the trainings of named runs: a line, and the name of the first run of a training."""
+    found: list[tuple[str, str]] = []
+    seen: set[str] = set()
+    for name, run in runs:
+        if not run.training or run.training not in seen:  # an old one does not tell it
+            found += [(name, alarm) for alarm in run.alarms]
+        seen.add(run.training)
+    return found
 
 
 def note_path(run: Path) -> Path:

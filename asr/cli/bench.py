@@ -331,22 +331,18 @@ def _found(states: Sequence[CellState], answer: Sequence[str] | None) -> dict[st
     rows = [s.row for s in states if s.row is not None]
     failed = {s.label: s.error for s in states if s.error is not None}
     best = _best(states)
-    found = {"rows": rows, "failed": failed, "alarms": _alarms(states)}
+    alarms: dict[str, list[str]] = {}
+    for label, alarm in _alarms(states):
+        alarms.setdefault(label, []).append(alarm)
+    found = {"rows": rows, "failed": failed, "alarms": alarms}
     return found | {"answer": answer, "best": best and str(best)}
 
 
-def _alarms(states: Sequence[CellState]) -> dict[str, list[str]]:
+def _alarms(states: Sequence[CellState]) -> list[tuple[str, str]]:
     """What went wrong in each training, by the first cell that has it."""
-    from asr.record import RunRecord
+    from asr.record import RunRecord, alarms_of
 
-    found, seen = {}, set()
-    for state in (s for s in states if s.row is not None):
-        record = RunRecord.load(state.folder)
-        training = record.training or str(state.folder)
-        if record.alarms and training not in seen:
-            found[state.label] = record.alarms
-        seen.add(training)
-    return found
+    return alarms_of((s.label, RunRecord.load(s.folder)) for s in states if s.row is not None)
 
 
 def _tell(states: Sequence[CellState], answer: Sequence[str], folder: Path) -> None:
@@ -387,9 +383,8 @@ def _tell(states: Sequence[CellState], answer: Sequence[str], folder: Path) -> N
             typer.echo(f"{state.label}: {lost}")
         if state.error is not None:
             typer.echo(f"failed: {state.label}: {state.error}")
-    for label, alarms in _alarms(states).items():
-        for alarm in alarms:
-            typer.echo(f"{label}: training {alarm}")
+    for label, alarm in _alarms(states):
+        typer.echo(f"{label}: training {alarm}")
     typer.echo("Intervals of the table are of single cells, over utterances; those below hold more.")
     typer.echo(f"\ntable {folder / 'results.csv'}, page {folder / 'report.html'}\n")
     for line in answer:

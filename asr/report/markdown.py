@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from asr.record import note_path
+from asr.record import alarms_of, note_path
 from asr.report.figures import Findings, Run, hours_text, unreadable_text, words_text
 from asr.stages import STAGES
 
@@ -167,11 +167,8 @@ def unreadable(runs: Sequence[Run]) -> list[str]:
 
 def alarms(runs: Sequence[Run]) -> list[str]:
     """A line for each thing that was said to go wrong in a training, by the first cell that has it."""
-    found: dict[tuple[str, str], str] = {}
-    for r in runs:
-        for alarm in r.record.alarms:
-            found.setdefault((r.record.training or str(r.folder), alarm), _cell(r, runs))
-    return [f"{cell}: training {alarm}" for (_, alarm), cell in found.items()]
+    found = alarms_of((_cell(r, runs), r.record) for r in runs)
+    return [f"{cell}: training {alarm}" for cell, alarm in found]
 
 
 def _cell(run: Run, runs: Sequence[Run]) -> str:

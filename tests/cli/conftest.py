@@ -1,5 +1,6 @@
 """The command line in this process: what it prints and its exit code."""
 
+import signal
 import sys
 from dataclasses import dataclass
 
@@ -33,6 +34,16 @@ def run(monkeypatch, capsys):
         return Done(stopped.value.code, captured.out, captured.err)
 
     return call
+
+
+@pytest.fixture
+def terminable():
+    """Let a command be stopped by a signal, and give back the handlers that it set."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a job in the background may ignore
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 class BeepSystem:

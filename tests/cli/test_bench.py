@@ -131,13 +131,6 @@ def test_failed_cell_exit_code_and_the_rest(bench, tmp_path):
     assert "failed: mfcc_hmm, 0.666 h, seed 0" in again.out
 
 
-@pytest.fixture
-def terminable():
-    before = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, before)
-
-
 @pytest.mark.parametrize("terminated", [False, True])
 def test_ctrl_c_leaves_a_report_of_what_is_finished(bench, monkeypatch, tmp_path, terminable, terminated):
     def interrupted(cell, folder, stage):

@@ -23,15 +23,6 @@ def corpus(run, tmp_path):
     return tmp_path / "data"
 
 
-@pytest.fixture
-def terminable():
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a job in the background may ignore
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_one_that_is_stopped_says_how_to_go_on(run, corpus, monkeypatch, tmp_path, terminable, number):
     """By Ctrl-C, or by a scheduler."""

@@ -21,7 +21,7 @@ from tornado.websocket import websocket_connect
 from asr.bench import plan, run_bench
 from asr.data.corpus import Corpus
 from asr.errors import DataError
-from asr.record import provenance
+from asr.record import RunRecord, alarms_of, provenance
 from asr.report import figures, write_report
 from asr.report.answer import answer
 from asr.report.figures import Findings, Point, Run, contest, hours_text
@@ -607,3 +607,14 @@ def test_what_shares_a_training_shares_its_luck(tmp_path):
         return (a.draws - b.draws).std()
 
     assert between(same) < 1e-6 and between(apart) > 0.3
+
+
+def test_what_went_wrong_in_a_shared_training_is_told_once():
+    """But of each run that does not tell its training, as an old one."""
+
+    def run(training, *alarms):
+        return RunRecord({}, {}, {}, {}, training=training, alarms=list(alarms))
+
+    runs = [("a", run("1", "x", "y")), ("b", run("1", "x", "y")), ("c", run("2", "z"))]
+    assert alarms_of(runs) == [("a", "x"), ("a", "y"), ("c", "z")]
+    assert alarms_of([("e", run("", "x")), ("f", run("", "x"))]) == [("e", "x"), ("f", "x")]
