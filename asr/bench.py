@@ -16,7 +16,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, Executor, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,8 @@ from asr.cores import cores
 from asr.data.corpus import Corpus
 from asr.errors import AsrError, UsageError
 from asr.experiment import CHECKPOINTS, TRAINED, run_cell
-from asr.files import alone, discard_partial, has_system, write_text
+from asr.files import Tail, alone, discard_partial, has_system, write_text
+from asr.progress import ALARM, EPOCH
 from asr.record import COLUMNS, RunRecord
 from asr.stages import attribute, stages_path
 
@@ -54,6 +55,10 @@ class CellState:
         Why it failed.
     seconds
         Wall-clock time in this call.
+    epoch
+        How far its training is, as in "epoch 8/44", while that says so.
+    alarms
+        What went wrong in its training in this call, each a line that follows "training".
     """
 
     cell: Cell
@@ -64,6 +69,8 @@ class CellState:
     row: Row | None = None
     error: str | None = None
     seconds: float = 0.0
+    epoch: str = ""
+    alarms: list[str] = field(default_factory=list)
 
     @property
     def label(self) -> str:
@@ -247,7 +254,7 @@ def _run_one(
         state.state, state.error = "failed", str(e)
         return
     state.state = "starting"
-    began = time.perf_counter()
+    began, log = time.perf_counter(), Tail(state.folder / "log.txt")
     with executor() as pool:
         future = pool.submit(_work, run, state.cell, state.folder)
         try:
@@ -257,6 +264,7 @@ def _run_one(
                     return
                 with contextlib.suppress(FileNotFoundError):
                     state.state = stage.read_text(encoding="utf-8") or state.state
+                _listen(state, log)
                 state.seconds = time.perf_counter() - began
                 on_change(state)
             row, state.error = future.result()
@@ -268,10 +276,22 @@ def _run_one(
         except (Exception, CancelledError) as e:  # what an executor on other machines makes of a lost worker
             state.error = f"its worker was lost ({type(e).__name__}: {e})"
     state.seconds = time.perf_counter() - began
+    _listen(state, log)
     if state.error is not None:
         state.error += f"; see {state.folder / 'log.txt'}"
     state.state = "done" if state.error is None else "failed"
     stage.unlink(missing_ok=True)
+
+
+def _listen(state: CellState, log: Tail) -> None:
+    """Take from a cell's log how far its training is, and what goes wrong in it."""
+    for line in log.lines():
+        if line.startswith(ALARM):
+            state.alarms.append(line.removeprefix(ALARM))
+        elif line.startswith(EPOCH):
+            state.epoch = line.partition(":")[0]
+    if state.state != "training":
+        state.epoch = ""
 
 
 def _link(state: CellState) -> None:

@@ -116,6 +116,32 @@ def discard_partial(folder: Path, *below: str) -> None:
                 path.unlink()
 
 
+class Tail:
+    """Lines that another process adds to a file, as they come; what is there already is passed over.
+
+    Parameters
+    ----------
+    path
+        Need not be there yet.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._read = path.stat().st_size if path.exists() else 0
+
+    def lines(self) -> list[str]:
+        """The whole lines since the last call."""
+        try:
+            with open(self.path, "rb") as f:
+                f.seek(self._read)
+                new = f.read()
+        except FileNotFoundError:
+            return []
+        whole = new[: new.rfind(b"\n") + 1]
+        self._read += len(whole)
+        return whole.decode(errors="replace").splitlines()
+
+
 def content_hash(*parts: bytes | str | Path) -> str:
     """SHA-256 (hex) over byte strings, texts and the contents of files, in order."""
     digest = hashlib.sha256()

@@ -19,6 +19,9 @@ from rich.progress import (
 from rich.spinner import Spinner
 from rich.text import Text
 
+ALARM = "asr: training "  # begins a line about what goes wrong in one, which a bench shows at once
+EPOCH = "epoch "  # begins one about how far it is
+
 console = Console(stderr=True, highlight=False)
 T = TypeVar("T")
 

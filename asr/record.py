@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -81,15 +81,18 @@ class RunRecord:
 
     @classmethod
     def load(cls, folder: Path) -> RunRecord:
-        """Read record.json of a run folder; ModelError where the run is unfinished or the file damaged."""
+        """Read record.json of a run folder; ModelError where it is missing, damaged or of a later version."""
         path = folder / "record.json"
         if not path.exists():
             raise ModelError("not a finished run (record.json is missing)", path=folder)
         try:
             value = json.loads(path.read_text(encoding="utf-8"))
+            if unknown := value.keys() - {f.name for f in fields(cls)}:
+                what = f"of a later version of this toolkit (it has {', '.join(sorted(unknown))})"
+                raise ModelError(what, path=path, fix="read it with that one, or keep runs of each apart")
             row = dict.fromkeys(COLUMNS) | value["row"]
             return cls(**{**value, "row": row | {"split": row["split"] or "test"}})
-        except (OSError, ValueError, TypeError, KeyError) as e:
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as e:
             raise ModelError(f"damaged ({e})", path=path, fix="remove the run folder and run again") from e
 
 

@@ -175,6 +175,8 @@ def _run(folder: Path) -> Facts:
     facts["training"] = [row for path in logs for row in _curves(path)]
     if (folder / "system" / "system.json").exists():
         facts["system"] = _system(folder / "system")
+        if facts["system"]["model"].get("settings") == facts["settings"].get("model"):
+            del facts["system"]["model"]["settings"]  # said above
     return facts
 
 

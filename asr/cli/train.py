@@ -56,7 +56,7 @@ def train(
     from asr.data.budget import Budget
     from asr.data.corpus import Corpus
     from asr.experiment import CHECKPOINTS, require, run_cell
-    from asr.progress import console
+    from asr.progress import ALARM, console
     from asr.record import RunRecord
 
     given = tuple(settings or ())
@@ -84,7 +84,7 @@ def train(
         raise typer.Exit(130) from None
     alarms = RunRecord.load(folder).alarms
     for alarm in alarms:  # hours ago, perhaps
-        console.print(f"asr: training {alarm}", style="yellow", markup=False, soft_wrap=True)
+        console.print(ALARM + alarm, style="yellow", markup=False, soft_wrap=True)
     if as_json:
         typer.echo(json.dumps({"run": str(folder), **row, "alarms": alarms}, indent=2))
     else:

@@ -24,6 +24,7 @@ class BenchDisplay:
         self.states = states
         self._live = Live(console=console, get_renderable=self._table, refresh_per_second=2, transient=True)
         self._told: dict[int, str] = {}
+        self._warned: dict[int, int] = {}
 
     def __enter__(self) -> BenchDisplay:
         if console.is_terminal:
@@ -36,7 +37,11 @@ class BenchDisplay:
         self._live.stop()
 
     def change(self, state: CellState) -> None:
-        """Tell about a cell, where no live table does."""
+        """Tell what goes wrong in a cell's training and, where no live table does, what it is at."""
+        for alarm in state.alarms[self._warned.get(id(state), 0) :]:
+            line = f"asr: {state.label}: training {alarm}"
+            console.print(line, style="yellow", markup=False, soft_wrap=True)
+        self._warned[id(state)] = len(state.alarms)
         if console.is_terminal or self._told.get(id(state)) == state.state:
             return
         self._told[id(state)] = state.state
@@ -57,7 +62,8 @@ class BenchDisplay:
         for s in self._window():
             style = {"failed": "red", "waiting": "dim", "done": "green", "kept": "green"}.get(s.state, "bold")
             time = "" if s.state in ("waiting", "kept") else _clock(s.seconds)
-            table.add_row(s.label, s.state, _wer(s) if s.row else "", time, style=style)
+            at = f"{s.state}, {s.epoch}" if s.epoch else s.state
+            table.add_row(s.label, at, _wer(s) if s.row else "", time, style=style)
         return table
 
     def _window(self) -> Sequence[CellState]:

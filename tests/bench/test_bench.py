@@ -27,6 +27,7 @@ from asr.estimate import PowerLaw, estimates
 from asr.files import write_text
 from asr.models.ctc.training import heard_hours
 from asr.record import Stopwatch
+from asr.report.live import BenchDisplay
 
 sys.path.insert(0, str(Path(__file__).parent))
 import stub
@@ -79,6 +80,47 @@ def _slowly(cell, folder, stage):
     stage("training")
     time.sleep(0.6)
     return stub.run(cell, folder, stage)
+
+
+def _alarmed(cell, folder, stage):
+    """The log of a training that goes wrong in its second pass, as a process of its own would write it."""
+    stage("training")
+    for line in (
+        "epoch 1/4: train loss 9.9",
+        "asr: training diverges: try a lower rate",
+        "epoch 2/4: train loss 99.9",
+    ):
+        with open(folder / "log.txt", "a") as log:
+            print(line, file=log)
+        time.sleep(1.1)
+    stage("tuning on dev")
+    time.sleep(1.1)
+    return stub.run(cell, folder, lambda _: None)
+
+
+def test_what_goes_wrong_in_a_training_is_told_while_it_runs(tmp_path, capsys):
+    seen = []
+    states = plan(stub.cells(hours=(0.1,))[:1], tmp_path)
+    states[0].folder.mkdir()
+    (states[0].folder / "log.txt").write_text("asr: training of an earlier bench: try again\n")
+    with BenchDisplay(states) as display:
+
+        def change(state):
+            seen.append((state.state, state.epoch, len(state.alarms)))
+            display.change(state)
+
+        run_bench(states, tmp_path, change, run=_alarmed, executor=stub.thread)
+    course = list(dict.fromkeys(seen))
+    assert course[-5:] == [
+        ("training", "epoch 1/4", 0),
+        ("training", "epoch 1/4", 1),
+        ("training", "epoch 2/4", 1),
+        ("tuning on dev", "", 1),
+        ("done", "", 1),
+    ]
+    told = capsys.readouterr().err
+    assert told.count("asr: mfcc_hmm, 0.1 h, seed 0: training diverges: try a lower rate\n") == 1
+    assert "earlier" not in told
 
 
 def test_failed_cell_is_named_and_the_rest_goes_on(tmp_path):
@@ -146,12 +188,20 @@ def test_ctrl_c_ends_a_cell_that_is_being_started(tmp_path, after):
     assert not list(tmp_path.glob("*/record.json"))
 
 
-def test_damaged_record_is_named(tmp_path):
+@pytest.mark.parametrize(
+    ("record", "what"),
+    [
+        ("{", "damaged"),
+        ("[]", "damaged"),
+        ('{"row": {}, "moods": []}', "of a later version of this toolkit (it has moods)"),
+    ],
+)
+def test_a_record_that_cannot_be_read_is_named(tmp_path, record, what):
     state = plan(stub.cells(hours=(0.1,)), tmp_path)[0]
     state.folder.mkdir(parents=True)
-    (state.folder / "record.json").write_text("{")
+    (state.folder / "record.json").write_text(record)
     again = plan(stub.cells(hours=(0.1,)), tmp_path)
-    assert again[0].state == "failed" and "record.json" in again[0].error
+    assert again[0].state == "failed" and f"record.json: {what}" in again[0].error
     assert [s.state for s in again[1:]] == ["waiting", "waiting"]
 
 

@@ -93,6 +93,16 @@ def test_a_run(run, finished):
         assert piece in tables
 
 
+def test_a_run_tells_settings_once(run, finished):
+    settings = {"type": "ctc", "channels": 8}
+    assert shown(run, finished)["system"]["model"] == {"settings": settings}  # unlike those of the recipe
+    record = json.loads((finished / "record.json").read_text())
+    record["config"]["model"] = settings
+    (finished / "record.json").write_text(json.dumps(record))
+    facts = shown(run, finished)
+    assert facts["settings"]["model"] == settings and facts["system"]["model"] == {}
+
+
 def test_a_model(run, model):
     facts = shown(run, model)
     assert facts["kind"] == "model" and facts["name"] == "raw_ctc"

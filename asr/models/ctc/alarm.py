@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from asr.models.networks.parallel import world
-from asr.progress import console
+from asr.progress import ALARM, console
 
 LONGEST = 300  # steps that a collapse lasts before it is named, or a tenth of a cycle that is short
 SHORTEST = 5  # but no less: a few batches may be of few words
@@ -119,5 +119,4 @@ class Alarm:
         known = any(line.startswith(kind) for line in self.said)
         if not known and world()[0] == 0:  # of several processes each sees its part of a batch
             self.said.append(f"{kind}{what}: try {fix}")
-            line = f"asr: training {self.said[-1]}"
-            console.print(line, style="yellow", markup=False, soft_wrap=True)
+            console.print(ALARM + self.said[-1], style="yellow", markup=False, soft_wrap=True)

@@ -26,7 +26,7 @@ from asr.models.networks.machine import device_of, precision_of
 from asr.models.networks.resume import Resume
 from asr.models.networks.schedule import validated
 from asr.models.networks.training import LOG_EVERY, Training
-from asr.progress import bar, console
+from asr.progress import EPOCH, bar, console
 
 
 def averaged(average: torch.Tensor, weight: torch.Tensor, _: object, decay: float) -> torch.Tensor:
@@ -69,7 +69,7 @@ class Report(Callback):
         done = trainer.current_epoch + 1
         if "dev_error" not in trainer.callback_metrics and done % (trainer.check_val_every_n_epoch or 1) == 0:
             console.print(
-                f"epoch {done}/{trainer.max_epochs}: train loss {module.running:.3f}, {minutes:.1f} min",
+                f"{EPOCH}{done}/{trainer.max_epochs}: train loss {module.running:.3f}, {minutes:.1f} min",
                 soft_wrap=True,
             )
         # their clocks differ: where several processes train, the first to be late stops all
@@ -90,7 +90,7 @@ class Report(Callback):
             return
         minutes = (time.monotonic() - self.started) / 60
         console.print(
-            f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}: "
+            f"{EPOCH}{trainer.current_epoch + 1}/{trainer.max_epochs}: "
             f"train loss {module.running:.3f}, dev loss {float(m['dev_loss']):.3f}, "
             f"dev error {float(m['dev_error']):.2f}%, {minutes:.1f} min",
             soft_wrap=True,
