@@ -68,13 +68,15 @@ def test_a_run_of_mixtures_holds_no_network(phonemes, tmp_path):
         take_over(source.network, [source.units], tmp_path)
 
 
-def test_what_settings_name_is_looked_for_before_any_audio_is_read(tmp_path):
+def test_what_settings_name_is_looked_for_before_any_audio_is_read(phonemes, tmp_path):
+    other_width = {"init_from": str(phonemes[1]), "width": 48}
     for settings, says in (
         ({"init_from": str(tmp_path)}, "no weights to begin from"),
+        (other_width, "no layer of its encoder has the shape of this one's"),
         ({"noise_share": 1.0, "noise_from": str(tmp_path)}, "holds no audio"),
     ):
         with pytest.raises(AsrError, match=says):
-            Ctc(CtcSettings(**settings, **SMALL), LEXICON).fit(None, None, tmp_path)
+            Ctc(CtcSettings(**SMALL | settings), LEXICON).fit(None, None, tmp_path)
 
 
 def test_no_run_is_one_line(tmp_path):

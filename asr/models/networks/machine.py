@@ -7,8 +7,9 @@ from typing import Literal
 import torch
 
 from asr.errors import UsageError
+from asr.models.networks.network import Network
 from asr.models.networks.settings import NetworkSettings
-from asr.models.networks.transfer import weights_of
+from asr.models.networks.transfer import fitting
 
 
 def require(settings: NetworkSettings, processes: int = 1, trained: bool = False) -> None:
@@ -17,12 +18,12 @@ def require(settings: NetworkSettings, processes: int = 1, trained: bool = False
     Raises
     ------
     ModelError
-        If there is no run to begin from.
+        If there is no run to begin from, or none of its layers fits.
     UsageError
         If GPUs are wanted that torch does not see.
     """
     if settings.init_from is not None:
-        weights_of(settings.init_from)
+        fitting(Network.seeded(0, settings, units=1), [], settings.init_from)
     if not trained:
         device_of(settings, processes)
 

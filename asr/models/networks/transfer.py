@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
@@ -52,14 +53,21 @@ def begin(network: Network, units: Sequence[Units], run: str | None, key: str) -
 
 
 def take_over(network: Network, units: Sequence[Units], run: str | Path) -> list[str]:
-    """Give a network the layers of another run's that have its shapes; return the names of their weights.
+    """Give a network what `fitting` finds, which changes it in place; return the names of the weights."""
+    found = fitting(network, units, run)
+    network.load_state_dict(found, strict=False)
+    return list(found)
+
+
+def fitting(network: Network, units: Sequence[Units], run: str | Path) -> dict[str, torch.Tensor]:
+    """The weights of another run's layers that have the shapes of this network's, by their names here.
 
     Its output layer is taken by the one that has the same units in the same order, if any has.
 
     Parameters
     ----------
     network
-        Changed in place.
+        Stays what it is.
     units
         What each of its output layers writes.
     run
@@ -70,9 +78,10 @@ def take_over(network: Network, units: Sequence[Units], run: str | Path) -> list
     ModelError
         If the run holds no network, or none of its encoder's layers has the shape of this one's.
     """
-    folder = system_folder(Path(run))
+    path = weights_of(run)
+    folder = path.parent
     try:
-        tensors = load_file(folder / "model.safetensors")
+        tensors = load_file(path)
         theirs = Units.load(folder / "units.txt")
     except (AsrError, OSError, SafetensorError) as e:
         raise ModelError(f"no weights to begin from ({e})", path=folder, fix="name a finished run") from e
@@ -82,21 +91,20 @@ def take_over(network: Network, units: Sequence[Units], run: str | Path) -> list
     for layer, own_units in zip(("output", "second"), units, strict=False):
         if theirs.symbols == own_units.symbols:
             tensors |= {n.replace("output", layer, 1): t for n, t in output.items()}
-    taken = [
-        name
+    found = {
+        name: tensors[name]
         for name, own in network.state_dict().items()
         if name in tensors and tensors[name].shape == own.shape
-    ]
+    }
     encoder = ("subsample.project.", "blocks.", "lstms.")
     if not any(name.startswith(encoder) for name in tensors):
         raise ModelError(
             "holds no network", path=folder, fix="name a run of phoneme_ctc, raw_ctc or mfcc_hybrid"
         )
-    if not any(name.startswith(encoder) and tensors[name].ndim > 1 for name in taken):
+    if not any(name.startswith(encoder) and weight.ndim > 1 for name, weight in found.items()):
         raise ModelError(
             "no layer of its encoder has the shape of this one's",
             path=folder,
             fix="train both with the same channels, width and kernel",
         )
-    network.load_state_dict({name: tensors[name] for name in taken}, strict=False)
-    return taken
+    return found
