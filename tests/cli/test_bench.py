@@ -15,13 +15,15 @@ from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
 
 from asr import bench as module
 from asr import experiment
-from asr.cell import Cell
+from asr.cell import Cell, recipe_settings
 from asr.data.corpus import Corpus
 from asr.files import alone
+from asr.models.ctc.model import Ctc
 from asr.record import RunRecord
 from asr.report import page
 from asr.score import score_texts
 from asr.stages import Losses
+from tests.models.test_gmmhmm import LEXICON
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))
 import stub
@@ -439,8 +441,7 @@ def test_what_went_wrong_in_a_training_is_said_again_at_the_end(run, bench, trai
 
 
 def test_train_begins_with_the_network_of_another_run(run, tmp_path):
-    (tmp_path / "a b").mkdir()
-    (tmp_path / "a b" / "model.safetensors").touch()
+    Ctc(recipe_settings("raw_ctc").model, LEXICON).save(tmp_path / "a b")
     done = run("train", "raw_ctc", "--data", tmp_path / "new", "--init-from", tmp_path / "a b", "--dry-run")
     assert done.code == 0 and yaml.safe_load(done.out)["model"]["init_from"] == str(tmp_path / "a b")
     plain = run("train", "raw_ctc", "--data", tmp_path / "new", "--dry-run")
